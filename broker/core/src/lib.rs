@@ -1,0 +1,1 @@
+//! Decisions of a broker: metadata, partition roles, fencing, group coordination. Pure.

@@ -1,0 +1,1 @@
+//! The log of one partition: append, fetch, index, recover, epochs, producer state. Synchronous.

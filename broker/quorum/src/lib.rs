@@ -1,0 +1,1 @@
+//! A Raft quorum with a durable log store, generic over its state machine.

@@ -1,0 +1,1 @@
+//! Recovery decisions: health, assessment, plans, audit, the run machine, reports. Pure.

@@ -1,0 +1,1 @@
+//! HTTP DTOs and error codes of the control plane.

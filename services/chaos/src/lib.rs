@@ -1,0 +1,1 @@
+//! Real processes, real clients, real faults, and the checker of their histories.

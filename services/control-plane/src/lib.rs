@@ -1,0 +1,1 @@
+//! REST, reconcilers, the executor of runs, schedules and the console.

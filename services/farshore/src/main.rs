@@ -1,0 +1,3 @@
+//! The one binary: every role, the supervisor, the command line.
+
+fn main() {}

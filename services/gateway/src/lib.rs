@@ -1,0 +1,1 @@
+//! Kafka-aware proxy: one virtual cluster over all regions.
