@@ -1,15 +1,23 @@
-//! The words every part of Farshore shares: identifiers, offsets, epochs, time, and the hard limits.
+//! The words every part of Farshore shares: identifiers, offsets, epochs, time, the orders
+//! and reports that cross between the control plane and a region, and the hard limits.
 //!
 //! Nothing here does anything; the types only make it hard to mix two things up. Numbers that must never go back
 //! (`Offset`, the epochs) offer `advance`, which keeps the larger of two.
 
+mod assignment;
 mod bytes;
 mod epoch;
 mod id;
 pub mod limits;
 mod offset;
+mod order;
+mod status;
 mod time;
 
+pub use assignment::{
+    Assignment, Coverage, Grant, GrantState, Opening, Pattern, RegionAddress, TopicSpec, TopicState,
+    coordinating_grant, covering_grant,
+};
 pub use bytes::ByteCount;
 pub use epoch::{CopyTerm, EpochExhausted, Incarnation, LeaderEpoch, ModeEpoch, OwnershipEpoch};
 pub use id::{
@@ -17,4 +25,6 @@ pub use id::{
     TopicName, TopicPartition,
 };
 pub use offset::{Offset, OffsetRange};
+pub use order::{Action, CommitCursor, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
+pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};
 pub use time::Timestamp;

@@ -1,0 +1,130 @@
+//! What a region says of itself.
+
+use crate::{
+    ByteCount, CommitCursor, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionName, RunId, StepId, Timestamp, TopicId, TopicName,
+};
+use serde::{Deserialize, Serialize};
+
+/// One region, as it sees itself at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegionStatus {
+    /// The region.
+    pub region: RegionName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// When, on its own clock.
+    pub time: Timestamp,
+    /// The council log entry it has made real.
+    pub council_index: u64,
+    /// The grants it holds or follows.
+    pub holdings: Vec<Holding>,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStatus>,
+    /// Its disks.
+    pub disks: Vec<DiskStatus>,
+    /// Diverged tails it has archived and not yet seen acknowledged by the council.
+    pub diverged: Vec<DivergedTail>,
+    /// Gaps it has found.
+    pub gaps: Vec<Gap>,
+    /// Orders it has carried out: one entry per (run, step).
+    pub orders: Vec<(RunId, StepId, Timestamp)>,
+}
+
+/// How a region stands towards one protection group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The group.
+    pub group: ProtectionGroup,
+    /// The highest ownership epoch the region has durably obeyed.
+    pub obeyed: OwnershipEpoch,
+    /// Whether it is the owner under that epoch.
+    pub owner: bool,
+    /// Whether its lease stands right now (owners only).
+    pub leased: bool,
+    /// Whether all partitions of the group are open for writes.
+    pub open: bool,
+    /// Whether `StopWrites` holds.
+    pub stopped: bool,
+    /// Whether `Seal` holds.
+    pub sealed: bool,
+    /// Its newest commit.
+    pub commits: CommitCursor,
+}
+
+/// One partition in one region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// The topic's id.
+    pub topic_id: TopicId,
+    /// Its name.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The group it belongs to; `None` for the region's own internal topics.
+    pub group: Option<ProtectionGroup>,
+    /// Whether writes are taken here.
+    pub writable: bool,
+    /// Its leader epoch (owner) or the last one copied.
+    pub leader_epoch: LeaderEpoch,
+    /// The leadership start of the copy (standbys).
+    pub copy_term: CopyTerm,
+    /// The first offset kept.
+    pub start: Offset,
+    /// The next offset.
+    pub tail: Offset,
+    /// Everything below is on disk.
+    pub flushed: Offset,
+    /// Everything below is committed in this region and shown to readers.
+    pub high_watermark: Offset,
+    /// Bytes on disk.
+    pub size: ByteCount,
+    /// A hash over the batches of [start, high watermark) when one was asked for.
+    pub hash: Option<String>,
+    /// Whether the log refuses writes for good after a failed flush.
+    pub failed: Option<String>,
+}
+
+/// One log directory's file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// The directory.
+    pub path: String,
+    /// Free bytes.
+    pub free: ByteCount,
+    /// All bytes.
+    pub total: ByteCount,
+    /// Whether a write was refused for lack of space and none has succeeded since.
+    pub full: bool,
+}
+
+/// How far one copied partition is behind its source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkPartitionStatus {
+    /// The topic's id.
+    pub topic_id: TopicId,
+    /// Its name.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The group.
+    pub group: ProtectionGroup,
+    /// The source region.
+    pub source: RegionName,
+    /// The target region.
+    pub target: RegionName,
+    /// What the link does: `fetching`, `caught_up`, `disconnected`, `archiving`, `sealed`, `topic_reset`, ...
+    pub state: String,
+    /// The next offset the copy lacks.
+    pub tail: Offset,
+    /// The source's tail when last heard of.
+    pub source_tail: Option<Offset>,
+    /// Records the copy lacks.
+    pub lag_records: u64,
+    /// Bytes the copy lacks.
+    pub lag_bytes: u64,
+    /// Seconds of writes the copy lacks.
+    pub lag_seconds: f64,
+    /// Milliseconds since the source last answered.
+    pub silent_ms: u64,
+}
