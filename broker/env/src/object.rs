@@ -29,7 +29,17 @@ pub enum ObjectError {
         /// The name asked for.
         key: String,
     },
-    /// The store could not be reached or refused; whether a write took effect is unknown.
+    /// The store answered that it will not: wrong credentials, a name it cannot hold, a body that is too large.
+    #[error("object store refused to {what} {key}: {reason}")]
+    Refused {
+        /// The operation.
+        what: &'static str,
+        /// The object's name.
+        key: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// The store could not be reached or failed; whether a write took effect is unknown.
     #[error("object store: {what} {key}: {reason}")]
     Failed {
         /// The operation.

@@ -1,5 +1,9 @@
 //! The ports in a test's hands.
 
+mod objects;
+
+pub use objects::MemoryObjects;
+
 use crate::{BootInstant, Clock, Entropy};
 use model::Timestamp;
 use std::sync::Mutex;
