@@ -72,7 +72,7 @@ impl LeaderEpoch {
     /// [`EpochExhausted`] when `start` does not fit.
     pub fn of(ownership: OwnershipEpoch, start: u32) -> Result<Self, EpochExhausted> {
         let fits = start < 1 << Self::STARTS_BITS && ownership.0 < 1 << (31 - Self::STARTS_BITS);
-        fits.then(|| Self((ownership.0 << Self::STARTS_BITS | start) as i32)).ok_or(EpochExhausted(ownership))
+        fits.then_some(Self((ownership.0 << Self::STARTS_BITS | start) as i32)).ok_or(EpochExhausted(ownership))
     }
 
     /// The ownership epoch it was allotted under.
