@@ -1,0 +1,410 @@
+//! What people want of a protection group: where it lives, who takes over, how much may be lost and how long it may take.
+
+use model::{Coverage, Pattern, ProtectionGroup, RegionName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The seconds of writes that may be lost unless the group says otherwise.
+pub const RPO_DEFAULT: Duration = Duration::from_secs(5);
+/// The time a recovery may take unless the group says otherwise.
+pub const RTO_DEFAULT: Duration = Duration::from_secs(10);
+/// How long nothing is done automatically after an automatic action that nobody has acknowledged.
+pub const BLOCK_PERIOD_DEFAULT: Duration = Duration::from_secs(3600);
+/// How many automatic actions one day may see unless the group says otherwise.
+pub const AUTOMATIC_ACTIONS_PER_DAY_DEFAULT: u32 = 3;
+
+/// Topics and consumer groups that fail over together, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: ProtectionGroup,
+    /// The region it begins at and returns to.
+    pub home: RegionName,
+    /// The regions that keep copies, in the order in which they take over.
+    pub standbys: Vec<RegionName>,
+    /// What belongs to it.
+    pub coverage: Coverage,
+    /// What an acknowledgement promises.
+    pub mode: Mode,
+    /// The most seconds of writes an unplanned failover may lose.
+    #[serde(with = "crate::millis", rename = "rpo_ms")]
+    pub rpo: Duration,
+    /// The longest time from the incident to the first produce and consume at the new owner.
+    #[serde(with = "crate::millis", rename = "rto_ms")]
+    pub rto: Duration,
+    /// Whether the loss of the owner region starts a failover by itself.
+    pub automatic_failover: bool,
+    /// Smaller numbers go first where several groups move at once.
+    pub priority: u16,
+    /// The groups that must be open in the target region before this one is.
+    pub depends_on: Vec<ProtectionGroup>,
+    /// What keeps an old owner from acknowledging writes.
+    pub fencing: Fencing,
+    /// How long after an automatic action no other one is taken, unless a person acknowledges it.
+    #[serde(with = "crate::millis", rename = "block_period_ms")]
+    pub block_period: Duration,
+    /// The most automatic actions within 24 hours, unless a person acknowledges them.
+    pub automatic_actions_per_day_max: u32,
+}
+
+/// What an acknowledgement of a write promises across regions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The write is safe in the owner region; the copies follow.
+    #[default]
+    Async,
+    /// The write is safe in two regions.
+    Sync,
+    /// `Sync` while the link is good enough, `Async` otherwise.
+    Auto,
+}
+
+/// What keeps an old owner from acknowledging writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fencing {
+    /// Its lease of the council runs out.
+    #[default]
+    Lease,
+    /// A person says that it is down. The promise of one writer is given up.
+    Operator,
+}
+
+/// Why a protection group cannot be had as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A region nobody knows.
+    #[error("protection group {group}: there is no region {region}; name one of {known}")]
+    UnknownRegion {
+        /// The group.
+        group: ProtectionGroup,
+        /// The region.
+        region: RegionName,
+        /// The regions there are.
+        known: String,
+    },
+    /// A region named twice.
+    #[error("protection group {group}: region {region} is named twice; name the home once and each standby once")]
+    RegionTwice {
+        /// The group.
+        group: ProtectionGroup,
+        /// The region.
+        region: RegionName,
+    },
+    /// Nothing would belong to it.
+    #[error("protection group {group} covers no topic and no consumer group; name at least one pattern")]
+    CoversNothing {
+        /// The group.
+        group: ProtectionGroup,
+    },
+    /// A pattern without a name.
+    #[error("protection group {group} has an empty pattern; name a topic or group, a prefix, or use `any`")]
+    EmptyPattern {
+        /// The group.
+        group: ProtectionGroup,
+    },
+    /// A mode this version cannot keep.
+    #[error("protection group {group}: mode {mode:?} is not available in this version; use async")]
+    ModeUnavailable {
+        /// The group.
+        group: ProtectionGroup,
+        /// The mode.
+        mode: Mode,
+    },
+    /// Fencing this version cannot do.
+    #[error("protection group {group}: fencing by an operator is not available in this version; use lease")]
+    FencingUnavailable {
+        /// The group.
+        group: ProtectionGroup,
+    },
+    /// An objective no run can meet.
+    #[error("protection group {group}: the {objective} of {value:?} is not above zero; give one of at least 1 ms")]
+    ObjectiveZero {
+        /// The group.
+        group: ProtectionGroup,
+        /// `rpo` or `rto`.
+        objective: &'static str,
+        /// What was asked for.
+        value: Duration,
+    },
+    /// Automatic failover with nowhere to go.
+    #[error("protection group {group}: automatic failover needs a standby and there is none; add one or switch it off")]
+    AutomaticWithoutStandby {
+        /// The group.
+        group: ProtectionGroup,
+    },
+    /// Automatic failover that could never be decided.
+    #[error(
+        "protection group {group}: without region {home} {left} of {voters} council members are left, \
+         which is no quorum; automatic failover could never happen: add a region or a witness, or switch it off"
+    )]
+    AutomaticWithoutQuorum {
+        /// The group.
+        group: ProtectionGroup,
+        /// Its home.
+        home: RegionName,
+        /// How many members the council has.
+        voters: usize,
+        /// How many it would have.
+        left: usize,
+    },
+    /// A dependency on a group nobody knows.
+    #[error("protection group {group} depends on {dependency}, which does not exist; create it first")]
+    UnknownDependency {
+        /// The group.
+        group: ProtectionGroup,
+        /// What it depends on.
+        dependency: ProtectionGroup,
+    },
+    /// A dependency on itself, perhaps through others.
+    #[error("protection group {group} depends on itself through {path}; take one of these dependencies out")]
+    DependencyCycle {
+        /// The group.
+        group: ProtectionGroup,
+        /// The way back to it.
+        path: String,
+    },
+    /// Two groups of one name.
+    #[error("there are two protection groups named {group}; rename one")]
+    NameTwice {
+        /// The name.
+        group: ProtectionGroup,
+    },
+}
+
+impl Group {
+    /// The regions that take over from `owner`, the first choice first: the ring home, standbys, read on from the
+    /// owner. So the region that was lost last is tried last.
+    pub fn standbys_of(&self, owner: &RegionName) -> Vec<RegionName> {
+        let ring: Vec<_> = self.members().collect();
+        let next = ring.iter().position(|region| *region == owner).map_or(0, |at| at + 1);
+        let from_next = ring[next..].iter().chain(&ring[..next]);
+        from_next.filter(|region| **region != owner).map(|region| (*region).clone()).collect()
+    }
+
+    /// Home and standbys.
+    pub fn members(&self) -> impl Iterator<Item = &RegionName> {
+        std::iter::once(&self.home).chain(&self.standbys)
+    }
+
+    /// Whether the group can be kept as it is described, in a platform of `regions` whose council has `voters` members.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the first value that cannot be had, and the remedy.
+    pub fn validate(&self, regions: &[RegionName], voters: usize) -> Result<(), Invalid> {
+        self.check_available()?;
+        self.check_objective("rpo", self.rpo)?;
+        self.check_objective("rto", self.rto)?;
+        self.check_coverage()?;
+        self.check_regions(regions)?;
+        if self.automatic_failover { self.check_automatic(voters) } else { Ok(()) }
+    }
+
+    fn check_available(&self) -> Result<(), Invalid> {
+        let group = self.name.clone();
+        match (self.mode, self.fencing) {
+            (Mode::Async, Fencing::Lease) => Ok(()),
+            (mode @ (Mode::Sync | Mode::Auto), _) => Err(Invalid::ModeUnavailable { group, mode }),
+            (_, Fencing::Operator) => Err(Invalid::FencingUnavailable { group }),
+        }
+    }
+
+    fn check_objective(&self, objective: &'static str, value: Duration) -> Result<(), Invalid> {
+        let below = Invalid::ObjectiveZero { group: self.name.clone(), objective, value };
+        if value.as_millis() == 0 { Err(below) } else { Ok(()) }
+    }
+
+    fn check_coverage(&self) -> Result<(), Invalid> {
+        let patterns = || self.coverage.topics.iter().chain(&self.coverage.consumer_groups);
+        let empty =
+            |pattern: &Pattern| matches!(pattern, Pattern::Exact(name) | Pattern::Prefix(name) if name.is_empty());
+        if patterns().next().is_none() {
+            return Err(Invalid::CoversNothing { group: self.name.clone() });
+        }
+        if patterns().any(empty) { Err(Invalid::EmptyPattern { group: self.name.clone() }) } else { Ok(()) }
+    }
+
+    fn check_regions(&self, regions: &[RegionName]) -> Result<(), Invalid> {
+        let mut seen = BTreeSet::new();
+        for region in self.members() {
+            let (group, region) = (self.name.clone(), region.clone());
+            if !regions.contains(&region) {
+                let known = regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Invalid::UnknownRegion { group, region, known });
+            }
+            if !seen.insert(region.clone()) {
+                return Err(Invalid::RegionTwice { group, region });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_automatic(&self, voters: usize) -> Result<(), Invalid> {
+        let (group, home) = (self.name.clone(), self.home.clone());
+        if self.standbys.is_empty() {
+            return Err(Invalid::AutomaticWithoutStandby { group });
+        }
+        let left = voters.saturating_sub(1);
+        if left <= voters / 2 {
+            return Err(Invalid::AutomaticWithoutQuorum { group, home, voters, left });
+        }
+        Ok(())
+    }
+}
+
+/// The group every fresh platform has: over all topics but internal ones, home in the first region, automatic failover
+/// on where there is a region to go to. `None` without a region.
+pub fn default_group(regions: &[RegionName]) -> Option<Group> {
+    let (home, standbys) = regions.split_first()?;
+    Some(Group {
+        name: ProtectionGroup::new("default").expect("`default` is a name"),
+        home: home.clone(),
+        standbys: standbys.to_vec(),
+        coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
+        mode: Mode::Async,
+        rpo: RPO_DEFAULT,
+        rto: RTO_DEFAULT,
+        automatic_failover: !standbys.is_empty(),
+        priority: 100,
+        depends_on: vec![],
+        fencing: Fencing::Lease,
+        block_period: BLOCK_PERIOD_DEFAULT,
+        automatic_actions_per_day_max: AUTOMATIC_ACTIONS_PER_DAY_DEFAULT,
+    })
+}
+
+/// Whether `groups` can be kept together: names are unique, dependencies exist and lead nowhere back.
+///
+/// # Errors
+/// [`Invalid`] names the first that cannot.
+pub fn validate_all(groups: &[Group]) -> Result<(), Invalid> {
+    let mut names = BTreeSet::new();
+    for group in groups {
+        if !names.insert(&group.name) {
+            return Err(Invalid::NameTwice { group: group.name.clone() });
+        }
+    }
+    groups.iter().try_for_each(|group| check_dependencies(group, groups))
+}
+
+fn check_dependencies(start: &Group, groups: &[Group]) -> Result<(), Invalid> {
+    let mut ways = vec![vec![start]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop() {
+        let last = way[way.len() - 1];
+        for name in &last.depends_on {
+            let Some(next) = groups.iter().find(|group| group.name == *name) else {
+                return Err(Invalid::UnknownDependency { group: last.name.clone(), dependency: name.clone() });
+            };
+            if next.name == start.name {
+                let path = way.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(" -> ");
+                return Err(Invalid::DependencyCycle { group: start.name.clone(), path });
+            }
+            if seen.insert(&next.name) {
+                ways.push(way.iter().copied().chain([next]).collect());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn regions(names: &[&str]) -> Vec<RegionName> {
+        names.iter().map(|name| RegionName::new(name).unwrap()).collect()
+    }
+
+    fn three() -> (Vec<RegionName>, Group) {
+        let regions = regions(&["r1", "r2", "r3"]);
+        let group = default_group(&regions).unwrap();
+        (regions, group)
+    }
+
+    fn named(name: &str, depends_on: &[&str]) -> Group {
+        let depends_on = depends_on.iter().map(|name| ProtectionGroup::new(name).unwrap()).collect();
+        Group { name: ProtectionGroup::new(name).unwrap(), depends_on, ..three().1 }
+    }
+
+    #[test]
+    fn the_default_group_protects_a_newcomer() {
+        let (regions, group) = three();
+        assert_eq!(group.validate(&regions, 3), Ok(()));
+        assert!(group.automatic_failover);
+        assert_eq!(group.standbys, regions[1..]);
+        assert!(!default_group(&regions[..1]).unwrap().automatic_failover);
+        assert_eq!(default_group(&[]), None);
+    }
+
+    #[test]
+    fn the_region_that_was_lost_last_is_tried_last() {
+        let (regions, group) = three();
+        let [r1, r2, r3] = [&regions[0], &regions[1], &regions[2]];
+        assert_eq!(group.standbys_of(r1), [r2.clone(), r3.clone()]);
+        assert_eq!(group.standbys_of(r2), [r3.clone(), r1.clone()]);
+        assert_eq!(group.standbys_of(r3), [r1.clone(), r2.clone()]);
+    }
+
+    #[test]
+    fn a_mode_of_a_later_version_is_refused_by_name() {
+        let (regions, group) = three();
+        let group = Group { mode: Mode::Sync, ..group };
+        let refused = group.validate(&regions, 3).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "protection group default: mode Sync is not available in this version; use async"
+        );
+        let group = Group { mode: Mode::Async, fencing: Fencing::Operator, ..group };
+        assert!(matches!(group.validate(&regions, 3), Err(Invalid::FencingUnavailable { .. })));
+    }
+
+    #[test]
+    fn an_unknown_or_repeated_region_is_refused() {
+        let (regions, group) = three();
+        let unknown = Group { standbys: vec![RegionName::new("mars").unwrap()], ..group.clone() };
+        assert!(
+            matches!(unknown.validate(&regions, 3), Err(Invalid::UnknownRegion { known, .. }) if known == "r1, r2, r3")
+        );
+        let twice = Group { standbys: vec![group.home.clone()], ..group };
+        assert!(matches!(twice.validate(&regions, 3), Err(Invalid::RegionTwice { .. })));
+    }
+
+    #[test]
+    fn automatic_failover_needs_a_standby_and_a_quorum_without_the_home() {
+        let (regions, group) = three();
+        let alone = Group { standbys: vec![], ..group.clone() };
+        assert!(matches!(alone.validate(&regions, 3), Err(Invalid::AutomaticWithoutStandby { .. })));
+        assert!(matches!(group.validate(&regions, 2), Err(Invalid::AutomaticWithoutQuorum { left: 1, .. })));
+        let by_hand = Group { automatic_failover: false, ..group };
+        assert_eq!(by_hand.validate(&regions, 2), Ok(()));
+    }
+
+    #[test]
+    fn nothing_covered_and_zero_objectives_are_refused() {
+        let (regions, group) = three();
+        let nothing = Group { coverage: Coverage::default(), ..group.clone() };
+        assert!(matches!(nothing.validate(&regions, 3), Err(Invalid::CoversNothing { .. })));
+        let zero = Group { rto: Duration::ZERO, ..group };
+        assert!(matches!(zero.validate(&regions, 3), Err(Invalid::ObjectiveZero { objective: "rto", .. })));
+    }
+
+    #[test]
+    fn dependencies_must_exist_and_lead_nowhere_back() {
+        assert_eq!(validate_all(&[named("a", &["b", "c"]), named("b", &["c"]), named("c", &[])]), Ok(()));
+        assert!(matches!(validate_all(&[named("a", &["x"])]), Err(Invalid::UnknownDependency { .. })));
+        let cycle = validate_all(&[named("a", &["b"]), named("b", &["c"]), named("c", &["a"])]);
+        assert!(matches!(cycle, Err(Invalid::DependencyCycle { path, .. }) if path == "a -> b -> c"));
+        assert!(matches!(validate_all(&[named("a", &[]), named("a", &[])]), Err(Invalid::NameTwice { .. })));
+    }
+
+    #[test]
+    fn a_group_survives_its_json() {
+        let (_, group) = three();
+        let json = serde_json::to_string(&group).unwrap();
+        assert!(json.contains("\"rpo_ms\":5000"));
+        assert_eq!(serde_json::from_str::<Group>(&json).unwrap(), group);
+    }
+}
