@@ -1,0 +1,45 @@
+//! One module per API, each a table of its request and its response: the fields, their types, and which versions have
+//! them. The facts are those of Kafka's published message definitions; names are Kafka's in snake case, nested
+//! structures without the API's name in front.
+
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_groups;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_producers;
+pub mod describe_topic_partitions;
+pub mod end_txn;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod sasl_authenticate;
+pub mod sasl_handshake;
+pub mod sync_group;
+pub mod txn_offset_commit;
+
+/// What the tables are written with.
+mod table {
+    pub(super) use crate::codec::{NEVER, Records, message};
+    pub(super) use crate::error::ErrorCode;
+    pub(super) use bytes::Bytes;
+    pub(super) use model::TopicId;
+    pub(super) use uuid::Uuid;
+}

@@ -1,0 +1,27 @@
+//! What only Farshore's own processes say to each other, on the internal listener: same frames and headers as Kafka's,
+//! keys from 1000 on, never advertised.
+
+pub mod control;
+pub mod link_fetch;
+
+use crate::codec::Message;
+
+/// The first key that is ours.
+pub const FIRST_KEY: i16 = 1000;
+
+/// The first flexible version of an internal API; `None` when `api_key` is none.
+pub(crate) const fn flexible_from(api_key: i16) -> Option<i16> {
+    match api_key {
+        control::Request::KEY => Some(control::Request::FLEXIBLE_FROM),
+        link_fetch::Request::KEY => Some(link_fetch::Request::FLEXIBLE_FROM),
+        _ => None,
+    }
+}
+
+/// What the tables are written with.
+mod table {
+    pub(super) use crate::codec::{NEVER, Records, message};
+    pub(super) use crate::error::ErrorCode;
+    pub(super) use bytes::Bytes;
+    pub(super) use model::TopicId;
+}

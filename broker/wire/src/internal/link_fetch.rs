@@ -1,0 +1,69 @@
+//! LinkFetch: the leader of a copy reads raw batches from the leader of the source partition in another region, and
+//! says in the same breath how far its copy is durable.
+
+use super::table::*;
+
+message! {
+    /// What to read, and what the target has.
+    pub struct Request (key 1001, versions 0..=0, flexible 0..) -> Response {
+        link_id: String,
+        target_region: String,
+        target_incarnation: i32,
+        max_wait_ms: i32,
+        min_bytes: i32,
+        max_bytes: i32,
+        partitions: Vec<Partition>,
+    }
+
+    /// One partition, and from where.
+    pub struct Partition {
+        topic_id: TopicId,
+        partition: i32,
+        fetch_offset: i64,
+        /// The leader epoch of the last batch the target has, -1 for none: the divergence check.
+        last_epoch: i32 = -1,
+        partition_max_bytes: i32,
+        /// Below it the target's whole in-sync set has everything flushed.
+        copy_durable_offset: i64 = -1,
+        /// Fences leaders of the copy.
+        copy_term: i64 = -1,
+        /// The durability mode the target believes in.
+        mode_epoch: i64 = -1,
+    }
+}
+
+message! {
+    /// What was read.
+    pub struct Response (key 1001, versions 0..=0, flexible 0..) {
+        error: ErrorCode,
+        /// The source's clock.
+        source_time_ms: i64 = -1,
+        source_incarnation: i32 = -1,
+        partitions: Vec<PartitionResponse>,
+    }
+
+    /// The records of one partition, and where its log stands.
+    pub struct PartitionResponse {
+        topic_id: TopicId,
+        partition: i32,
+        error: ErrorCode,
+        high_watermark: i64 = -1,
+        source_tail: i64 = -1,
+        log_start: i64 = -1,
+        leader_epoch: i32 = -1,
+        ownership_epoch: i32 = -1,
+        /// Set when the target's log has left the source's; then nothing else counts.
+        diverging: Option<Diverging>,
+        /// The timestamp of the first batch at or after the fetch offset, -1 for none.
+        oldest_unread_append_time_ms: i64 = -1,
+        tail_append_time_ms: i64 = -1,
+        /// Raw batches, byte for byte.
+        records: Records,
+    }
+
+    /// The largest epoch both logs may share, and where it ends at the source.
+    pub struct Diverging {
+        epoch: i32,
+        end_offset: i64,
+    }
+}
