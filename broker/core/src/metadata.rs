@@ -1,0 +1,35 @@
+//! What a region knows of itself: the state machine of its metadata quorum.
+//!
+//! ```text
+//!  council's catalog --Assignment--> reconcile --Commands--> quorum --> Image::apply --> Image
+//!                                        ^                                                 |
+//!                                        +-------------------------------------------------+
+//! ```
+//!
+//! [`Image::apply`] is deterministic: the same commands in the same order give the same image on every broker. A command
+//! names the epoch, session or council index it was made under, and one that is out of date is refused: nothing in an
+//! image ever goes back. [`reconcile`] only compares; sending what it answers twice changes nothing.
+//!
+//! It does not know what is on disk, whether a lease stands, or what time it is.
+
+mod broker;
+mod command;
+mod grant;
+mod image;
+mod journal;
+mod leader;
+mod reconcile;
+#[cfg(test)]
+pub(crate) mod samples;
+mod topic;
+mod view;
+
+pub use broker::{Addresses, Broker, BrokerEpoch};
+pub use command::{Answer, Command, Refusal};
+pub use grant::Group;
+pub use image::{Image, Region};
+pub use journal::{Journal, JournaledOrder};
+pub use leader::{Leader, Lineage, Partition, Role, Start, Started, Under};
+pub use reconcile::{place, reconcile};
+pub use topic::{Topic, TopicDraft};
+pub use view::{BrokerView, PartitionView, TopicView, View};

@@ -1,0 +1,119 @@
+use super::{Answer, Image, Refusal};
+use model::{BrokerSlot, Incarnation, ProducerId, limits};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Numbers the starts of a region's brokers (Kafka's broker epoch); what an earlier session asks for is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BrokerEpoch(pub u64);
+
+impl fmt::Display for BrokerEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `host:port` of each listener of a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// For the region's own Kafka clients.
+    pub clients: String,
+    /// For gateways.
+    pub gateways: String,
+    /// For links, offset sync and metadata followers.
+    pub internal: String,
+}
+
+/// One broker of the region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broker {
+    /// The incarnation of its disk.
+    pub incarnation: Incarnation,
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// Its current session.
+    pub session: BrokerEpoch,
+}
+
+impl Image {
+    pub(super) fn register_broker(
+        &mut self,
+        slot: BrokerSlot,
+        incarnation: Incarnation,
+        addresses: Addresses,
+    ) -> Result<Answer, Refusal> {
+        match self.brokers.get(&slot) {
+            Some(known) if known.incarnation > incarnation => {
+                return Err(Refusal::Replaced { slot, given: incarnation, current: known.incarnation });
+            }
+            _ => {}
+        }
+        self.sessions += 1;
+        let session = BrokerEpoch(self.sessions);
+        self.brokers.insert(slot, Broker { incarnation, addresses, session });
+        Ok(Answer::Registered { session })
+    }
+
+    pub(super) fn check_session(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {
+        let current = self.brokers.get(&slot).ok_or(Refusal::UnknownBroker(slot))?.session;
+        if current == given { Ok(()) } else { Err(Refusal::SessionOver { slot, given, current }) }
+    }
+
+    pub(super) fn reserve_producer_ids(&mut self, slot: BrokerSlot, session: BrokerEpoch) -> Result<Answer, Refusal> {
+        self.check_session(slot, session)?;
+        let incarnation = self.region.as_ref().ok_or(Refusal::NotFounded)?.incarnation;
+        let count = limits::PRODUCER_ID_BLOCK;
+        let exhausted = Refusal::ProducerIdsExhausted(incarnation);
+        let first = ProducerId::of(incarnation, self.next_producer).ok_or_else(|| exhausted.clone())?;
+        ProducerId::of(incarnation, self.next_producer + count - 1).ok_or(exhausted)?;
+        self.next_producer += count;
+        Ok(Answer::ProducerIds { first, count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{SLOT, founded, registered};
+    use super::*;
+
+    #[test]
+    fn every_start_of_a_broker_is_a_new_session() {
+        let (mut image, first) = registered();
+        let (slot, addresses) = (SLOT, Addresses::default());
+        let Ok(Answer::Registered { session }) = image.register_broker(slot, Incarnation(1), addresses) else {
+            panic!()
+        };
+        assert!(session > first);
+        let late = image.reserve_producer_ids(SLOT, first);
+        assert_eq!(late, Err(Refusal::SessionOver { slot: SLOT, given: first, current: session }));
+    }
+
+    #[test]
+    fn a_replaced_disk_is_not_taken_back() {
+        let mut image = founded();
+        image.register_broker(SLOT, Incarnation(4), Addresses::default()).unwrap();
+        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default());
+        assert!(matches!(old, Err(Refusal::Replaced { given: Incarnation(3), .. })));
+    }
+
+    #[test]
+    fn blocks_of_producer_ids_never_overlap_and_name_the_incarnation() {
+        let (mut image, session) = registered();
+        let mut block = || match image.reserve_producer_ids(SLOT, session) {
+            Ok(Answer::ProducerIds { first, count }) => (first, count),
+            other => panic!("{other:?}"),
+        };
+        let ((a, n), (b, _)) = (block(), block());
+        assert_eq!(a.0 + n, b.0);
+        assert_eq!(b.incarnation(), image.region().unwrap().incarnation);
+    }
+
+    #[test]
+    fn producer_ids_run_out_with_a_refusal() {
+        let (mut image, session) = registered();
+        image.next_producer = (1 << 47) - 1;
+        let refused = image.reserve_producer_ids(SLOT, session);
+        assert!(matches!(refused, Err(Refusal::ProducerIdsExhausted(_))));
+    }
+}

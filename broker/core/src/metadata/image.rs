@@ -1,0 +1,191 @@
+use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic};
+use model::{
+    BrokerSlot, GroupId, Incarnation, PartitionId, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The region an image is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub name: RegionName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+}
+
+/// A region's metadata after some prefix of its log. Serialised, it is the log's snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    version: u64,
+    pub(super) region: Option<Region>,
+    pub(super) council_index: u64,
+    pub(super) council_seen: u64,
+    pub(super) sessions: u64,
+    pub(super) next_producer: i64,
+    pub(super) gateway: Option<String>,
+    pub(super) regions: Vec<RegionAddress>,
+    pub(super) brokers: BTreeMap<BrokerSlot, Broker>,
+    pub(super) groups: BTreeMap<ProtectionGroup, Group>,
+    pub(super) topics: BTreeMap<TopicId, Topic>,
+    pub(super) names: BTreeMap<TopicName, TopicId>,
+    pub(super) journal: Journal,
+}
+
+impl Image {
+    /// Applies one command of the log.
+    ///
+    /// # Errors
+    /// A [`Refusal`] says why nothing happened; it is as deterministic as a success.
+    pub fn apply(&mut self, command: Command) -> Result<Answer, Refusal> {
+        let answer = self.dispatch(command)?;
+        if answer.is_visible() {
+            self.version += 1;
+        }
+        Ok(answer)
+    }
+
+    fn dispatch(&mut self, command: Command) -> Result<Answer, Refusal> {
+        use Command as C;
+        match command {
+            C::Found { region, incarnation } => self.found(region, incarnation),
+            C::RegisterBroker { slot, incarnation, addresses } => self.register_broker(slot, incarnation, addresses),
+            C::Obey { council_index, grant } => self.obey(council_index, grant),
+            C::Retire { council_index, group } => self.retire(council_index, &group),
+            C::Reflect { council_index, regions, gateway } => self.reflect(council_index, regions, gateway),
+            C::CreateTopic { council_index, topic } => self.create_topic(council_index, topic),
+            C::AddPartitions { council_index, topic, from, placement } => {
+                self.add_partitions(council_index, topic, from, placement)
+            }
+            C::ConfigureTopic { council_index, topic, group, config, state } => {
+                self.configure_topic(council_index, topic, group, config, state)
+            }
+            C::DeleteTopic { council_index, topic } => self.delete_topic(council_index, topic),
+            C::StartLeaders { broker, session, starts } => self.start_leaders(broker, session, &starts),
+            C::ChangeIsr { topic, partition, leader, session, partition_epoch, isr } => {
+                self.check_session(leader, session)?;
+                self.change_isr(topic, partition, leader, partition_epoch, isr)
+            }
+            C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
+            C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
+            C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
+            C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
+            C::Journal { run, step, group, ownership_epoch, done, at } => {
+                self.journal_order(run, step, group, ownership_epoch, done, at)
+            }
+        }
+    }
+
+    fn found(&mut self, name: RegionName, incarnation: Incarnation) -> Result<Answer, Refusal> {
+        match &self.region {
+            None => {
+                self.region = Some(Region { name, incarnation });
+                Ok(Answer::Applied)
+            }
+            Some(region) if region.name == name && region.incarnation == incarnation => Ok(Answer::Unchanged),
+            Some(region) => {
+                Err(Refusal::AnotherRegion { region: region.name.clone(), incarnation: region.incarnation })
+            }
+        }
+    }
+
+    pub(super) fn reflect(
+        &mut self,
+        council_index: u64,
+        regions: Vec<RegionAddress>,
+        gateway: Option<String>,
+    ) -> Result<Answer, Refusal> {
+        self.see_council(council_index)?;
+        if (self.council_index, &self.regions, &self.gateway) == (council_index, &regions, &gateway) {
+            return Ok(Answer::Unchanged);
+        }
+        (self.council_index, self.regions, self.gateway) = (council_index, regions, gateway);
+        Ok(Answer::Applied)
+    }
+
+    /// Refuses what the council said before something that is already in the image.
+    pub(super) fn see_council(&mut self, given: u64) -> Result<(), Refusal> {
+        if given < self.council_seen {
+            return Err(Refusal::CouncilOutdated { seen: self.council_seen, given });
+        }
+        self.council_seen = given;
+        Ok(())
+    }
+
+    /// Counts the changes a follower of the metadata can see.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The region, once founded.
+    pub fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// The council entry up to which everything is in the image.
+    pub fn council_index(&self) -> u64 {
+        self.council_index
+    }
+
+    /// The gateway's bootstrap address.
+    pub fn gateway(&self) -> Option<&str> {
+        self.gateway.as_deref()
+    }
+
+    /// Where the regions are reached.
+    pub fn regions(&self) -> &[RegionAddress] {
+        &self.regions
+    }
+
+    /// The broker in `slot`.
+    pub fn broker(&self, slot: BrokerSlot) -> Option<&Broker> {
+        self.brokers.get(&slot)
+    }
+
+    /// All brokers, by slot.
+    pub fn brokers(&self) -> impl Iterator<Item = (BrokerSlot, &Broker)> {
+        self.brokers.iter().map(|(slot, broker)| (*slot, broker))
+    }
+
+    /// A protection group that was not retired.
+    pub fn group(&self, name: &ProtectionGroup) -> Option<&Group> {
+        self.groups.get(name).filter(|group| !group.retired)
+    }
+
+    /// All protection groups that were not retired.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values().filter(|group| !group.retired)
+    }
+
+    /// The one protection group that coordinates `consumer_group`; the same answer as [`model::coordinating_grant`].
+    pub fn coordinating_group(&self, consumer_group: &GroupId) -> Option<&Group> {
+        let closeness = |group: &Group| group.grant.coverage.consumer_group_closeness(consumer_group);
+        let matches = self.groups().filter_map(|group| closeness(group).map(|n| (n, group)));
+        matches.max_by(|(n, a), (m, b)| n.cmp(m).then_with(|| b.grant.group.cmp(&a.grant.group))).map(|(_, g)| g)
+    }
+
+    /// The topic with this id.
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id)
+    }
+
+    /// The topic with this name.
+    pub fn topic_named(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(self.names.get(name)?)
+    }
+
+    /// All topics.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values()
+    }
+
+    /// One partition.
+    pub fn partition(&self, topic: TopicId, partition: PartitionId) -> Option<&Partition> {
+        self.topics.get(&topic)?.partition(partition)
+    }
+
+    /// The orders carried out.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}

@@ -1,0 +1,70 @@
+//! Small images for the tests of this module.
+
+use super::{Addresses, Answer, BrokerEpoch, Command, Image, TopicDraft};
+use model::{
+    BrokerSlot, Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, TopicId,
+    TopicName, TopicState,
+};
+use std::collections::BTreeMap;
+
+pub(crate) const SLOT: BrokerSlot = BrokerSlot(0);
+
+pub(crate) fn region(name: &str) -> RegionName {
+    RegionName::new(name).unwrap()
+}
+
+pub(crate) fn name(group: &str) -> ProtectionGroup {
+    ProtectionGroup::new(group).unwrap()
+}
+
+pub(crate) fn grant(group: &str, owner: &str, epoch: u32) -> Grant {
+    Grant {
+        group: name(group),
+        owner: region(owner),
+        ownership_epoch: OwnershipEpoch(epoch),
+        state: GrantState::Held,
+        home: region("r1"),
+        standbys: vec![region("r2")],
+        coverage: Coverage::default(),
+        openings: vec![],
+    }
+}
+
+/// The image of region r1.
+pub(crate) fn founded() -> Image {
+    let mut image = Image::default();
+    image.apply(Command::Found { region: region("r1"), incarnation: Incarnation(7) }).unwrap();
+    image
+}
+
+/// The same with one broker.
+pub(crate) fn registered() -> (Image, BrokerEpoch) {
+    let mut image = founded();
+    let command = Command::RegisterBroker { slot: SLOT, incarnation: Incarnation(1), addresses: Addresses::default() };
+    let Ok(Answer::Registered { session }) = image.apply(command) else { panic!("a broker registers") };
+    (image, session)
+}
+
+pub(crate) fn draft(topic: &str, group: Option<&str>, partitions: usize) -> TopicDraft {
+    let seed = topic.bytes().fold(1_u128, |seed, byte| seed * 31 + u128::from(byte));
+    TopicDraft {
+        id: TopicId(uuid::Uuid::from_u128(seed)),
+        name: TopicName::new(topic).unwrap(),
+        group: group.map(name),
+        config: BTreeMap::new(),
+        state: TopicState::Live,
+        epochs_above: None,
+        placement: vec![vec![SLOT]; partitions],
+    }
+}
+
+pub(crate) fn create(image: &mut Image, topic: &str, group: Option<&str>, partitions: usize) -> TopicId {
+    let draft = draft(topic, group, partitions);
+    let id = draft.id;
+    image.apply(Command::CreateTopic { council_index: None, topic: draft }).unwrap();
+    id
+}
+
+pub(crate) fn local(image: &mut Image, topic: &str, partitions: usize) -> TopicId {
+    create(image, topic, None, partitions)
+}
