@@ -8,6 +8,7 @@ mod assignment;
 mod bytes;
 mod epoch;
 mod id;
+mod internal;
 pub mod limits;
 mod offset;
 mod order;
@@ -24,6 +25,7 @@ pub use id::{
     BadName, BrokerSlot, GroupId, PartitionId, ProducerId, ProtectionGroup, RegionName, RunId, StepId, TopicId,
     TopicName, TopicPartition,
 };
+pub use internal::{Commit, CommitPage, FollowMetadata, Leaders, PartitionLeader, SyncCommits, TopicLeaders, methods};
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, CommitCursor, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
 pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};

@@ -1,0 +1,84 @@
+//! The Kafka APIs, one file each.
+
+use crate::listener::{Door, FileRange, Outgoing};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use wire::{DecodeError, Message, Request, RequestHeader};
+
+/// One request on its way to whoever answers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Its header.
+    pub(crate) header: RequestHeader,
+    /// Who sent it.
+    pub(crate) peer: SocketAddr,
+    /// Through which listener.
+    pub(crate) door: Door,
+    /// That listener's address.
+    pub(crate) listener: SocketAddr,
+}
+
+/// An answer that is still being worked on; `None` closes the connection instead.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Option<Outgoing>> + Send>>;
+
+/// What comes of a request.
+pub(crate) enum Reply {
+    /// The answer.
+    Now(Outgoing),
+    /// The answer comes; later requests may be started meanwhile.
+    Later(Waiting),
+    /// No answer is expected (acks=0).
+    Nothing,
+    /// No answer may be given; the connection is closed once those before it are out.
+    Close,
+}
+
+/// Whoever answers the requests of a listener.
+pub(crate) trait Dispatch: Send + Sync + 'static {
+    /// Starts one request. It must not block.
+    ///
+    /// # Errors
+    /// When it cannot be understood; the connection is closed then.
+    fn start(&self, call: Call, body: Bytes) -> Result<Reply, DecodeError>;
+}
+
+impl Call {
+    /// The request itself.
+    ///
+    /// # Errors
+    /// When the body is not one of the version the header names.
+    pub(crate) fn decode<R: Request>(&self, body: Bytes) -> Result<R, DecodeError> {
+        R::decode(body, self.header.api_version)
+    }
+
+    /// The answer, ready to be sent. An answer that cannot be encoded is our fault and closes the connection.
+    pub(crate) fn encode<M: Message>(&self, response: &M) -> Option<Outgoing> {
+        let frame = wire::frame::encode_response(self.header.correlation_id, self.header.api_version, response);
+        self.encoded(frame).map(Outgoing::from)
+    }
+
+    /// The answer with `files` in the places its records left free.
+    pub(crate) fn encode_with_files<M: Message>(&self, response: &M, files: Vec<Vec<FileRange>>) -> Option<Outgoing> {
+        let (correlation_id, version) = (self.header.correlation_id, self.header.api_version);
+        let pieces = wire::frame::encode_response_split(correlation_id, version, response);
+        self.encoded(pieces).map(|pieces| Outgoing::splice(pieces, files))
+    }
+
+    fn encoded<T>(&self, encoded: Result<T, wire::EncodeError>) -> Option<T> {
+        encoded.inspect_err(|error| tracing::error!(%error, header = ?self.header, "answer cannot be encoded")).ok()
+    }
+
+    /// The reply with this answer.
+    pub(crate) fn reply<M: Message>(&self, response: &M) -> Reply {
+        self.encode(response).map_or(Reply::Close, Reply::Now)
+    }
+
+    /// The reply with the answer that `answering` comes to; its `None` closes the connection.
+    pub(crate) fn reply_later<M: Message>(
+        self,
+        answering: impl Future<Output = Option<M>> + Send + 'static,
+    ) -> Reply {
+        Reply::Later(Box::pin(async move { answering.await.and_then(|response| self.encode(&response)) }))
+    }
+}

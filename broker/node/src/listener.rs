@@ -1,0 +1,96 @@
+//! The doors of a broker: accepts connections, within a limit, and serves each until it ends.
+
+mod budget;
+mod connection;
+mod outgoing;
+
+pub(crate) use budget::Budget;
+pub(crate) use outgoing::{Chunk, FileRange, Outgoing};
+
+use crate::api::Dispatch;
+use model::limits;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Through which listener a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The region's own clients.
+    Clients,
+    /// Gateways.
+    Gateways,
+    /// Other regions and gateways' metadata followers.
+    Internal,
+}
+
+/// What all connections of a listener share.
+pub(crate) struct Hall {
+    /// Which listener.
+    pub(crate) door: Door,
+    /// Where it listens: what Metadata tells clients that came by it.
+    pub(crate) address: SocketAddr,
+    /// Who answers.
+    pub(crate) dispatch: Arc<dyn Dispatch>,
+    /// Bytes of requests that are being worked on, over all listeners.
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// Binds `address`.
+///
+/// # Errors
+/// What the system says, with the address.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// Serves connections until `stop` turns true, then waits for those that are open.
+pub(crate) async fn serve(listener: TcpListener, hall: Arc<Hall>, mut stop: watch::Receiver<bool>) {
+    let seats = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let stopping = stop.clone();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Ok(seat) = seats.clone().try_acquire_owned() else {
+                        tracing::warn!(%peer, limit = limits::CONNECTIONS_MAX, "connection refused: too many");
+                        continue;
+                    };
+                    let (hall, stop) = (hall.clone(), stopping.clone());
+                    connections.spawn(async move {
+                        welcome(stream, peer, hall, stop).await;
+                        drop(seat);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn welcome(stream: TcpStream, peer: SocketAddr, hall: Arc<Hall>, mut stop: watch::Receiver<bool>) {
+    // Without it small answers would wait for the peer's acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let served = tokio::select! {
+        served = connection::serve(stream, peer, &hall) => served,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, door = ?hall.door, %error, "connection closed");
+    }
+}

@@ -1,0 +1,1 @@
+//! What a broker needs from outside its region's data plane.
