@@ -1,1 +1,11 @@
-//! Real processes, real clients, real faults, and the checker of their histories.
+//! Real processes under real faults, and the judgement of what their clients saw.
+//!
+//! - [`history`]: what clients, drills and fault injectors write down while they run, as JSON lines;
+//! - [`checker`]: a pure function from a history to a verdict, with no clock and no network;
+//! - [`platform`]: a whole Farshore as child processes, with the handles to kill, stop and start its regions.
+//!
+//! It knows nothing of how Farshore works inside: it sees what clients and operators see.
+
+pub mod checker;
+pub mod history;
+pub mod platform;

@@ -1,0 +1,496 @@
+//! A whole Farshore as child processes: `farshore up` in a directory and on ports of its own, with handles to kill, stop
+//! and start its regions.
+//!
+//! Calls block. A guard process ends the platform when the process that started it dies, however it dies.
+
+mod guard;
+mod ports;
+mod process;
+
+pub use ports::free_base;
+
+use guard::Guard;
+use rustix::process::Signal;
+use serde::Deserialize;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// What could not be done with a platform.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary is not there.
+    #[error("there is no farshore binary at {0}; build it, or name it with FARSHORE_BIN")]
+    NoBinary(PathBuf),
+    /// No range of free ports was found.
+    #[error("no {0} free ports in a row below 32768")]
+    NoPorts(u16),
+    /// The supervisor ended before the platform was ready.
+    #[error("farshore up ended with {status} before it was ready; its last words:\n{log}")]
+    Ended {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The end of its output.
+        log: String,
+    },
+    /// Something did not come about in time.
+    #[error("{what} not within {} s; the last words of farshore up:\n{log}", within.as_secs())]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        within: Duration,
+        /// The end of the supervisor's output.
+        log: String,
+    },
+    /// There is no region of that name.
+    #[error("no region is called {0}; endpoints.json names {1}")]
+    NoRegion(String, String),
+    /// A command of the CLI failed.
+    #[error("`farshore {command}` failed: {output}")]
+    Refused {
+        /// Its arguments.
+        command: String,
+        /// What it printed.
+        output: String,
+    },
+    /// The operating system refused.
+    #[error("{0}: {1}")]
+    System(String, #[source] io::Error),
+}
+
+/// `endpoints.json`: where a platform listens and which processes are whose.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Endpoints {
+    /// The gateway's bootstrap address.
+    pub gateway: String,
+    /// The REST API.
+    pub api: String,
+    /// The S3 endpoint.
+    pub s3: String,
+    /// The regions.
+    pub regions: Vec<Region>,
+}
+
+/// One region of a platform.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// The bootstrap address of its own broker.
+    pub bootstrap: String,
+    /// The processes that die with it.
+    pub pids: Vec<i32>,
+}
+
+/// How to start a platform.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `farshore` binary.
+    pub binary: PathBuf,
+    /// The data directory; the output of `up` goes to `up.log` beside what it keeps there itself.
+    pub directory: PathBuf,
+    /// How many regions.
+    pub regions: u16,
+    /// Whether the data directory goes when the platform ends.
+    pub temporary: bool,
+    /// Further arguments of `farshore up`.
+    pub arguments: Vec<String>,
+}
+
+impl Options {
+    /// Three regions of `binary` in a new directory under `parent` that goes with the platform.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the directory cannot be made.
+    pub fn temporary(binary: PathBuf, parent: &Path) -> Result<Self, Error> {
+        let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+        let directory = parent.join(format!("platform-{}-{nanos}", std::process::id()));
+        fs::create_dir_all(&directory).map_err(|e| Error::System(format!("cannot make {}", directory.display()), e))?;
+        Ok(Self { binary, directory, regions: 3, temporary: true, arguments: Vec::new() })
+    }
+}
+
+/// A running platform. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Platform {
+    options: Options,
+    base_port: u16,
+    supervisor: Child,
+    guard: Option<Guard>,
+    endpoints: Endpoints,
+    ready_after: Duration,
+}
+
+impl Platform {
+    /// Starts a platform on free ports and waits until it is ready.
+    ///
+    /// # Errors
+    /// [`Error`] says what was missing or went wrong.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        let base_port = free_base(ports_of(options.regions)).ok_or(Error::NoPorts(ports_of(options.regions)))?;
+        Self::start_at(options, base_port)
+    }
+
+    fn start_at(options: Options, base_port: u16) -> Result<Self, Error> {
+        if !options.binary.is_file() {
+            return Err(Error::NoBinary(options.binary));
+        }
+        let began = Instant::now();
+        let supervisor = up(&options, base_port)?;
+        let guard = Guard::over(supervisor.id(), options.temporary.then_some(&options.directory))
+            .map_err(|e| Error::System("cannot start the guard".into(), e))?;
+        let unknown = Endpoints { gateway: String::new(), api: String::new(), s3: String::new(), regions: Vec::new() };
+        let mut platform = Self {
+            options,
+            base_port,
+            supervisor,
+            guard: Some(guard),
+            endpoints: unknown,
+            ready_after: Duration::ZERO,
+        };
+        platform.wait_ready()?;
+        platform.ready_after = began.elapsed();
+        Ok(platform)
+    }
+
+    fn wait_ready(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some(endpoints) = self.read_endpoints() {
+                self.endpoints = endpoints;
+                return Ok(());
+            }
+            if let Some(status) = self.supervisor.try_wait().map_err(|e| Error::System("cannot wait".into(), e))? {
+                return Err(Error::Ended { status, log: self.last_words() });
+            }
+            if Instant::now() > deadline {
+                return Err(self.late("endpoints.json was written", READY_WITHIN));
+            }
+            pause();
+        }
+    }
+
+    /// How long it took from the start of the first process to `endpoints.json`.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// The first of its ports.
+    pub fn base_port(&self) -> u16 {
+        self.base_port
+    }
+
+    /// Where it listens, as last read.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The region called `name`, as last read.
+    ///
+    /// # Errors
+    /// [`Error::NoRegion`].
+    pub fn region(&self, name: &str) -> Result<&Region, Error> {
+        let all = || self.endpoints.regions.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = self.endpoints.regions.iter().find(|region| region.name == name);
+        found.ok_or_else(|| Error::NoRegion(name.to_owned(), all()))
+    }
+
+    /// Kills every process of a region with SIGKILL and waits until they are gone.
+    ///
+    /// # Errors
+    /// [`Error::NoRegion`], or [`Error::Late`] when a process stays.
+    pub fn kill_region(&self, name: &str) -> Result<(), Error> {
+        self.signal_region(name, Signal::KILL)?;
+        let pids = &self.region(name)?.pids;
+        self.wait_for(&format!("the processes of {name} are gone"), GONE_WITHIN, || {
+            pids.iter().all(|pid| !process::is_alive(*pid))
+        })
+    }
+
+    /// Stops every process of a region with SIGSTOP: it is silent, but not dead.
+    ///
+    /// # Errors
+    /// [`Error::NoRegion`], or [`Error::System`].
+    pub fn stop_region(&self, name: &str) -> Result<(), Error> {
+        self.signal_region(name, Signal::STOP)
+    }
+
+    /// Lets a stopped region go on.
+    ///
+    /// # Errors
+    /// [`Error::NoRegion`], or [`Error::System`].
+    pub fn continue_region(&self, name: &str) -> Result<(), Error> {
+        self.signal_region(name, Signal::CONT)
+    }
+
+    fn signal_region(&self, name: &str, signal: Signal) -> Result<(), Error> {
+        for pid in &self.region(name)?.pids {
+            process::signal(*pid, signal).map_err(|e| Error::System(format!("cannot signal {pid} of {name}"), e))?;
+        }
+        Ok(())
+    }
+
+    /// Starts a dead region again and waits until `endpoints.json` names its new processes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the command fails, [`Error::Late`] when no new process shows up.
+    pub fn start_region(&mut self, name: &str) -> Result<(), Error> {
+        let old = self.region(name)?.pids.clone();
+        self.command(&["region", "start", name])?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(endpoints) = self.read_endpoints() {
+                self.endpoints = endpoints;
+                let pids = &self.region(name)?.pids;
+                if !pids.is_empty() && *pids != old && pids.iter().all(|pid| process::is_alive(*pid)) {
+                    return Ok(());
+                }
+            }
+            pause();
+        }
+        Err(self.late(&format!("{name} has new processes"), READY_WITHIN))
+    }
+
+    /// Runs `farshore ARGUMENTS --data-dir ...` against this platform and answers what it printed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it ends with anything but 0.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, Error> {
+        let ran = Command::new(&self.options.binary)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(&self.options.directory)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| Error::System(format!("cannot run {}", self.options.binary.display()), e))?;
+        let output = String::from_utf8_lossy(&ran.stdout).into_owned();
+        if ran.status.success() {
+            return Ok(output);
+        }
+        let output = output + &String::from_utf8_lossy(&ran.stderr);
+        Err(Error::Refused { command: arguments.join(" "), output })
+    }
+
+    /// Asks the platform to end, waits, and kills it when it does not.
+    ///
+    /// # Errors
+    /// [`Error::Late`] when it had to be killed.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        self.end_supervisor(Signal::TERM)?;
+        let deadline = Instant::now() + STOP_WITHIN;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                let late = self.late("farshore up ended", STOP_WITHIN);
+                self.kill();
+                return Err(late);
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    /// Kills every process of the platform at once, the supervisor first: as if the power went.
+    pub fn kill(&mut self) {
+        let _gone_already = self.supervisor.kill();
+        let _reaped = self.supervisor.wait();
+        let pids: Vec<i32> = self.endpoints.regions.iter().flat_map(|region| region.pids.clone()).collect();
+        for pid in &pids {
+            let _gone_already = process::signal(*pid, Signal::KILL);
+        }
+        let gone = || pids.iter().all(|pid| !process::is_alive(*pid));
+        let _best_effort = self.wait_for("killed processes are gone", GONE_WITHIN, gone);
+    }
+
+    /// Starts the platform again on its old data and ports, after [`stop`](Self::stop) or [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn restart(&mut self) -> Result<(), Error> {
+        if let Some(guard) = self.guard.take() {
+            guard.dismiss();
+        }
+        let _left_by_a_kill = fs::remove_file(self.options.directory.join("endpoints.json"));
+        let began = Instant::now();
+        self.supervisor = up(&self.options, self.base_port)?;
+        let guard = Guard::over(self.supervisor.id(), self.options.temporary.then_some(&self.options.directory));
+        self.guard = Some(guard.map_err(|e| Error::System("cannot start the guard".into(), e))?);
+        self.wait_ready()?;
+        self.ready_after = began.elapsed();
+        Ok(())
+    }
+
+    /// Whether the supervisor runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.supervisor.try_wait(), Ok(None))
+    }
+
+    fn end_supervisor(&mut self, signal: Signal) -> Result<(), Error> {
+        if !self.is_running() {
+            return Ok(());
+        }
+        let pid = self.supervisor.id() as i32;
+        process::signal(pid, signal).map_err(|e| Error::System(format!("cannot signal farshore up ({pid})"), e))
+    }
+
+    fn read_endpoints(&self) -> Option<Endpoints> {
+        let file = fs::read(self.options.directory.join("endpoints.json")).ok()?;
+        serde_json::from_slice(&file).ok()
+    }
+
+    /// Waits until `condition` holds.
+    ///
+    /// # Errors
+    /// [`Error::Late`] names `what` when it does not hold `within` that time.
+    pub fn wait_for(&self, what: &str, within: Duration, mut condition: impl FnMut() -> bool) -> Result<(), Error> {
+        let deadline = Instant::now() + within;
+        while !condition() {
+            if Instant::now() > deadline {
+                return Err(self.late(what, within));
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    fn late(&self, what: &str, within: Duration) -> Error {
+        Error::Late { what: what.to_owned(), within, log: self.last_words() }
+    }
+
+    /// The end of the supervisor's output.
+    pub fn last_words(&self) -> String {
+        let log = fs::read(self.options.directory.join("up.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if self.stop().is_err() {
+            self.kill();
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.dismiss();
+        }
+        if self.options.temporary && !std::thread::panicking() {
+            let _best_effort = fs::remove_dir_all(&self.options.directory);
+        }
+    }
+}
+
+/// How many ports a platform packs from its base on: 20 shared ones and 10 per region.
+fn ports_of(regions: u16) -> u16 {
+    20 + 10 * regions
+}
+
+fn up(options: &Options, base_port: u16) -> Result<Child, Error> {
+    let path = options.directory.join("up.log");
+    let open = || File::options().create(true).append(true).open(&path);
+    let file = |e| Error::System(format!("cannot write {}", path.display()), e);
+    Command::new(&options.binary)
+        .args(["up", "--base-port", &base_port.to_string(), "--regions", &options.regions.to_string()])
+        .arg("--data-dir")
+        .arg(&options.directory)
+        .args(&options.arguments)
+        .stdin(Stdio::null())
+        .stdout(open().map_err(file)?)
+        .stderr(open().map_err(file)?)
+        .spawn()
+        .map_err(|e| Error::System(format!("cannot run {}", options.binary.display()), e))
+}
+
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A supervisor in shell: one sleeping process per region, `region start` makes a new one.
+    const STAND_IN: &str = r#"#!/bin/sh
+write() {
+  printf '{"gateway":"g","api":"a","s3":"s","regions":[{"name":"r1","bootstrap":"b","pids":[%s]}]}' "$1" > "$dir/endpoints.tmp"
+  mv "$dir/endpoints.tmp" "$dir/endpoints.json"
+}
+case $1 in
+  up) dir=$7; [ -f "$dir/broken" ] && { echo "the port is taken"; exit 3; }
+      sleep 600 & child=$!; trap 'kill $child 2>/dev/null; rm -f "$dir/endpoints.json"; exit 0' TERM
+      write $child; while :; do sleep 0.05; done ;;
+  region) dir=$5; [ "$3" = r1 ] || { echo "no region $3" >&2; exit 1; }; sleep 600 > /dev/null 2>&1 & write $! ;;
+esac
+"#;
+
+    fn stand_in() -> (tempfile::TempDir, Options) {
+        let home = tempfile::tempdir().unwrap();
+        let binary = home.path().join("farshore");
+        fs::write(&binary, STAND_IN).unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        let options = Options::temporary(binary, home.path()).unwrap();
+        (home, options)
+    }
+
+    #[test]
+    fn a_region_is_killed_and_started_again() {
+        let (_home, options) = stand_in();
+        let mut platform = Platform::start(options).unwrap();
+        let first = platform.region("r1").unwrap().pids.clone();
+        platform.kill_region("r1").unwrap();
+        platform.start_region("r1").unwrap();
+        let second = platform.region("r1").unwrap().pids.clone();
+        assert_ne!(first, second);
+        assert!(!process::is_alive(first[0]) && process::is_alive(second[0]));
+        platform.kill();
+        assert!(!process::is_alive(second[0]));
+    }
+
+    #[test]
+    fn a_platform_ends_with_its_handle_and_takes_its_directory_with_it() {
+        let (_home, options) = stand_in();
+        let directory = options.directory.clone();
+        let platform = Platform::start(options).unwrap();
+        let pid = platform.region("r1").unwrap().pids[0];
+        drop(platform);
+        assert!(!process::is_alive(pid));
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_platform_that_does_not_come_up_says_why() {
+        let (_home, options) = stand_in();
+        fs::write(options.directory.join("broken"), "").unwrap();
+        let error = Platform::start(options).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("the port is taken"), "{error}");
+    }
+
+    #[test]
+    fn a_refused_command_and_an_unknown_region_are_named() {
+        let (_home, options) = stand_in();
+        let platform = Platform::start(options).unwrap();
+        let error = platform.command(&["region", "start", "r9"]).unwrap_err().to_string();
+        assert_eq!(error, "`farshore region start r9` failed: no region r9\n");
+        let error = platform.region("r9").unwrap_err().to_string();
+        assert_eq!(error, "no region is called r9; endpoints.json names r1");
+    }
+
+    #[test]
+    fn a_missing_binary_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let options = Options::temporary(home.path().join("nothing"), home.path()).unwrap();
+        assert!(Platform::start(options).unwrap_err().to_string().contains("FARSHORE_BIN"));
+    }
+}
