@@ -11,7 +11,11 @@
 
 mod millis;
 
+pub mod assess;
+pub mod audit;
 pub mod drill;
+pub mod health;
+pub mod inventory;
 pub mod plan;
 pub mod policy;
 pub mod report;

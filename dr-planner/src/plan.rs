@@ -1,11 +1,13 @@
 //! A plan: what to do, in which order, with nothing left to choose. Making one changes nothing; once made it never
 //! changes, and a run carries a copy of it.
 
+mod build;
 mod step;
 
+pub use build::{Refused, Request, build, leading};
 pub use step::{Action, InDrill, Retry, Step, step_ids};
 
-use model::{Opening, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, Timestamp, TopicId};
+use model::{Opening, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, StepId, Timestamp, TopicId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -55,6 +57,23 @@ pub struct Plan {
     pub reason: String,
     /// SHA-256 over everything it was made from.
     pub inputs_digest: String,
+}
+
+impl Plan {
+    /// The step of that name.
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// SHA-256 over the plan itself: a run goes on with this very plan or not at all.
+    pub fn digest(&self) -> String {
+        build::digest(self)
+    }
+
+    /// The ownership epoch it ends with.
+    pub fn new_epoch(&self) -> OwnershipEpoch {
+        self.ownership_epoch.next()
+    }
 }
 
 /// What kind of move a plan is.

@@ -19,10 +19,18 @@
 //! whose result nobody wrote down is done again: every effect is idempotent by (run, token).
 
 mod command;
+mod effects;
 mod event;
+mod machine;
+mod openings;
+mod progress;
+mod transition;
 
 pub use command::{Command, CouncilAction, Direction, Effect};
 pub use event::{Cancel, Entry, Event, Happened, Outcome, Output};
+pub use machine::Machine;
+pub use openings::openings;
+pub use transition::{IllegalTransition, Refusal};
 
 use crate::plan::Plan;
 use model::RunId;

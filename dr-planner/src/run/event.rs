@@ -91,6 +91,37 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its name, as it stands in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::StepStarted { .. } => "step_started",
+            Self::StepSucceeded { .. } => "step_succeeded",
+            Self::StepFailed { .. } => "step_failed",
+            Self::UndoStarted { .. } => "undo_started",
+            Self::UndoSucceeded { .. } => "undo_succeeded",
+            Self::UndoFailed { .. } => "undo_failed",
+            Self::Paused { .. } => "paused",
+            Self::Resumed => "resumed",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::Finished { .. } => "finished",
+        }
+    }
+}
+
+impl From<model::Done> for Output {
+    fn from(done: model::Done) -> Self {
+        match done {
+            model::Done::Stopped { ends, commits } => Self::Stopped { ends, commits },
+            model::Done::CaughtUp { ends } => Self::CaughtUp { ends },
+            model::Done::Sealed { partitions } => Self::Sealed { partitions },
+            model::Done::Opened { ends } => Self::Opened { ends },
+            model::Done::Ok => Self::Done,
+        }
+    }
+}
+
 /// Whether the effect of a failed attempt may have happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,9 +136,10 @@ pub enum Happened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cancel {
-    /// Before the pivot: undo what was done. Behind it: the same as [`Cancel::Abandon`].
+    /// Undo what was done. Refused behind the pivot; while nobody knows whether the pivot happened, that is found out
+    /// first, and if it did the run goes forward.
     Unwind,
-    /// Stop at once and undo nothing, because another run fences what this one did (its region was lost meanwhile).
+    /// Stop at once and undo nothing, because another run fences what this one did (a region was lost meanwhile).
     Abandon,
 }
 
