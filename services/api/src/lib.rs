@@ -1,1 +1,4 @@
 //! HTTP DTOs and error codes of the control plane.
+
+pub mod endpoints;
+pub mod routes;
