@@ -253,9 +253,11 @@ fn expected_time(kind: Kind, link: Option<&LinkFacts>) -> Option<Duration> {
 
 /// Every reason why the group of `policy` cannot be moved to `target` in this way. None: it can.
 pub fn refusals(inventory: &Inventory, policy: &Group, grant: &Grant, kind: Kind, target: &RegionName) -> Vec<Refusal> {
-    let mut found = vec![];
-    found.extend(membership(policy, grant, target));
-    found.extend(control(inventory, policy));
+    // What is no standby at all needs no further reasons.
+    if let Some(refusal) = membership(policy, grant, target) {
+        return vec![refusal];
+    }
+    let mut found = control(inventory, policy);
     found.extend(readiness(inventory, target));
     found.extend(copy(inventory, policy, grant, kind, target));
     found.extend(source(inventory, policy, grant, kind));

@@ -1,0 +1,6 @@
+//! The planner against a small world: councils that apply once, regions with journals, executors that die.
+
+mod faults;
+mod plans;
+mod platform;
+mod world;
