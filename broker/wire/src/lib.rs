@@ -5,6 +5,8 @@
 //! number it was sent before it has held that number against the bytes that came with it.
 
 pub mod api;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod codec;
 mod error;
 pub mod frame;

@@ -2,6 +2,8 @@
 //! is answered with a body of version 0, error 35 and the list.
 
 use super::table::*;
+use crate::codec::{DecodeError, Message, Versions};
+use std::collections::HashMap;
 
 message! {
     /// Who asks.
@@ -57,5 +59,30 @@ impl Request {
             bytes.iter().copied().all(inner) && edge(bytes.first()) && edge(bytes.last())
         };
         word(&self.client_software_name) && word(&self.client_software_version)
+    }
+}
+
+impl Response {
+    /// The answer to a request of `version`, and the version to write it in: an unknown version is told what there is
+    /// in version 0.
+    pub fn answer(version: i16, api_keys: Vec<ApiVersion>) -> (i16, Self) {
+        let known = Request::VERSIONS.contains(version);
+        let error_code = if known { ErrorCode::NONE } else { ErrorCode::UNSUPPORTED_VERSION };
+        (if known { version } else { 0 }, Self { error_code, api_keys, ..Default::default() })
+    }
+
+    /// Reads the answer to a request of `version`, which is one of version 0 when the broker does not know `version`.
+    ///
+    /// # Errors
+    /// As [`Message::decode`].
+    pub fn decode_any(body: Bytes, version: i16) -> Result<Self, DecodeError> {
+        let unsupported = body.starts_with(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
+        Self::decode(body, if unsupported { 0 } else { version })
+    }
+
+    /// The versions by API key.
+    pub fn by_key(&self) -> HashMap<i16, Versions> {
+        let versions = |api: &ApiVersion| (api.api_key, Versions::new(api.min_version, api.max_version));
+        self.api_keys.iter().map(versions).collect()
     }
 }
