@@ -1,6 +1,8 @@
 //! Headers and frames as old and new clients write them.
 
 use broker_wire::api::api_versions;
+use broker_wire::codec::Message;
+use broker_wire::internal::{self, control, link_fetch};
 use broker_wire::{ApiKey, ErrorCode, RequestHeader, decode_response_header, frame};
 use bytes::Bytes;
 
@@ -69,4 +71,29 @@ fn client_software_names_are_checked_as_kip_511_asks() {
     assert!(!valid("-a", "1"));
     assert!(!valid("a", "1."));
     assert!(!valid("a b", "1"));
+}
+
+#[test]
+fn private_apis_have_the_same_frames_and_are_never_advertised() {
+    let request = link_fetch::Request {
+        link_id: "r1-r2".to_owned(),
+        partitions: vec![link_fetch::Partition { fetch_offset: 9, copy_term: 4, ..Default::default() }],
+        ..Default::default()
+    };
+    let frame = frame::encode_request(3, Some("r2"), 0, &request).unwrap();
+    assert_eq!(RequestHeader::peek(&frame[4..]).unwrap().api_key, 1001);
+    let (header, body) = RequestHeader::decode(frame.slice(4..)).unwrap();
+    assert_eq!((header.api_key, header.correlation_id), (link_fetch::Request::KEY, 3));
+    assert_eq!(link_fetch::Request::decode(body, 0).unwrap(), request);
+    assert!(advertised().iter().all(|api| api.api_key < internal::FIRST_KEY));
+}
+
+#[test]
+fn a_control_call_carries_its_payload_as_it_is() {
+    let payload = Bytes::from_static(b"{\"group\":\"orders\"}");
+    let request = control::Request { method: "offset-sync".to_owned(), payload, ..Default::default() };
+    let frame = frame::encode_request(3, None, 0, &request).unwrap();
+    let (header, body) = RequestHeader::decode(frame.slice(4..)).unwrap();
+    assert_eq!(header.api_key, control::Request::KEY);
+    assert_eq!(control::Request::decode(body, 0).unwrap(), request);
 }
