@@ -1,1 +1,13 @@
-//! Decisions of the mirror and the archive: window, lag, gaps, archive layout, restore plan. Pure.
+//! Decisions of the mirror and the archive. Pure: no clock, no disk, no network; `now` is an argument.
+//!
+//! - [`window`] follows one partition of a source region, as a follower of its leader would: events in, commands out;
+//! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
+//! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
+
+pub mod gap;
+pub mod lag;
+mod offsets;
+pub mod topic_state;
+pub mod window;
+
+pub use offsets::{EpochList, EpochStart, UnsortedEpochs, count_without_holes};

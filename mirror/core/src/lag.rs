@@ -1,0 +1,251 @@
+//! How far a copy is behind, in records, bytes and seconds; true also when nothing is written and when nothing is heard.
+//!
+//! Every answer of the source carries its time and its tail. From those pairs it is known between which two moments each
+//! record was appended, on the source's own clock; the timestamps in the records, which clients choose, are only
+//! believed between those moments.
+//!
+//! ```text
+//!   source tail   10      10      25      40          the first record that is not durable here is 17:
+//!   source time   1 s     2 s     3 s     4 s         appended after 2 s and at 3 s at the latest
+//!                          ^-------^
+//! ```
+
+use crate::count_without_holes;
+use model::{Offset, OffsetRange, Timestamp};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The most pairs that are kept; beyond it the older half is thinned out, which only makes the lag look larger.
+const SIGHTINGS_MAX: usize = 512;
+/// How much of the mean size of a record the newest batch decides: one part in so many.
+const MEAN_WINDOW: u64 = 16;
+
+/// Where the source stood at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The source's clock.
+    pub source_time: Timestamp,
+    /// The source's tail then.
+    pub source_tail: Offset,
+    /// What the first record that was not yet durable here says of its time; [`Timestamp::NONE`] when unknown.
+    pub oldest_unread: Timestamp,
+}
+
+/// What is known of one copy's lag.
+#[derive(Clone, Debug, Default)]
+pub struct Lag {
+    durable: Offset,
+    sightings: VecDeque<Sighting>,
+    /// When the last answer came, on the caller's clock.
+    heard_at: Option<Duration>,
+    connected: bool,
+    /// The mean size of a record in 1/1024 bytes.
+    mean_size: u64,
+}
+
+/// A copy's lag at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LagReport {
+    /// Records the copy lacks.
+    pub records: u64,
+    /// Their bytes, reckoned from the size of those that came last.
+    pub bytes: u64,
+    /// The age of the oldest of them, plus the time nothing was heard.
+    pub seconds: f64,
+    /// How long the source has been silent; `None` when it was never heard of.
+    pub silence: Option<Duration>,
+    /// The source's tail when it was last heard of.
+    pub source_tail: Option<Offset>,
+    /// When the oldest missing record was appended at the earliest, on the source's clock.
+    pub oldest_missing: Option<Timestamp>,
+}
+
+impl Lag {
+    /// The lag of a copy that has everything below `durable` on disk.
+    pub fn new(durable: Offset) -> Self {
+        Self { durable, ..Self::default() }
+    }
+
+    /// The source answered.
+    pub fn heard(&mut self, now: Duration, sighting: Sighting) {
+        self.connected = true;
+        self.heard_at = Some(now);
+        self.sightings.push_back(sighting);
+        self.forget();
+    }
+
+    /// Everything below `durable` is on disk here. It goes back when the copy is truncated.
+    pub fn durable(&mut self, durable: Offset) {
+        self.durable = durable;
+        self.forget();
+    }
+
+    /// A batch of `bytes` with `records` records was copied.
+    pub fn copied(&mut self, records: u64, bytes: u64) {
+        if let Some(size) = (bytes << 10).checked_div(records) {
+            let first = self.mean_size == 0;
+            self.mean_size =
+                if first { size } else { self.mean_size - self.mean_size / MEAN_WINDOW + size / MEAN_WINDOW };
+        }
+    }
+
+    /// The link was lost: from now on the lag grows with the time.
+    pub fn disconnected(&mut self) {
+        self.connected = false;
+    }
+
+    /// The source's log was replaced, or another source is followed: what was seen before means nothing now.
+    pub fn restart(&mut self, durable: Offset) {
+        *self = Self { mean_size: self.mean_size, ..Self::new(durable) };
+    }
+
+    /// Keeps the last pair at or below what is durable: the next record was appended after it.
+    fn forget(&mut self) {
+        while self.sightings.get(1).is_some_and(|second| second.source_tail <= self.durable) {
+            self.sightings.pop_front();
+        }
+        if self.sightings.len() > SIGHTINGS_MAX {
+            let mut at = 0;
+            self.sightings.retain(|_| {
+                at += 1;
+                at % 2 == 1 || at > SIGHTINGS_MAX / 2
+            });
+        }
+    }
+
+    /// The lag at `now`. `holes` are offsets that no record has.
+    pub fn report(&self, now: Duration, holes: impl IntoIterator<Item = OffsetRange>) -> LagReport {
+        let (Some(last), Some(heard_at)) = (self.sightings.back(), self.heard_at) else { return LagReport::default() };
+        let silence = now.saturating_sub(heard_at);
+        let oldest_missing = self.oldest_missing();
+        let known = oldest_missing.map_or(Duration::ZERO, |oldest| last.source_time.since(oldest));
+        let grows = oldest_missing.is_some() || !self.connected;
+        let records = count_without_holes(OffsetRange::new(self.durable, last.source_tail), holes);
+        LagReport {
+            records,
+            bytes: ((u128::from(records) * u128::from(self.mean_size)) >> 10) as u64,
+            seconds: (known + if grows { silence } else { Duration::ZERO }).as_secs_f64(),
+            silence: Some(silence),
+            source_tail: Some(last.source_tail),
+            oldest_missing,
+        }
+    }
+
+    /// The earliest moment at which the first record that is not durable here can have been appended.
+    fn oldest_missing(&self) -> Option<Timestamp> {
+        let above = self.sightings.iter().position(|sighting| sighting.source_tail > self.durable)?;
+        let latest = self.sightings[above];
+        let hint = latest.oldest_unread.0;
+        match above.checked_sub(1).map(|below| self.sightings[below].source_time) {
+            Some(earliest) if hint < 0 => Some(earliest),
+            Some(earliest) => Some(Timestamp(hint.clamp(earliest.0, latest.source_time.0.max(earliest.0)))),
+            None if hint < 0 => Some(latest.source_time),
+            None => Some(Timestamp(hint.min(latest.source_time.0))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn sighting(seconds: i64, tail: i64) -> Sighting {
+        let source_time = Timestamp(1_000_000 + seconds * 1000);
+        Sighting { source_time, source_tail: Offset(tail), oldest_unread: Timestamp::NONE }
+    }
+
+    fn hinted(seconds: i64, tail: i64, oldest: i64) -> Sighting {
+        Sighting { oldest_unread: Timestamp(1_000_000 + oldest * 1000), ..sighting(seconds, tail) }
+    }
+
+    #[test]
+    fn an_idle_copy_that_has_everything_has_no_lag_however_long() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(1), sighting(1, 10));
+        lag.heard(at(500), sighting(500, 10));
+        let report = lag.report(at(501), []);
+        assert_eq!((report.records, report.bytes, report.seconds), (0, 0, 0.0));
+        assert_eq!(report.silence, Some(at(1)));
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_first_record_that_is_not_durable() {
+        let mut lag = Lag::new(Offset(10));
+        for (second, tail) in [(1, 10), (2, 10), (3, 25), (4, 40)] {
+            lag.heard(at(second as u64), sighting(second, tail));
+        }
+        lag.durable(Offset(17));
+        assert_eq!((lag.report(at(4), []).records, lag.report(at(4), []).seconds), (23, 2.0));
+        lag.durable(Offset(25));
+        assert_eq!(lag.report(at(4), []).seconds, 1.0);
+        lag.durable(Offset(40));
+        assert_eq!(lag.report(at(4), []).seconds, 0.0);
+    }
+
+    #[test]
+    fn a_clients_clock_is_believed_only_between_two_answers() {
+        let with = |oldest| {
+            let mut lag = Lag::new(Offset(10));
+            lag.heard(at(2), sighting(2, 10));
+            lag.heard(at(4), hinted(4, 20, oldest));
+            lag.report(at(4), []).seconds
+        };
+        assert_eq!(with(3), 1.0);
+        assert_eq!(with(-500), 2.0);
+        assert_eq!(with(9000), 0.0);
+    }
+
+    #[test]
+    fn a_backlog_from_before_the_link_has_the_age_its_records_tell() {
+        let mut lag = Lag::new(Offset(0));
+        lag.heard(at(1), hinted(60, 1000, 0));
+        assert_eq!((lag.report(at(1), []).records, lag.report(at(1), []).seconds), (1000, 60.0));
+    }
+
+    #[test]
+    fn with_the_link_down_the_lag_grows_even_when_it_was_nothing() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(5), sighting(5, 10));
+        lag.disconnected();
+        assert_eq!(lag.report(at(12), []).seconds, 7.0);
+        lag.heard(at(13), sighting(13, 10));
+        assert_eq!(lag.report(at(13), []).seconds, 0.0);
+    }
+
+    #[test]
+    fn between_two_answers_a_backlog_ages() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(1), sighting(1, 10));
+        lag.heard(at(2), sighting(2, 30));
+        assert_eq!(lag.report(at(4), []).seconds, 3.0);
+    }
+
+    #[test]
+    fn holes_do_not_count() {
+        let mut lag = Lag::new(Offset(10));
+        lag.copied(4, 400);
+        lag.heard(at(1), sighting(1, 1_000_020));
+        let report = lag.report(at(1), [OffsetRange::new(Offset(15), Offset(1_000_015))]);
+        assert_eq!((report.records, report.bytes), (10, 1000));
+    }
+
+    #[test]
+    fn what_was_never_heard_of_has_no_numbers() {
+        assert_eq!(Lag::new(Offset(10)).report(at(9), []), LagReport::default());
+    }
+
+    #[test]
+    fn thousands_of_answers_without_progress_stay_bounded_and_keep_the_age() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(0), sighting(0, 10));
+        for second in 1..5000 {
+            lag.heard(at(second), sighting(second as i64, 10 + second as i64));
+        }
+        assert!(lag.sightings.len() <= SIGHTINGS_MAX);
+        assert_eq!(lag.report(at(4999), []).seconds, 4999.0);
+    }
+}

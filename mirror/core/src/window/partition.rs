@@ -1,0 +1,398 @@
+use super::answer::{Answer, Body, Command, Diverging, Event, Fault, Fetch, StopReason, Ticket};
+use super::batches::{self, Rules};
+use super::copy_log::{CopyLog, LogState};
+use crate::EpochList;
+use crate::gap::{Gap, GapReason};
+use crate::lag::{Lag, LagReport, Sighting};
+use bytes::Bytes;
+use model::{ByteCount, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use std::time::Duration;
+
+/// The pause after the first failed fetch; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What a window has to know of its partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Whether the source compacts it: then offsets may be missing between batches.
+    pub compacted: bool,
+    /// How many bytes one fetch asks for: what the link carries in one round trip, or more.
+    pub fetch_bytes: u32,
+    /// How much may be on its way to the disk before fetching waits.
+    pub unflushed_max: ByteCount,
+    /// Where the lineage of a grant departs from the one before, as far as the council said.
+    pub openings: Vec<LineageStart>,
+}
+
+/// Where the lineage of one grant begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineageStart {
+    /// The grant.
+    pub ownership_epoch: OwnershipEpoch,
+    /// From the common end to the offset of its first batch.
+    pub hole: OffsetRange,
+}
+
+/// What a window is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for a link.
+    Disconnected,
+    /// A fetch is under way.
+    Fetching,
+    /// Too much is on its way to the disk.
+    Full,
+    /// A diverged tail is being copied to an archive.
+    Archiving {
+        /// Where the logs part.
+        to: Offset,
+    },
+    /// It is being cut off.
+    Truncating {
+        /// Where the logs part.
+        to: Offset,
+    },
+    /// Nothing more is fetched.
+    Stopped(StopReason),
+}
+
+/// What was heard of the source under the grant that is followed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    ownership_epoch: OwnershipEpoch,
+    leader_epoch: LeaderEpoch,
+    high_watermark: Offset,
+    log_start: Offset,
+    heard: bool,
+}
+
+/// The window of one partition.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    settings: Settings,
+    log: CopyLog,
+    high_watermark: Offset,
+    source: Source,
+    /// Whether a fetch would find somebody to ask.
+    connected: bool,
+    phase: Phase,
+    ticket: Ticket,
+    pause: Duration,
+    lag: Lag,
+}
+
+impl Partition {
+    /// The window of a copy that holds `log`; it waits for [`Event::LinkUp`].
+    pub fn new(settings: Settings, log: LogState) -> Self {
+        let high_watermark = log.high_watermark;
+        let log = CopyLog::new(log);
+        let lag = Lag::new(log.flushed());
+        Self {
+            settings,
+            log,
+            high_watermark,
+            source: Source { leader_epoch: LeaderEpoch::NONE, ..Source::default() },
+            connected: false,
+            phase: Phase::Disconnected,
+            ticket: Ticket(0),
+            pause: Duration::ZERO,
+            lag,
+        }
+    }
+
+    /// What it is doing.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The copy's tail once every command is done.
+    pub const fn tail(&self) -> Offset {
+        self.log.tail()
+    }
+
+    /// The copy's log start.
+    pub const fn log_start(&self) -> Offset {
+        self.log.start()
+    }
+
+    /// The copy watermark: everything below is on disk. It goes back when the copy is truncated.
+    pub const fn copy_watermark(&self) -> Offset {
+        self.log.flushed()
+    }
+
+    /// What readers may see: it never goes back.
+    pub const fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The leader epochs of the copy.
+    pub const fn epochs(&self) -> &EpochList {
+        self.log.epochs()
+    }
+
+    /// The source's high watermark when it was last heard of; `None` when it never was under this grant.
+    pub fn source_watermark(&self) -> Option<Offset> {
+        self.source.heard.then_some(self.source.high_watermark)
+    }
+
+    /// How far the copy is behind.
+    pub fn lag(&self, now: Duration) -> LagReport {
+        let ahead = self.settings.openings.iter().map(|opening| opening.hole);
+        let known: Vec<_> =
+            self.log.epochs().holes().filter(|hole| !ahead.clone().any(|other| other == *hole)).collect();
+        self.lag.report(now, ahead.chain(known))
+    }
+
+    /// Takes note of what the council says of lineages.
+    pub fn note_openings(&mut self, openings: Vec<LineageStart>) {
+        self.settings.openings = openings;
+    }
+
+    /// Takes note of `event` at `now`, a time on a clock that never goes back, and says what to do next, in this order.
+    ///
+    /// An event that does not belong to the current phase is a late or repeated report; it changes nothing.
+    pub fn on_event(&mut self, now: Duration, event: Event) -> Vec<Command> {
+        match event {
+            Event::LinkUp { ownership_epoch } => self.link_up(ownership_epoch),
+            Event::LinkDown => self.link_down(),
+            Event::Answered { ticket, answer } if self.awaits(ticket) => self.answered(now, answer),
+            Event::Unanswered { ticket } if self.awaits(ticket) => self.fetch_later(),
+            Event::Answered { .. } | Event::Unanswered { .. } => Vec::new(),
+            Event::Flushed { to } => self.flushed(to),
+            Event::Archived { range } => self.archived(range),
+            Event::Truncated { tail } => self.truncated(tail),
+            Event::LogFailed => self.stop(StopReason::LogFailed),
+            Event::Seal => self.stop(StopReason::Sealed),
+            Event::Unseal => self.unseal(),
+        }
+    }
+
+    fn awaits(&self, ticket: Ticket) -> bool {
+        self.phase == Phase::Fetching && ticket == self.ticket
+    }
+
+    fn link_up(&mut self, ownership_epoch: OwnershipEpoch) -> Vec<Command> {
+        if ownership_epoch < self.source.ownership_epoch {
+            return Vec::new();
+        }
+        let is_new = ownership_epoch > self.source.ownership_epoch;
+        if is_new {
+            self.source = Source { ownership_epoch, leader_epoch: LeaderEpoch::NONE, ..Source::default() };
+            self.lag.restart(self.log.flushed());
+        }
+        self.connected = true;
+        self.pause = Duration::ZERO;
+        match self.phase {
+            // A cut that was begun is finished first; one that was only decided, a new owner has to decide again.
+            Phase::Truncating { .. } => Vec::new(),
+            Phase::Archiving { .. } if !is_new => Vec::new(),
+            Phase::Stopped(reason) if reason != StopReason::NotOwner => Vec::new(),
+            _ => self.fetch(),
+        }
+    }
+
+    fn link_down(&mut self) -> Vec<Command> {
+        self.connected = false;
+        self.lag.disconnected();
+        if matches!(self.phase, Phase::Fetching | Phase::Full) {
+            self.phase = Phase::Disconnected;
+        }
+        Vec::new()
+    }
+
+    fn stop(&mut self, reason: StopReason) -> Vec<Command> {
+        if self.phase == Phase::Stopped(reason) || self.phase == Phase::Stopped(StopReason::LogFailed) {
+            return Vec::new();
+        }
+        self.phase = Phase::Stopped(reason);
+        self.lag.disconnected();
+        vec![Command::Stop { reason }]
+    }
+
+    fn unseal(&mut self) -> Vec<Command> {
+        if self.phase != Phase::Stopped(StopReason::Sealed) {
+            return Vec::new();
+        }
+        self.phase = Phase::Disconnected;
+        if self.connected { self.fetch() } else { Vec::new() }
+    }
+
+    /// Asks on from the tail, at once.
+    fn fetch(&mut self) -> Vec<Command> {
+        if self.log.unflushed_bytes() >= self.settings.unflushed_max.0 {
+            self.phase = Phase::Full;
+            return Vec::new();
+        }
+        self.phase = Phase::Fetching;
+        self.ticket = Ticket(self.ticket.0 + 1);
+        vec![Command::Fetch(Fetch {
+            ticket: self.ticket,
+            from: self.log.tail(),
+            last_epoch: self.log.last_epoch(),
+            durable: self.log.flushed(),
+            bytes_max: self.settings.fetch_bytes,
+            pause: self.pause,
+        })]
+    }
+
+    /// Asks again after a pause that grows from one failure to the next.
+    fn fetch_later(&mut self) -> Vec<Command> {
+        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.fetch()
+    }
+
+    fn fault(&mut self, fault: Fault) -> Vec<Command> {
+        let mut commands = vec![Command::Report(fault)];
+        commands.extend(self.fetch_later());
+        commands
+    }
+
+    fn answered(&mut self, now: Duration, answer: Answer) -> Vec<Command> {
+        match &answer.body {
+            Body::NotOwner => return self.stop(StopReason::NotOwner),
+            Body::TopicReset => return self.stop(StopReason::TopicReset),
+            Body::Unavailable => return self.fetch_later(),
+            Body::Diverging(_) | Body::OutOfRange | Body::Records(_) => {}
+        }
+        if answer.ownership_epoch != self.source.ownership_epoch || answer.leader_epoch < self.source.leader_epoch {
+            return self.fetch_later();
+        }
+        self.source.leader_epoch = answer.leader_epoch;
+        match answer.body {
+            Body::Diverging(diverging) => self.diverging(diverging),
+            Body::Records(ref records) => self.follow(now, &answer, &records.clone()),
+            _ => self.follow(now, &answer, &Bytes::new()),
+        }
+    }
+
+    fn diverging(&mut self, Diverging { epoch, end }: Diverging) -> Vec<Command> {
+        let (to, tail) = (self.log.common_end(epoch, end), self.log.tail());
+        if to >= tail {
+            return self.fault(Fault::NoDivergence { end, tail });
+        }
+        self.phase = Phase::Archiving { to };
+        vec![Command::Archive { range: OffsetRange::new(to, tail), last_epoch: self.log.last_epoch() }]
+    }
+
+    fn archived(&mut self, range: OffsetRange) -> Vec<Command> {
+        let Phase::Archiving { to } = self.phase else { return Vec::new() };
+        if range != OffsetRange::new(to, self.log.tail()) {
+            return Vec::new();
+        }
+        self.phase = Phase::Truncating { to };
+        vec![Command::Truncate { to }]
+    }
+
+    fn truncated(&mut self, tail: Offset) -> Vec<Command> {
+        self.log.truncate(tail);
+        self.lag.durable(self.log.flushed());
+        match self.phase {
+            // What was asked for before began elsewhere.
+            Phase::Truncating { .. } | Phase::Fetching | Phase::Full if self.connected => self.fetch(),
+            Phase::Truncating { .. } => {
+                self.phase = Phase::Disconnected;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn follow(&mut self, now: Duration, answer: &Answer, records: &Bytes) -> Vec<Command> {
+        let mut commands = self.skip_gap(answer);
+        let had_gap = !commands.is_empty();
+        self.note_source(now, answer);
+        let rules = Rules { leader_epoch: answer.leader_epoch, compacted: self.settings.compacted };
+        let mut next = self.log.clone();
+        let taken = batches::take(&mut next, records, rules);
+        if taken.commands.iter().any(|command| self.contradicts_council(command)) {
+            commands.extend(self.stop(StopReason::LineageMismatch));
+            return commands;
+        }
+        self.log = next;
+        self.lag.copied(taken.records, taken.bytes);
+        commands.extend(taken.commands);
+        commands.extend(self.raise_marks());
+        let lost = answer.body == Body::OutOfRange && !had_gap;
+        commands.extend(match taken.fault {
+            Some(fault) => self.fault(fault),
+            None if lost => self.fetch_later(),
+            None => {
+                self.pause = Duration::ZERO;
+                self.fetch()
+            }
+        });
+        commands
+    }
+
+    /// Goes on at the source's log start when that is above the tail. Only a copy that has never begun misses nothing.
+    fn skip_gap(&mut self, answer: &Answer) -> Vec<Command> {
+        let (tail, at) = (self.log.tail(), answer.log_start);
+        if at <= tail {
+            return Vec::new();
+        }
+        let begun = self.source.heard || self.log.last_epoch() != LeaderEpoch::NONE || tail > Offset::ZERO;
+        let gap = begun.then(|| Command::RecordGap(self.gap(OffsetRange::new(tail, at), answer.source_time)));
+        self.log.restart(at);
+        gap.into_iter().chain([Command::Restart { at }]).collect()
+    }
+
+    fn gap(&self, range: OffsetRange, found_at: Timestamp) -> Gap {
+        let Settings { topic, partition, .. } = self.settings;
+        let ownership_epoch = self.source.ownership_epoch;
+        Gap { topic, partition, range, reason: GapReason::Retention, ownership_epoch, found_at }
+    }
+
+    fn note_source(&mut self, now: Duration, answer: &Answer) {
+        self.source.heard = true;
+        self.source.high_watermark.advance(answer.high_watermark);
+        self.source.log_start.advance(answer.log_start);
+        self.lag.durable(self.log.flushed());
+        let Answer { source_time, source_tail, oldest_unread, .. } = *answer;
+        self.lag.heard(now, Sighting { source_time, source_tail, oldest_unread });
+    }
+
+    /// Whether a hole is crossed elsewhere than where the council says the lineage of its grant departs.
+    fn contradicts_council(&self, command: &Command) -> bool {
+        let Command::Cross { hole, epoch, .. } = command else { return false };
+        let mut openings = self.settings.openings.iter();
+        openings.any(|opening| opening.ownership_epoch == epoch.ownership() && opening.hole != *hole)
+    }
+
+    fn flushed(&mut self, to: Offset) -> Vec<Command> {
+        self.log.flush(to);
+        self.lag.durable(self.log.flushed());
+        let mut commands = self.raise_marks();
+        if self.phase == Phase::Full {
+            commands.extend(self.fetch());
+        }
+        commands
+    }
+
+    /// The high watermark first: the log start is never above it.
+    fn raise_marks(&mut self) -> Vec<Command> {
+        let high_watermark = self.raise_high_watermark();
+        high_watermark.into_iter().chain(self.raise_log_start()).collect()
+    }
+
+    fn raise_log_start(&mut self) -> Option<Command> {
+        let to = self.source.log_start;
+        let settled = self.log.start() < to && to <= self.log.flushed();
+        settled.then(|| {
+            self.log.raise_start(to);
+            Command::RaiseLogStart { to }
+        })
+    }
+
+    fn raise_high_watermark(&mut self) -> Option<Command> {
+        let to = self.log.flushed().min(self.source.high_watermark);
+        (to > self.high_watermark).then(|| {
+            self.high_watermark = to;
+            Command::RaiseHighWatermark { to }
+        })
+    }
+}

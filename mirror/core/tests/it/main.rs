@@ -1,0 +1,6 @@
+//! The window against a model of a source and of a copy's log, in any order of events.
+
+mod copy;
+mod rules;
+mod source;
+mod window;
