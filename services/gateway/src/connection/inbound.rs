@@ -1,0 +1,247 @@
+//! Requests on their way from the client.
+
+use super::outbound::Due;
+use super::splice::Incoming;
+use super::{Closed, Waiting, upstream};
+use crate::answer::{self, unknown_topics};
+use crate::listener::Door;
+use crate::refuse::refuse;
+use crate::state::{Routing, State};
+use bytes::Bytes;
+use model::RegionName;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use wire::api::metadata;
+use wire::{ApiKey, Message, RequestHeader};
+
+/// A connection may be silent this long (Kafka's `connections.max.idle.ms`).
+const IDLE_MAX: Duration = Duration::from_secs(600);
+/// What of a request is looked at: its header, and the beginning of a Produce body up to `acks`.
+const HEAD: usize = 2 * (64 << 10);
+/// The largest request of an API that is answered here.
+const LOCAL_BYTES_MAX: usize = 16 << 20;
+/// How long a Metadata request waits for the topics it has just had created.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The reading half of a client connection.
+pub(super) struct Inbound {
+    door: Door,
+    state: Arc<State>,
+    due: mpsc::Sender<Due>,
+    waiting: Arc<Waiting>,
+    upstream: Option<(RegionName, u64, OwnedWriteHalf)>,
+    attached: watch::Sender<Option<(RegionName, u64)>>,
+}
+
+/// What becomes of a request.
+struct Head {
+    api_key: i16,
+    correlation_id: i32,
+    is_answered: bool,
+}
+
+impl Inbound {
+    pub(super) fn new(door: Door, state: Arc<State>, due: mpsc::Sender<Due>, waiting: Arc<Waiting>) -> Self {
+        Self { door, state, due, waiting, upstream: None, attached: watch::Sender::new(None) }
+    }
+
+    /// The region that requests are passed to, and how often its connections had been cut before this one was made.
+    pub(super) fn attached(&self) -> watch::Receiver<Option<(RegionName, u64)>> {
+        self.attached.subscribe()
+    }
+
+    /// Takes requests until the client closes its side.
+    ///
+    /// # Errors
+    /// When either side fails, or a request is none.
+    pub(super) async fn run(mut self, client: OwnedReadHalf) -> Result<(), Closed> {
+        let mut incoming = Incoming::new(client);
+        while let Some(len) = incoming.next(HEAD, IDLE_MAX).await? {
+            let head = Head::look(incoming.head(len))?;
+            if answer::is_local(head.api_key) {
+                self.answer(&mut incoming, len).await?;
+            } else if self.attach().await {
+                self.pass(&head, &mut incoming, len).await?;
+            } else {
+                self.turn_away(&mut incoming, len).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
+        if len > LOCAL_BYTES_MAX {
+            let (len, limit) = (len as i32, model::ByteCount(LOCAL_BYTES_MAX as u64));
+            return Err(wire::frame::FrameError::TooLong { len, limit }.into());
+        }
+        let frame = incoming.take(len).await?;
+        let (header, body) = RequestHeader::decode(frame.clone())?;
+        if header.api_key == ApiKey::Metadata.number() {
+            self.create_unknown(&header, body.clone(), &frame).await?;
+        }
+        let answer = answer::answer(&header, body, &self.state.routing())?;
+        self.send(Due::Ready(answer)).await
+    }
+
+    /// Lets the owner of `default` create the topics a Metadata request asks for, and waits until they are routed.
+    async fn create_unknown(&self, header: &RequestHeader, body: Bytes, frame: &[u8]) -> Result<(), Closed> {
+        let Ok(request) = metadata::Request::decode(body, header.api_version) else { return Ok(()) };
+        let mut routing = self.state.watch_routing();
+        let now = routing.borrow_and_update().clone();
+        if unknown_topics(&request, &now).is_empty() {
+            return Ok(());
+        }
+        let Some(owner) = now.default_owner() else { return Ok(()) };
+        if let Err(error) = upstream::call(owner, &now, frame).await {
+            tracing::debug!(%error, "topics cannot be created now");
+            return Ok(());
+        }
+        let deadline = Instant::now() + CREATION_TIMEOUT;
+        let names = unknown_topics(&request, &now);
+        let all_led = |routing: &Arc<Routing>| names.iter().all(|name| is_led(routing, name));
+        // What is not there in time is answered as unknown; clients ask again.
+        let _ = timeout_at(deadline, routing.wait_for(all_led)).await;
+        Ok(())
+    }
+
+    /// Makes sure there is a connection to the region requests go to; false when it cannot be asked.
+    async fn attach(&mut self) -> bool {
+        let routing = self.state.routing();
+        let region = match &self.door {
+            Door::Region(region) => Some(region),
+            Door::Bootstrap => routing.default_owner(),
+        };
+        let Some(region) = region.filter(|region| self.state.may_serve(region)).cloned() else { return false };
+        let cuts = self.state.cuts(&region);
+        if self.upstream.as_ref().is_some_and(|(known, since, _)| *known == region && *since == cuts) {
+            return true;
+        }
+        self.upstream = None;
+        let Ok(stream) = upstream::connect(&region, &routing).await else { return false };
+        let (read, write) = stream.into_split();
+        self.attached.send_replace(Some((region.clone(), cuts)));
+        self.upstream = Some((region.clone(), cuts, write));
+        self.send(Due::Attach(region, read)).await.is_ok()
+    }
+
+    async fn pass(&mut self, head: &Head, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
+        if head.is_answered {
+            self.waiting.add();
+            self.send(Due::Upstream(head.correlation_id)).await?;
+        }
+        let (_, _, upstream) = self.upstream.as_mut().expect("it has just been attached");
+        incoming.pass(len, upstream).await
+    }
+
+    /// Answers for a region that cannot be asked.
+    async fn turn_away(&mut self, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
+        let frame = incoming.take(len).await?;
+        let (header, body) = RequestHeader::decode(frame.clone())?;
+        if !Head::look(&frame)?.is_answered {
+            // Nobody hears of a lost acks=0 write but by a closed connection.
+            return Err(Closed::NobodyThere(header.api_key));
+        }
+        let answer = match self.any_live_region(&header, &frame).await {
+            Some(answer) => answer,
+            None => refuse(&header, body)?.ok_or(Closed::NobodyThere(header.api_key))?,
+        };
+        self.send(Due::Ready(answer)).await
+    }
+
+    /// Producer ids may come from any region: they never collide.
+    async fn any_live_region(&self, header: &RequestHeader, frame: &[u8]) -> Option<Bytes> {
+        if header.api_key != ApiKey::InitProducerId.number() {
+            return None;
+        }
+        let routing = self.state.routing();
+        for region in &routing.table()?.regions {
+            if let Ok(answer) = upstream::call(&region.region, &routing, frame).await {
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    async fn send(&self, due: Due) -> Result<(), Closed> {
+        let gone = |_| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        Ok(self.due.send(due).await.map_err(gone)?)
+    }
+}
+
+/// Whether clients can be told a leader for every partition of the topic called `name`.
+fn is_led(routing: &Routing, name: &str) -> bool {
+    let Some(topic) = routing.topic_named(name) else { return false };
+    let Some(route) = routing.route(&topic.group) else { return false };
+    (0..topic.partitions).all(|partition| routing.leader(route, topic.id, partition).is_some())
+}
+
+impl Head {
+    /// Looks at the beginning of a request.
+    fn look(frame: &[u8]) -> Result<Self, Closed> {
+        let peek = RequestHeader::peek(frame)?;
+        let (api_key, correlation_id) = (peek.api_key, peek.correlation_id);
+        let is_answered = api_key != ApiKey::Produce.number() || acks(frame, peek.api_version) != Some(0);
+        Ok(Self { api_key, correlation_id, is_answered })
+    }
+}
+
+/// `acks` of a Produce request: behind the header and the transactional id. `None` when the frame is too short or not
+/// what it says, in which case the region will say so.
+fn acks(frame: &[u8], version: i16) -> Option<i16> {
+    let client_id_len = i16::from_be_bytes(frame.get(8..10)?.try_into().ok()?);
+    let mut rest = frame.get(10 + usize::try_from(client_id_len).unwrap_or(0)..)?;
+    let is_flexible = version >= ApiKey::Produce.flexible_from();
+    if is_flexible {
+        rest = skip_tags(rest)?;
+    }
+    let (id_len, rest) = match is_flexible {
+        true => varint(rest).map(|(len, rest)| (len.saturating_sub(1) as usize, rest))?,
+        false => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::try_from(i16::from_be_bytes(*len)).unwrap_or(0), rest)
+        }
+    };
+    Some(i16::from_be_bytes(*rest.get(id_len..)?.first_chunk()?))
+}
+
+/// What follows a section of tagged fields.
+fn skip_tags(bytes: &[u8]) -> Option<&[u8]> {
+    let (count, mut rest) = varint(bytes)?;
+    for _ in 0..count {
+        let (_tag, behind) = varint(rest)?;
+        let (len, behind) = varint(behind)?;
+        rest = behind.get(len as usize..)?;
+    }
+    Some(rest)
+}
+
+fn varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0u32;
+    for (at, byte) in bytes.iter().take(5).enumerate() {
+        value |= u32::from(byte & 0x7f).checked_shl(7 * at as u32)?;
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[at + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::api::produce;
+
+    #[test]
+    fn acks_are_found_in_every_version() {
+        for version in produce::Request::VERSIONS.min..=9 {
+            for (transactional_id, acks) in [(None, 0), (Some("t".to_owned()), -1), (None, 1)] {
+                let request = produce::Request { transactional_id, acks, ..Default::default() };
+                let frame = wire::frame::encode_request(1, Some("client"), version, &request).unwrap();
+                assert_eq!(super::acks(&frame[4..], version), Some(acks), "version {version}");
+            }
+        }
+    }
+}

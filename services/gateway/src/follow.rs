@@ -1,0 +1,123 @@
+//! Follows the council's routes and every region's leaders.
+
+use crate::PerRegion;
+use crate::state::State;
+use api::routes::{FollowRoutes, RouteLease, RoutedRegion};
+use env::PortFuture;
+use model::{FollowMetadata, Leaders, RegionName, methods};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use wire::client::Connection;
+use wire::internal::control;
+
+const RENEWAL: Duration = model::limits::LEASE_RENEWAL;
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+const LEADERS_WAIT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The council did not answer; ask again.
+#[derive(Debug, thiserror::Error)]
+#[error("the council does not confirm routes: {0}")]
+pub struct SourceError(pub String);
+
+/// Where a gateway learns its routes: any node of the council, which asks the leader.
+pub trait RouteSource: Send + Sync + 'static {
+    /// Confirms the gateway's leases, and tells it of a newer table. Answers within about the asked time.
+    fn follow(&self, ask: FollowRoutes) -> PortFuture<'_, Result<RouteLease, SourceError>>;
+}
+
+/// Asks for routes for ever. A newer table is answered at once, a confirmation at every renewal interval.
+pub(crate) async fn routes(gateway: String, source: Arc<dyn RouteSource>, state: Arc<State>) {
+    loop {
+        let since = state.routing().table().map_or(0, |table| table.version);
+        // A lease counts from before it was asked for.
+        let asked_at = state.boot();
+        let max_wait_ms = RENEWAL.as_millis() as u32;
+        match source.follow(FollowRoutes { gateway: gateway.clone(), since, max_wait_ms }).await {
+            Ok(lease) => adopt(&state, lease, asked_at),
+            Err(error) => {
+                tracing::debug!(%error, "routes are not confirmed");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn adopt(state: &State, lease: RouteLease, asked_at: env::BootInstant) {
+    let until = asked_at.plus(Duration::from_millis(lease.ttl_ms.into()));
+    state.with_leases(|leases| {
+        for (group, epoch) in lease.confirmed {
+            leases.extend(group, epoch, until);
+        }
+    });
+    if let Some(table) = lease.table {
+        state.adopt_table(table);
+    }
+}
+
+/// Follows the leaders of every region there is.
+pub(crate) async fn leaders(state: Arc<State>) {
+    let mut routing = state.watch_routing();
+    let mut followed: PerRegion<(RoutedRegion, AbortOnDrop)> = PerRegion::new();
+    loop {
+        let regions = routing.borrow_and_update().table().map(|table| table.regions.clone()).unwrap_or_default();
+        followed.retain(|_, (known, _)| regions.contains(known));
+        for region in regions {
+            followed.entry(region.region.clone()).or_insert_with(|| {
+                let task = tokio::spawn(follow_region(region.region.clone(), region.internal.clone(), state.clone()));
+                (region, AbortOnDrop(task.abort_handle()))
+            });
+        }
+        if routing.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn follow_region(region: RegionName, address: String, state: Arc<State>) {
+    loop {
+        if let Err(error) = follow_connected(&address, &state).await {
+            tracing::debug!(%region, %error, "its leaders cannot be followed");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+async fn follow_connected(address: &str, state: &State) -> Result<(), FollowError> {
+    let connection = Connection::connect(address, "gateway", CONNECT_TIMEOUT).await?;
+    let mut since = 0;
+    loop {
+        let ask = FollowMetadata { since, max_wait_ms: LEADERS_WAIT.as_millis() as u32 };
+        let payload = serde_json::to_vec(&ask)?.into();
+        let request = control::Request { method: methods::FOLLOW_METADATA.to_owned(), payload, ..Default::default() };
+        let response = connection.call_within(CALL_TIMEOUT, &request, 0).await?;
+        if response.error != wire::ErrorCode::NONE {
+            return Err(FollowError::Refused(response.error));
+        }
+        let leaders: Leaders = serde_json::from_slice(&response.payload)?;
+        if leaders.version != since {
+            since = leaders.version;
+            state.adopt_leaders(leaders);
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Connection(#[from] wire::client::ClientError),
+    #[error("not understood: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("refused with {0:?}")]
+    Refused(wire::ErrorCode),
+}

@@ -1,0 +1,165 @@
+//! What a gateway knows.
+
+use crate::PerRegion;
+use crate::lease::Leases;
+use api::routes::{Route, RouteTable, RoutedTopic, VirtualNode};
+use env::{BootInstant, Clock};
+use model::{GroupId, Leaders, PartitionLeader, ProtectionGroup, RegionName, TopicId, TopicLeaders};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// Everything connections share.
+pub(crate) struct State {
+    clock: Arc<dyn Clock>,
+    routing: watch::Sender<Arc<Routing>>,
+    leases: Mutex<Leases>,
+    /// How often connections to each region had to be dropped; connections watch it.
+    cuts: watch::Sender<Arc<PerRegion<u64>>>,
+}
+
+/// One consistent picture of routes and leaders.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routing {
+    table: Option<RouteTable>,
+    leaders: PerRegion<Leaders>,
+}
+
+impl State {
+    /// Knows nothing yet.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let routing = watch::Sender::new(Arc::default());
+        Self { clock, routing, leases: Mutex::default(), cuts: watch::Sender::new(Arc::default()) }
+    }
+
+    /// The picture now.
+    pub(crate) fn routing(&self) -> Arc<Routing> {
+        self.routing.borrow().clone()
+    }
+
+    /// Hears of every new picture.
+    pub(crate) fn watch_routing(&self) -> watch::Receiver<Arc<Routing>> {
+        self.routing.subscribe()
+    }
+
+    /// Hears when connections to a region have to be dropped.
+    pub(crate) fn watch_cuts(&self) -> watch::Receiver<Arc<PerRegion<u64>>> {
+        self.cuts.subscribe()
+    }
+
+    /// How often connections to `region` have been cut.
+    pub(crate) fn cuts(&self, region: &RegionName) -> u64 {
+        self.cuts.borrow().get(region).copied().unwrap_or_default()
+    }
+
+    /// The boot clock.
+    pub(crate) fn boot(&self) -> BootInstant {
+        self.clock.boot()
+    }
+
+    /// Takes a newer table; an older one is refused.
+    pub(crate) fn adopt_table(&self, table: RouteTable) {
+        self.routing.send_if_modified(|routing| {
+            let is_newer = routing.table.as_ref().is_none_or(|known| known.version < table.version);
+            if is_newer {
+                *routing = Arc::new(Routing { table: Some(table), leaders: routing.leaders.clone() });
+            }
+            is_newer
+        });
+    }
+
+    /// Takes what a region says of its leaders.
+    pub(crate) fn adopt_leaders(&self, leaders: Leaders) {
+        self.routing.send_modify(|routing| {
+            let mut next = Routing::clone(routing);
+            next.leaders.insert(leaders.region.clone(), leaders);
+            *routing = Arc::new(next);
+        });
+    }
+
+    /// Works on the leases.
+    pub(crate) fn with_leases<T>(&self, work: impl FnOnce(&mut Leases) -> T) -> T {
+        work(&mut self.leases.lock().expect("no holder of this lock panics"))
+    }
+
+    /// Whether requests may be passed to `region` now: it owns nothing, and so refuses by itself what it must, or one of
+    /// its grants is confirmed.
+    pub(crate) fn may_serve(&self, region: &RegionName) -> bool {
+        let routing = self.routing();
+        let Some(table) = &routing.table else { return false };
+        let mut owned = table.groups.iter().filter(|route| &route.owner == region).peekable();
+        let now = self.boot();
+        owned.peek().is_none()
+            || self.with_leases(|leases| owned.any(|route| leases.stands(&route.group, route.ownership_epoch, now)))
+    }
+
+    /// Makes every connection to `region` drop.
+    pub(crate) fn cut(&self, region: &RegionName) {
+        self.cuts.send_modify(|cuts| {
+            let mut next = PerRegion::clone(cuts);
+            *next.entry(region.clone()).or_default() += 1;
+            *cuts = Arc::new(next);
+        });
+    }
+}
+
+impl Routing {
+    /// The table, once there is one.
+    pub(crate) fn table(&self) -> Option<&RouteTable> {
+        self.table.as_ref()
+    }
+
+    /// The nodes clients see, in the order of their ids.
+    pub(crate) fn nodes(&self) -> &[VirtualNode] {
+        self.table.as_ref().map_or(&[], |table| &table.virtual_nodes)
+    }
+
+    /// The virtual node that carries a broker slot of a region. With several gateways the partition picks one, the same
+    /// whichever gateway is asked.
+    pub(crate) fn node(&self, region: &RegionName, slot: u16, partition: i32) -> Option<&VirtualNode> {
+        let stands_for = |node: &&VirtualNode| &node.region == region && node.slot == slot;
+        let count = self.nodes().iter().filter(stands_for).count();
+        let choice = usize::try_from(partition).unwrap_or(0).checked_rem(count)?;
+        self.nodes().iter().filter(stands_for).nth(choice)
+    }
+
+    /// The route of a protection group.
+    pub(crate) fn route(&self, group: &ProtectionGroup) -> Option<&Route> {
+        self.table()?.groups.iter().find(|route| &route.group == group)
+    }
+
+    /// The region that gets what belongs to no group: the owner of `default`, or of the first group.
+    pub(crate) fn default_owner(&self) -> Option<&RegionName> {
+        let groups = &self.table()?.groups;
+        let default = groups.iter().find(|route| route.group.as_str() == "default").or(groups.first());
+        default.map(|route| &route.owner)
+    }
+
+    /// The route of the protection group that coordinates a consumer group: the closest pattern, as in every region.
+    pub(crate) fn coordinator(&self, group: &GroupId) -> Option<&Route> {
+        let matches = self.table()?.groups.iter();
+        let matches = matches.filter_map(|route| Some((route.coverage.consumer_group_closeness(group)?, route)));
+        matches.max_by(|(n, a), (m, b)| n.cmp(m).then_with(|| b.group.cmp(&a.group))).map(|(_, route)| route)
+    }
+
+    /// The topic of that name.
+    pub(crate) fn topic_named(&self, name: &str) -> Option<&RoutedTopic> {
+        self.table()?.topics.iter().find(|topic| topic.name.as_str() == name)
+    }
+
+    /// The topic of that id.
+    pub(crate) fn topic_with_id(&self, id: TopicId) -> Option<&RoutedTopic> {
+        self.table()?.topics.iter().find(|topic| topic.id == id)
+    }
+
+    /// What `region` last said of a topic.
+    pub(crate) fn leaders(&self, region: &RegionName, topic: TopicId) -> Option<&TopicLeaders> {
+        self.leaders.get(region)?.topics.iter().find(|leaders| leaders.id == topic)
+    }
+
+    /// Who leads a partition for clients, under `route`. `None` while the owner has not said so under its present grant.
+    pub(crate) fn leader(&self, route: &Route, topic: TopicId, partition: i32) -> Option<&PartitionLeader> {
+        let leaders = self.leaders(&route.owner, topic)?;
+        let leader = leaders.partitions.iter().find(|leader| leader.partition.0 == partition)?;
+        (leader.ownership_epoch >= route.ownership_epoch).then_some(leader)
+    }
+}
