@@ -3,7 +3,9 @@
 //! - [`window`] follows one partition of a source region, as a follower of its leader would: events in, commands out;
 //! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
+//! - [`cursor`] carries the commits of consumer groups.
 
+pub mod cursor;
 pub mod gap;
 pub mod lag;
 mod offsets;
