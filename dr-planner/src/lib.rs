@@ -21,3 +21,4 @@ pub mod policy;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod trigger;

@@ -323,7 +323,8 @@ impl Machine {
         self.pivot().is_some_and(|progress| progress.output().is_some())
     }
 
-    fn may_have_pivoted(&self) -> bool {
+    /// Whether the target is the owner, or may be without anybody having written it down.
+    pub fn may_have_pivoted(&self) -> bool {
         self.pivot().is_some_and(Progress::may_have_happened)
     }
 

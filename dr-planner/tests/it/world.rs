@@ -191,6 +191,8 @@ pub(crate) enum Fault {
     DiesAfter,
 }
 
+type Faults<'a> = Box<dyn FnMut(&Command) -> Option<Fault> + 'a>;
+
 /// Drives a run to its end over `world`.
 pub(crate) struct Executor<'a> {
     pub(crate) world: World,
@@ -198,8 +200,8 @@ pub(crate) struct Executor<'a> {
     pub(crate) entries: Vec<Entry>,
     pub(crate) machine: Machine,
     now: Timestamp,
-    /// Asked once per attempt: the command and how many attempts of its token there were before.
-    fault: Box<dyn FnMut(&Command) -> Option<Fault> + 'a>,
+    /// Asked once per attempt.
+    fault: Faults<'a>,
     pub(crate) deaths: u32,
 }
 
