@@ -149,7 +149,7 @@ impl BatchBuilder {
         out.extend(self.count.to_be_bytes());
         debug_assert_eq!((out.len(), PREFIX_BYTES + 1), (HEADER_BYTES, CRC_AT));
         out.extend(records);
-        let crc = checksum::crc32c(&[&out[ATTRIBUTES_AT..]]);
+        let crc = checksum::crc32c(&out[ATTRIBUTES_AT..]);
         out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
         out
     }

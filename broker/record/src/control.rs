@@ -13,9 +13,15 @@ const LEADER_CHANGE: i16 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlRecord {
     /// The producer's open transaction ends without effect.
-    Abort,
+    Abort {
+        /// The epoch of the transaction coordinator that decided it.
+        coordinator_epoch: i32,
+    },
     /// The producer's open transaction takes effect.
-    Commit,
+    Commit {
+        /// The epoch of the transaction coordinator that decided it.
+        coordinator_epoch: i32,
+    },
     /// A leader begins its epoch with this batch.
     LeaderChange,
     /// Something this code does not know.
@@ -23,21 +29,22 @@ pub enum ControlRecord {
 }
 
 impl ControlRecord {
-    /// What the control batch `batch` says; `None` when it is no control batch, or its key cannot be read.
+    /// What the control batch `batch` says; `None` when it is no control batch, or its record cannot be read.
     pub fn of(batch: &BatchView<'_>) -> Option<Self> {
         if !batch.attributes.is_control() {
             return None;
         }
         let first = batch.records(model::limits::BATCH_BYTES_MAX).ok()?.next()?.ok()?;
-        Self::of_key(&first.key?)
+        Self::decode(&first.key?, first.value.as_deref().unwrap_or_default())
     }
 
-    /// What a control record with this key says; `None` when the key is too short.
-    pub fn of_key(key: &[u8]) -> Option<Self> {
+    /// What a control record with this key and value says; `None` when either is too short.
+    pub fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
         let kind = i16::from_be_bytes(key.get(2..4)?.try_into().ok()?);
+        let coordinator_epoch = || Some(i32::from_be_bytes(value.get(2..6)?.try_into().ok()?));
         Some(match kind {
-            ABORT => Self::Abort,
-            COMMIT => Self::Commit,
+            ABORT => Self::Abort { coordinator_epoch: coordinator_epoch()? },
+            COMMIT => Self::Commit { coordinator_epoch: coordinator_epoch()? },
             LEADER_CHANGE => Self::LeaderChange,
             other => Self::Other(other),
         })
@@ -86,8 +93,9 @@ mod tests {
         assert_eq!(ControlRecord::of(&view), Some(ControlRecord::LeaderChange));
         assert!(!view.is_idempotent() && view.attributes.is_control() && !view.attributes.is_transactional());
         assert_eq!((view.base_offset, view.count), (Offset(7), 1));
-        for (commit, expected) in [(true, ControlRecord::Commit), (false, ControlRecord::Abort)] {
-            let marker = end_txn_marker(commit, ProducerId(9), 2, 0, Timestamp(5));
+        let (coordinator_epoch, commit) = (7, ControlRecord::Commit { coordinator_epoch: 7 });
+        for (committed, expected) in [(true, commit), (false, ControlRecord::Abort { coordinator_epoch })] {
+            let marker = end_txn_marker(committed, ProducerId(9), 2, coordinator_epoch, Timestamp(5));
             let view = BatchView::parse(&marker).unwrap();
             view.verify().unwrap();
             assert_eq!(ControlRecord::of(&view), Some(expected));
@@ -99,7 +107,8 @@ mod tests {
     fn a_batch_of_records_is_no_control_batch() {
         let data = BatchBuilder::new().record(0, Some(&[0, 0, 0, 1]), None, &[]).build();
         assert_eq!(ControlRecord::of(&BatchView::parse(&data).unwrap()), None);
-        assert_eq!(ControlRecord::of_key(&[0, 0, 0]), None);
-        assert_eq!(ControlRecord::of_key(&[0, 0, 0, 5]), Some(ControlRecord::Other(5)));
+        assert_eq!(ControlRecord::decode(&[0, 0, 0], &[]), None);
+        assert_eq!(ControlRecord::decode(&[0, 0, 0, 1], &[0; 5]), None, "a commit without a coordinator epoch");
+        assert_eq!(ControlRecord::decode(&[0, 0, 0, 5], &[]), Some(ControlRecord::Other(5)));
     }
 }

@@ -19,6 +19,7 @@ mod view;
 
 pub use builder::BatchBuilder;
 pub use check::{CheckedBatch, ProduceError, ProduceRules};
+pub use checksum::crc32c;
 pub use compression::{Compression, UnknownCompression};
 pub use control::{ControlRecord, end_txn_marker, leader_change};
 pub use header::{Attributes, BatchError, HEADER_BYTES, Header, PREFIX_BYTES, SIZE_PREFIX_BYTES};

@@ -38,7 +38,7 @@ pub fn stamped_header(batch: &BatchView<'_>, now: Timestamp) -> [u8; HEADER_BYTE
     let attributes = batch.attributes.0 | Attributes::APPEND_TIME;
     header[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
     header[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now.0.to_be_bytes());
-    let crc = checksum::crc32c(&[&header[ATTRIBUTES_AT..], batch.payload()]);
+    let crc = checksum::crc32c_of_parts(&[&header[ATTRIBUTES_AT..], batch.payload()]);
     header[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
     header
 }

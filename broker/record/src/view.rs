@@ -44,7 +44,7 @@ impl<'a> BatchView<'a> {
     /// # Errors
     /// [`BatchError::Checksum`] when they differ.
     pub fn verify(&self) -> Result<(), BatchError> {
-        let computed = checksum::crc32c(&[&self.bytes[ATTRIBUTES_AT..]]);
+        let computed = checksum::crc32c(&self.bytes[ATTRIBUTES_AT..]);
         if computed == self.header.crc {
             return Ok(());
         }

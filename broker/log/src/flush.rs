@@ -1,0 +1,184 @@
+//! Making what was written durable, beside the owner: group commit.
+//!
+//! ```text
+//!   owner:   append append append | flush_job() ....... append append ... flushed_to(done)
+//!   thread:                         job.run(): fdatasync
+//! ```
+
+use crate::epochs::Epochs;
+use crate::recovery_point::RecoveryPoint;
+use crate::segment::Segment;
+use crate::view::{Mark, Shared};
+use crate::{FileError, FlushError, Log, Sealed, files};
+use model::Offset;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Recovery checks what lies behind the recovery point, so it follows the flushed offset at this distance.
+const POINT_DISTANCE_BYTES: u64 = 16 << 20;
+
+/// What is not durable yet, beside the active segment's end.
+#[derive(Default)]
+pub(crate) struct Unflushed {
+    /// Segments that were rolled, to be synced with their indexes.
+    pub(crate) rolled: Vec<Arc<Segment>>,
+    /// Files were made or removed.
+    pub(crate) directory: bool,
+    /// The epochs differ from their file.
+    pub(crate) epochs: bool,
+    /// The recovery point on disk.
+    pub(crate) point: Option<RecoveryPoint>,
+}
+
+/// One flush, to be run where it may block. What is appended meanwhile is for the next one.
+pub struct FlushJob {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    from: Mark,
+    tail: Mark,
+    truncations: u64,
+    active: Arc<Segment>,
+    rolled: Vec<Arc<Segment>>,
+    directory: bool,
+    epochs: Option<Arc<Epochs>>,
+    point: Option<RecoveryPoint>,
+}
+
+/// What a flush made durable. The owner takes note of it with [`Log::flushed_to`].
+#[derive(Debug)]
+pub struct Flushed {
+    tail: Mark,
+    truncations: u64,
+    epochs: Option<Arc<Epochs>>,
+    point: Option<RecoveryPoint>,
+}
+
+impl Flushed {
+    /// Everything below is durable, unless the log was cut meanwhile.
+    pub const fn offset(&self) -> Offset {
+        self.tail.offset
+    }
+}
+
+impl FlushJob {
+    /// What will be durable when it ran.
+    pub const fn target(&self) -> Offset {
+        self.tail.offset
+    }
+
+    /// Flushes.
+    ///
+    /// # Errors
+    /// [`FlushError`]: the log is sealed, for the page cache may have dropped what could not be written.
+    pub fn run(&self) -> Result<Flushed, FlushError> {
+        self.sync().map_err(|error| {
+            self.shared.seal(format!("{error}: {}", error.source));
+            FlushError(error)
+        })?;
+        let epochs = self.write_epochs();
+        let epochs_durable = epochs.is_some() || self.epochs.is_none();
+        let point = self.point.filter(|point| epochs_durable && point.write(&self.dir).is_ok());
+        Ok(Flushed { tail: self.tail, truncations: self.truncations, epochs, point })
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
+        self.rolled.iter().try_for_each(|segment| segment.sync_all())?;
+        if self.from != self.tail {
+            self.active.sync()?;
+        }
+        if self.directory { files::sync_dir(&self.dir) } else { Ok(()) }
+    }
+
+    /// The file only saves reading the log, so a failure is for the next flush to mend; until then the recovery point
+    /// stays where it is.
+    fn write_epochs(&self) -> Option<Arc<Epochs>> {
+        let epochs = self.epochs.clone()?;
+        let written = files::replace_durably(&self.dir.join(files::EPOCHS), epochs.encode().as_bytes());
+        if let Err(error) = &written {
+            tracing::warn!(%error, source = %error.source, "leader epochs could not be written; the next flush tries again");
+        }
+        written.is_ok().then_some(epochs)
+    }
+}
+
+impl Log {
+    /// What there is to flush; `None` when everything is durable. Any number of jobs may run at once.
+    pub fn flush_job(&self) -> Option<FlushJob> {
+        let truncations = self.shared.truncations();
+        let view = self.view();
+        let Unflushed { rolled, directory, epochs, point } = &self.unflushed;
+        if view.flushed == view.tail && rolled.is_empty() && !directory && !epochs {
+            return None;
+        }
+        Some(FlushJob {
+            shared: self.shared.clone(),
+            dir: self.dir.clone(),
+            from: view.flushed,
+            tail: view.tail,
+            truncations,
+            active: view.active().clone(),
+            rolled: rolled.clone(),
+            directory: *directory,
+            epochs: epochs.then(|| view.epochs.clone()),
+            point: next_point(*point, view.tail),
+        })
+    }
+
+    /// Takes note of a flush that ran. Gives the flushed offset.
+    pub fn flushed_to(&mut self, flushed: Flushed) -> Offset {
+        if flushed.truncations != self.shared.truncations() {
+            return self.flushed();
+        }
+        self.unflushed.rolled.retain(|segment| segment.base >= flushed.tail.segment);
+        let mut view = self.shared.write();
+        self.unflushed.directory = view.active().base != flushed.tail.segment;
+        if flushed.epochs.is_some_and(|written| *written == *view.epochs) {
+            self.unflushed.epochs = false;
+        }
+        self.unflushed.point = flushed.point.or(self.unflushed.point);
+        if flushed.tail.offset >= view.flushed.offset {
+            view.flushed = flushed.tail;
+        }
+        view.flushed.offset
+    }
+
+    /// Flushes everything, now.
+    ///
+    /// # Errors
+    /// [`FlushError`]: the log is sealed.
+    pub fn flush(&mut self) -> Result<Offset, FlushError> {
+        match self.flush_job() {
+            Some(job) => Ok(self.flushed_to(job.run()?)),
+            None => Ok(self.flushed()),
+        }
+    }
+
+    /// Flushes and leaves everything so that the next start has nothing to check. A log that is dropped without it is
+    /// recovered as after a crash.
+    ///
+    /// # Errors
+    /// [`FlushError`]: the next start recovers the log.
+    pub fn close(mut self) -> Result<(), FlushError> {
+        if let Some(Sealed(reason)) = self.sealed() {
+            tracing::warn!(dir = %self.dir.display(), reason, "a sealed log is left to recovery");
+            return Ok(());
+        }
+        self.flush()?;
+        let view = self.view();
+        if self.unflushed.point == Some(RecoveryPoint { mark: view.tail, clean: true }) {
+            return Ok(());
+        }
+        self.snapshot_durably(view.tail.offset)?;
+        view.active().trim()?;
+        view.active().sync_all()?;
+        Ok(RecoveryPoint { mark: view.tail, clean: true }.write_durably(&self.dir)?)
+    }
+}
+
+/// The recovery point to write after a flush to `tail`, if it is time for one.
+fn next_point(last: Option<RecoveryPoint>, tail: Mark) -> Option<RecoveryPoint> {
+    let due = last.is_none_or(|RecoveryPoint { mark, .. }| {
+        mark.segment != tail.segment || tail.position >= mark.position + POINT_DISTANCE_BYTES
+    });
+    due.then_some(RecoveryPoint { mark: tail, clean: false })
+}

@@ -1,0 +1,106 @@
+//! What the owner of a log publishes to its readers.
+
+use crate::epochs::Epochs;
+use crate::segment::Segment;
+use crate::{ReadError, Sealed};
+use model::Offset;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// An offset together with the place behind the last batch before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) offset: Offset,
+    /// The base of the segment.
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+}
+
+impl Mark {
+    pub(crate) fn end_of(segment: &Segment) -> Self {
+        Self { offset: segment.next(), segment: segment.base, position: segment.size() }
+    }
+}
+
+/// One consistent state of the log.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) start: Offset,
+    pub(crate) tail: Mark,
+    pub(crate) flushed: Mark,
+    /// Ascending; never empty.
+    pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+    pub(crate) epochs: Arc<Epochs>,
+}
+
+impl View {
+    /// The segments that can hold a batch that reaches beyond `offset`, first to last.
+    pub(crate) fn segments_from(&self, offset: Offset) -> &[Arc<Segment>] {
+        let behind = self.segments.partition_point(|segment| segment.base <= offset);
+        &self.segments[behind.saturating_sub(1)..]
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        self.segments.last().expect("a log has a segment")
+    }
+
+    /// The end of `segment` in this view. The segment itself may have grown since.
+    pub(crate) fn end_of(&self, segment: &Segment) -> Mark {
+        if segment.base == self.tail.segment { self.tail } else { Mark::end_of(segment) }
+    }
+
+    /// Checks that `offset` is in the log or its tail.
+    pub(crate) fn check(&self, offset: Offset) -> Result<(), ReadError> {
+        if self.start <= offset && offset <= self.tail.offset {
+            return Ok(());
+        }
+        Err(ReadError::OutOfRange { offset, start: self.start, tail: self.tail.offset })
+    }
+}
+
+/// What owner, readers and flush jobs share. The lock is held for the copying of a few words only.
+pub(crate) struct Shared {
+    view: RwLock<View>,
+    seal: OnceLock<Sealed>,
+    truncations: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(view: View) -> Self {
+        Self { view: RwLock::new(view), seal: OnceLock::new(), truncations: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.read().clone()
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all writes, for good.
+    pub(crate) fn seal(&self, reason: String) -> Sealed {
+        self.seal.get_or_init(|| Sealed(reason)).clone()
+    }
+
+    pub(crate) fn sealed(&self) -> Option<&Sealed> {
+        self.seal.get()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Sealed> {
+        self.seal.get().map_or(Ok(()), |sealed| Err(sealed.clone()))
+    }
+
+    /// How many times the log was cut: bytes read across a cut may be of both lineages.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.truncations.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_truncation(&self) {
+        self.truncations.fetch_add(1, Ordering::AcqRel);
+    }
+}
