@@ -1,3 +1,4 @@
 //! Decisions of a broker: metadata, partition roles, fencing, group coordination. Pure.
 
+pub mod group;
 pub mod metadata;

@@ -1,0 +1,25 @@
+use super::offsets::Offsets;
+use super::record::{Key, RecordError, read_group, read_key, read_offset};
+use super::{Coordinator, Moment};
+use bytes::Bytes;
+
+/// Takes one record of `__consumer_offsets` into the state it belongs to, oldest first: the last one of a key wins, and
+/// one without a value takes the key back.
+///
+/// # Errors
+/// [`RecordError`] when it cannot be read; the state is as before.
+pub fn replay(
+    coordinator: &mut Coordinator,
+    offsets: &mut Offsets,
+    now: Moment,
+    key: &Bytes,
+    value: Option<&Bytes>,
+) -> Result<(), RecordError> {
+    match (read_key(key)?, value) {
+        (Key::Offset(key), value) => offsets.apply(key, value.map(read_offset).transpose()?),
+        (Key::Group(group), Some(value)) => coordinator.restore(now, group, read_group(value)?),
+        (Key::Group(group), None) => coordinator.forget(&group),
+        (Key::Other(_), _) => {}
+    }
+    Ok(())
+}
