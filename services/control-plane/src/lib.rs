@@ -1,1 +1,3 @@
 //! REST, reconcilers, the executor of runs, schedules and the console.
+
+pub mod ports;

@@ -1,0 +1,204 @@
+//! What the control plane needs of the data plane. The binary's composition roots implement these over the broker, the
+//! mirror and a Kafka client; the control plane knows none of them.
+
+use env::{BootInstant, PortFuture};
+use model::{
+    Assignment, Commit, DivergedTail, Done, Gap, Holding, LinkPartitionStatus, Order, OrderError, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionStatus, Timestamp, TopicId, TopicName, TopicSpec,
+};
+use serde::{Deserialize, Serialize};
+
+/// The data plane could not do what it was asked; it may be asked again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{0}")]
+pub struct PortError(pub String);
+
+/// The region this node belongs to: its broker and its links.
+pub trait Region: Send + Sync + 'static {
+    /// Makes the assignment real, or as much of it as can be; returns once owned partitions are led and copies are
+    /// followed. An assignment with a smaller council index than an earlier one changes nothing.
+    fn assign(&self, assignment: Assignment) -> PortFuture<'_, Result<(), PortError>>;
+
+    /// The owner's lease of a grant stands until then.
+    fn extend_lease(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, until: BootInstant);
+
+    /// The grants the region obeys.
+    fn holdings(&self) -> Vec<Holding>;
+
+    /// Carries out an order, once per (run, step).
+    fn order(&self, order: Order) -> PortFuture<'_, Result<Done, OrderError>>;
+
+    /// The region as it sees itself, with hashes over its partitions if they are asked for.
+    fn status(&self, with_hashes: bool) -> PortFuture<'_, Result<RegionStatus, PortError>>;
+
+    /// How far its copies are behind their sources.
+    fn links(&self) -> Vec<LinkPartitionStatus>;
+
+    /// Its consumer groups.
+    fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>>;
+
+    /// The council has stored these facts; the region need not report them again.
+    fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>>;
+}
+
+/// A consumer group as its coordinator, or a copy of it, sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsumerGroup {
+    /// Its name.
+    pub name: String,
+    /// The protection group it belongs to.
+    pub group: Option<ProtectionGroup>,
+    /// Kafka's name of its state; `Copy` in a region that does not coordinate it.
+    pub state: String,
+    /// How many members it has.
+    pub members: usize,
+    /// Its commits.
+    pub commits: Vec<Commit>,
+}
+
+/// A canary: one record produced and consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryPass {
+    /// When the write was acknowledged.
+    pub produced_at: Timestamp,
+    /// When it was read back.
+    pub consumed_at: Timestamp,
+}
+
+/// Produces and consumes like a client.
+pub trait Canary: Send + Sync + 'static {
+    /// Writes a record to the canary topic of `group` at the gateways' listener `address` and reads it back.
+    fn pass<'a>(
+        &'a self,
+        group: &'a ProtectionGroup,
+        address: &'a str,
+    ) -> PortFuture<'a, Result<CanaryPass, PortError>>;
+}
+
+/// What a backup shall hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// Its name, unique for ever.
+    pub backup: String,
+    /// The protection group.
+    pub group: ProtectionGroup,
+    /// The topics of it.
+    pub topics: Vec<TopicSpec>,
+}
+
+/// A backup that is complete: its manifest is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupReceipt {
+    /// The manifest's object name.
+    pub manifest: String,
+    /// The manifest's hash.
+    pub manifest_sha256: String,
+    /// How many partitions it holds.
+    pub partitions: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many bytes of batches.
+    pub bytes: u64,
+    /// How many objects were written for it.
+    pub objects: u64,
+    /// How many commits of consumer groups.
+    pub commits: u64,
+}
+
+/// One topic of a backup, for a restore to be planned by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArchivedTopic {
+    /// The topic as it was.
+    pub topic: TopicSpec,
+    /// The greatest leader epoch any of its batches carries.
+    pub last_epoch: model::LeaderEpoch,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What a restore shall write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestoreRequest {
+    /// Its name, unique for ever.
+    pub restore: String,
+    /// The backup's name.
+    pub backup: String,
+    /// Which archived topic becomes which new one (made by the council, in state `Restoring`).
+    pub topics: Vec<(TopicName, TopicId)>,
+    /// Whether the consumer groups' offsets are restored too.
+    pub with_offsets: bool,
+    /// How many partitions are written at a time.
+    pub parallel: u32,
+}
+
+/// A restore that is complete and verified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestoreReceipt {
+    /// What was written.
+    pub partitions: Vec<RestoredPartition>,
+    /// How many commits were restored.
+    pub commits: u64,
+}
+
+/// One restored partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestoredPartition {
+    /// The topic's name.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Records written.
+    pub records: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// The hash the backup declared, which is the hash of what is there now.
+    pub sha256: String,
+}
+
+/// How far a backup or restore has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes to do, as far as known.
+    pub bytes_total: u64,
+    /// Partitions done.
+    pub partitions_done: u64,
+    /// Partitions to do.
+    pub partitions_total: u64,
+}
+
+/// Moves data between this region and the object store.
+pub trait Archivist: Send + Sync + 'static {
+    /// Writes a backup of what this region owns; `progress` hears how far it is.
+    fn backup<'a>(
+        &'a self,
+        request: BackupRequest,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<BackupReceipt, PortError>>;
+
+    /// What a backup holds, its manifest verified.
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>>;
+
+    /// Writes a backup back into this region, which owns the new topics.
+    fn restore<'a>(
+        &'a self,
+        request: RestoreRequest,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<RestoreReceipt, PortError>>;
+}
+
+/// Everything a node of the control plane is given. A witness has neither a region nor an archivist.
+#[derive(Clone)]
+pub struct Ports {
+    /// The machine's clocks.
+    pub clock: std::sync::Arc<dyn env::Clock>,
+    /// Random numbers, for ids.
+    pub entropy: std::sync::Arc<dyn env::Entropy>,
+    /// The region's data plane.
+    pub region: Option<std::sync::Arc<dyn Region>>,
+    /// A Kafka client.
+    pub canary: std::sync::Arc<dyn Canary>,
+    /// Backup and restore.
+    pub archivist: Option<std::sync::Arc<dyn Archivist>>,
+}
