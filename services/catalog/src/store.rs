@@ -1,0 +1,95 @@
+//! The database file: opening, copying and replacing it.
+
+use crate::CatalogError;
+use crate::migrations;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const READERS: u32 = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging()
+}
+
+/// Opens the one connection that writes, making or migrating the file as needed.
+pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, CatalogError> {
+    let new = !path.exists();
+    let mut connection = options(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).connect().await?;
+    migrations::migrator(migrations::ALL).run_direct(None, &mut connection, false).await?;
+    if new {
+        sync_directory_of(path)?;
+    }
+    Ok(connection)
+}
+
+/// Connections that only read.
+pub(crate) fn readers(path: &Path) -> SqlitePool {
+    SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options(path).read_only(true))
+}
+
+/// Writes a copy of the database that `connection` sees to the new file `image`.
+pub(crate) async fn copy_into(connection: &mut SqliteConnection, image: &Path) -> Result<(), CatalogError> {
+    let name = image.to_str().ok_or_else(|| {
+        let reason = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8");
+        CatalogError::file("copy the catalog to", image)(reason)
+    })?;
+    sqlx::query("VACUUM INTO ?").bind(name).execute(connection).await?;
+    sync_file(image)
+}
+
+/// Copies `image` beside `path`, so that it can take its place by a rename.
+pub(crate) fn stage(image: &Path, path: &Path) -> Result<PathBuf, CatalogError> {
+    let staged = beside(path, "-incoming");
+    for leftover in [beside(&staged, "-wal"), beside(&staged, "-shm"), beside(&staged, "-journal")] {
+        remove_if_there(&leftover)?;
+    }
+    std::fs::copy(image, &staged).map_err(CatalogError::file("copy a snapshot to", &staged))?;
+    sync_file(&staged)?;
+    Ok(staged)
+}
+
+/// Empties and removes the write-ahead log of `path`, which nobody else may have open: otherwise it would be played into
+/// whatever file is there next.
+pub(crate) async fn close_for_good(mut connection: SqliteConnection, path: &Path) -> Result<(), CatalogError> {
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+    connection.close().await?;
+    remove_if_there(&beside(path, "-wal"))?;
+    remove_if_there(&beside(path, "-shm"))?;
+    sync_directory_of(path)
+}
+
+/// Puts `staged` in the place of `path`.
+pub(crate) fn replace(staged: &Path, path: &Path) -> Result<(), CatalogError> {
+    std::fs::rename(staged, path).map_err(CatalogError::file("put a snapshot in the place of", path))?;
+    sync_directory_of(path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> Result<(), CatalogError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CatalogError::file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_file(path: &Path) -> Result<(), CatalogError> {
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(CatalogError::file("flush", path))
+}
+
+fn sync_directory_of(path: &Path) -> Result<(), CatalogError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_file(directory)
+}
