@@ -16,16 +16,28 @@ PRODUCERS = {
     "acks=1": {"acks": "1"},
     "acks=0": {"acks": "0"},
 }
+ADMIN = threading.Lock()
 
 
 @functools.cache
+def _admin(bootstrap):
+    return AdminClient({"bootstrap.servers": bootstrap})
+
+
 def admin(stage):
-    return AdminClient({"bootstrap.servers": stage.bootstrap})
+    with ADMIN:  # one admin client for all checks
+        return _admin(stage.bootstrap)
 
 
 def create(stage, topic, partitions=1, **config):
     settle(admin(stage).create_topics([NewTopic(topic, partitions, 1, config=config)], operation_timeout=20))
+    until(f"{topic} has leaders", lambda: leaders(stage, topic) == partitions)
     return topic
+
+
+def leaders(stage, topic):
+    known = admin(stage).list_topics(timeout=20).topics.get(topic)
+    return sum(part.leader >= 0 for part in known.partitions.values()) if known else 0
 
 
 def settle(futures, seconds=20):
@@ -141,6 +153,7 @@ class Member(threading.Thread):
         self.client = consumer(stage, group, **{"partition.assignment.strategy": strategy})
         self.client.subscribe([topic])
         self.owned, self.found, self.errors, self.leave = set(), [], [], threading.Event()
+        self.start()
 
     def run(self):
         try:
@@ -157,10 +170,11 @@ class Member(threading.Thread):
 def share(stage, strategy):
     topic, group = create(stage, stage.name(f"share-{strategy}"), 4), stage.name(f"group-{strategy}")
     client = producer(stage)
-    first, second = Member(stage, group, topic, strategy), Member(stage, group, topic, strategy)
-    first.start()
-    second.start()
-    until(lambda: f"both members own two partitions each: {first.owned}, {second.owned}", lambda: len(first.owned) == len(second.owned) == 2)
+    first = Member(stage, group, topic, strategy)
+    until(lambda: f"the first member owns everything: {first.owned} {first.errors}", lambda: first.owned == {0, 1, 2, 3})
+    second = Member(stage, group, topic, strategy)
+    both = lambda: f"both members own two partitions each: {first.owned} {first.errors}, {second.owned} {second.errors}"  # noqa: E731
+    until(both, lambda: len(first.owned) == len(second.owned) == 2)
     same(first.owned | second.owned, {0, 1, 2, 3}, "partitions of both members")
     wanted = [(p, b"%d" % n) for p in range(4) for n in range(50)]
     for partition, value in wanted:

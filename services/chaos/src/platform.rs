@@ -3,17 +3,19 @@
 //!
 //! Calls block. A guard process ends the platform when the process that started it dies, however it dies.
 
+mod endpoints;
+mod error;
 mod guard;
 mod ports;
 mod process;
 
+pub use endpoints::{Endpoints, Region};
+pub use error::Error;
 pub use ports::free_base;
 
 use guard::Guard;
 use rustix::process::Signal;
-use serde::Deserialize;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,73 +23,6 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
-
-/// What could not be done with a platform.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The binary is not there.
-    #[error("there is no farshore binary at {0}; build it, or name it with FARSHORE_BIN")]
-    NoBinary(PathBuf),
-    /// No range of free ports was found.
-    #[error("no {0} free ports in a row below 32768")]
-    NoPorts(u16),
-    /// The supervisor ended before the platform was ready.
-    #[error("farshore up ended with {status} before it was ready; its last words:\n{log}")]
-    Ended {
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// The end of its output.
-        log: String,
-    },
-    /// Something did not come about in time.
-    #[error("{what} not within {} s; the last words of farshore up:\n{log}", within.as_secs())]
-    Late {
-        /// What was waited for.
-        what: String,
-        /// How long.
-        within: Duration,
-        /// The end of the supervisor's output.
-        log: String,
-    },
-    /// There is no region of that name.
-    #[error("no region is called {0}; endpoints.json names {1}")]
-    NoRegion(String, String),
-    /// A command of the CLI failed.
-    #[error("`farshore {command}` failed: {output}")]
-    Refused {
-        /// Its arguments.
-        command: String,
-        /// What it printed.
-        output: String,
-    },
-    /// The operating system refused.
-    #[error("{0}: {1}")]
-    System(String, #[source] io::Error),
-}
-
-/// `endpoints.json`: where a platform listens and which processes are whose.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Endpoints {
-    /// The gateway's bootstrap address.
-    pub gateway: String,
-    /// The REST API.
-    pub api: String,
-    /// The S3 endpoint.
-    pub s3: String,
-    /// The regions.
-    pub regions: Vec<Region>,
-}
-
-/// One region of a platform.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Region {
-    /// Its name.
-    pub name: String,
-    /// The bootstrap address of its own broker.
-    pub bootstrap: String,
-    /// The processes that die with it.
-    pub pids: Vec<i32>,
-}
 
 /// How to start a platform.
 #[derive(Clone, Debug)]
@@ -370,11 +305,25 @@ impl Platform {
 
     /// The end of the supervisor's output.
     pub fn last_words(&self) -> String {
-        let log = fs::read(self.options.directory.join("up.log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        last_lines(&self.options.directory.join("up.log"))
     }
+
+    /// The ends of the supervisor's output and of every process's log, each under its name.
+    pub fn logs(&self) -> String {
+        let processes = fs::read_dir(self.options.directory.join("logs")).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = processes.map(|entry| entry.path()).collect();
+        files.sort();
+        files.insert(0, self.options.directory.join("up.log"));
+        files.iter().map(|file| format!("== {}\n{}\n", file.display(), last_lines(file))).collect()
+    }
+}
+
+fn last_lines(file: &Path) -> String {
+    const LINES: usize = 30;
+    let log = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 impl Drop for Platform {
