@@ -132,7 +132,7 @@ fn run(inputs: &Inputs) -> Check {
     let name = "the run succeeded";
     match inputs.report.as_ref().map(|report| (&report.run, report.outcome)) {
         Some((run, Some(Outcome::Succeeded))) => check(name, Verdict::Pass, format!("run {run}")),
-        Some((run, Some(outcome))) => check(name, Verdict::Fail, format!("run {run} ended as {outcome:?}")),
+        Some((run, Some(outcome))) => check(name, Verdict::Fail, format!("run {run} ended: {outcome}")),
         Some((run, None)) => check(name, Verdict::Fail, format!("run {run} has not ended")),
         None => check(name, Verdict::Fail, "there was no run"),
     }

@@ -289,6 +289,20 @@ pub fn validate_all(groups: &[Group]) -> Result<(), Invalid> {
     groups.iter().try_for_each(|group| check_dependencies(group, groups))
 }
 
+/// The groups in the order in which they move: what others depend on first, then by priority, then by name. Groups that
+/// cannot be ordered ([`validate_all`] refuses those) come last.
+pub fn in_order(groups: &[Group]) -> Vec<&Group> {
+    let mut left: Vec<&Group> = groups.iter().collect();
+    left.sort_by_key(|group| (group.priority, &group.name));
+    let mut ordered = vec![];
+    while !left.is_empty() {
+        let waits = |group: &Group| left.iter().any(|other| group.depends_on.contains(&other.name));
+        let next = left.iter().position(|group| !waits(group)).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
+}
+
 fn check_dependencies(start: &Group, groups: &[Group]) -> Result<(), Invalid> {
     let mut ways = vec![vec![start]];
     let mut seen = BTreeSet::new();
@@ -398,6 +412,14 @@ mod tests {
         let cycle = validate_all(&[named("a", &["b"]), named("b", &["c"]), named("c", &["a"])]);
         assert!(matches!(cycle, Err(Invalid::DependencyCycle { path, .. }) if path == "a -> b -> c"));
         assert!(matches!(validate_all(&[named("a", &[]), named("a", &[])]), Err(Invalid::NameTwice { .. })));
+    }
+
+    #[test]
+    fn groups_move_after_what_they_depend_on_and_by_priority() {
+        let urgent = Group { priority: 1, ..named("urgent", &["base"]) };
+        let groups = [named("b", &[]), named("a", &[]), urgent, Group { priority: 200, ..named("base", &[]) }];
+        let names: Vec<_> = in_order(&groups).iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "base", "urgent"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::inventory::Inventory;
 use crate::plan::{Kind, Plan, PlanId, Refused, Request, Trigger, build};
 use crate::policy::Group;
 use crate::run::{Machine, Output};
-use model::{RegionName, Timestamp};
+use model::{GrantState, RegionName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What is to be done.
@@ -35,7 +35,7 @@ pub enum Idle {
         owner: RegionName,
     },
     /// It is not clear enough that the owner is lost.
-    #[error("{owner} may be lost: {detection:?}")]
+    #[error("{owner} may be lost: {detection}")]
     Unclear {
         /// The owner.
         owner: RegionName,
@@ -122,12 +122,15 @@ pub fn decide(inventory: &Inventory, situation: &Situation<'_>, id: PlanId, now:
 
 fn watch(inventory: &Inventory, situation: &Situation<'_>, id: PlanId, now: Timestamp) -> Decision {
     let policy = situation.policy;
-    let Some(owner) = inventory.grant(&policy.name).map(|grant| grant.owner.clone()) else {
+    let Some(grant) = inventory.grant(&policy.name) else {
         let refusals = vec![Refusal::UnknownGroup { group: policy.name.clone() }];
         let refused = Refused { kind: Kind::Failover, group: policy.name.clone(), refusals };
         return Decision::Leave(Idle::Refused { owner: policy.home.clone(), refused });
     };
-    let Some(lost_since) = situation.lost_since(&owner, now) else {
+    let owner = grant.owner.clone();
+    // A grant that a run left revoked is renewed for nobody: its owner is as good as lost.
+    let revoked = (grant.state == GrantState::Revoked).then_some(now);
+    let Some(lost_since) = situation.lost_since(&owner, now).or(revoked) else {
         return Decision::Leave(unharmed(owner.clone(), situation.detection(&owner)));
     };
     if !policy.automatic_failover {

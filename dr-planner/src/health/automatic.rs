@@ -51,7 +51,8 @@ impl Automatic {
     /// # Errors
     /// [`Blocked`] says by what, and what a person can do.
     pub fn permit(&self, policy: &Group, now: Timestamp) -> Result<(), Blocked> {
-        let open = || self.actions.iter().filter(|action| Some(action.at) > self.acknowledged_at);
+        // One of the very instant of the acknowledgement came perhaps after it.
+        let open = || self.actions.iter().filter(|action| Some(action.at) >= self.acknowledged_at);
         let today = open().filter(|action| now.since(action.at) < DAY).count() as u32;
         if let Some(last) = open().max_by_key(|action| action.at) {
             let until = last.at.plus(if last.moved { policy.block_period } else { RETRY_PAUSE });

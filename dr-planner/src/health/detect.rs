@@ -2,6 +2,7 @@ use super::{Observation, SILENCE_MAX};
 use crate::inventory::{Inventory, LinkFacts};
 use model::{RegionName, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// What observers and mirrors together say of a region.
@@ -31,6 +32,23 @@ pub enum Detection {
         /// When anybody last heard it.
         last_sign: Timestamp,
     },
+}
+
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serving => f.write_str("it answers"),
+            Self::Unknown => f.write_str("nobody could say anything of it"),
+            Self::Suspect { silent, needed, corroborated } => {
+                let mirror = if *corroborated { "and no mirror hears it" } else { "but no mirror confirms it" };
+                write!(f, "{silent} of the {needed} observers needed do not hear it, {mirror}")
+            }
+            Self::UnreachableButServing { silent } => {
+                write!(f, "{silent} observers do not hear it, but a mirror does")
+            }
+            Self::Lost { last_sign } => write!(f, "it was last heard of at {last_sign}"),
+        }
+    }
 }
 
 /// What `inventory` says of `region`.

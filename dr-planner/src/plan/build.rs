@@ -127,15 +127,18 @@ impl Route<'_> {
 
     fn fence_and_seal(&self) -> Vec<Step> {
         let region = || self.target.clone();
-        let collect = Action::Collect { region: region(), from: self.others() };
-        vec![
+        let others = self.others();
+        let fence = [
             step(ids::revoke(), Action::Revoke, &[]).undo(Action::Regrant),
             step(ids::wait_out_lease(), Action::WaitOutLease { wait: lease_wait() }, &[ids::revoke()])
                 .timeout(lease_wait() + QUICK),
-            step(ids::collect(), collect, &[ids::wait_out_lease()]).optional(),
-            step(ids::seal(), Action::Seal { region: region() }, &[ids::collect()])
-                .undo(Action::Unseal { region: region() }),
-        ]
+        ];
+        let collected = if others.is_empty() { ids::wait_out_lease() } else { ids::collect() };
+        let collect = Action::Collect { region: region(), from: others.clone() };
+        let collect = step(ids::collect(), collect, &[ids::wait_out_lease()]).optional();
+        let seal = step(ids::seal(), Action::Seal { region: region() }, &[collected]);
+        let seal = seal.undo(Action::Unseal { region: region() });
+        fence.into_iter().chain((!others.is_empty()).then_some(collect)).chain([seal]).collect()
     }
 
     fn stop_and_catch_up(&self) -> Vec<Step> {
@@ -156,7 +159,7 @@ impl Route<'_> {
         let verified = if self.kind == Kind::Drill { self.grant.owner.clone() } else { region() };
         vec![
             step(ids::pivot(), pivot, &[ready]).pivot(),
-            step(ids::open(), open, &[ids::pivot()]).timeout(QUICK * 2),
+            step(ids::open(), open, &[ids::pivot()]).timeout(QUICK * 3),
             step(ids::redirect(), Action::Redirect { owner: region() }, &[ids::open()]),
             step(ids::verify(), Action::Verify { region: verified }, &[ids::redirect()]).in_drill(InDrill::Run),
         ]
@@ -216,7 +219,7 @@ pub fn leading<'a>(
 }
 
 /// What an order or a council entry may take before it counts as unanswered.
-const QUICK: Duration = Duration::from_secs(5);
+const QUICK: Duration = Duration::from_secs(3);
 const RETRY: Retry = Retry { times: 10, pause: Duration::from_millis(100), pause_max: Duration::from_millis(1000) };
 
 fn step(id: StepId, action: Action, after: &[StepId]) -> Step {
@@ -252,6 +255,6 @@ impl Step {
 
     /// Skipped when it fails: what it would have added is part of the declared loss.
     fn optional(self) -> Self {
-        Self { critical: false, retry: Retry { times: 1, ..RETRY }, timeout: Duration::from_secs(3), ..self }
+        Self { critical: false, retry: Retry { times: 1, ..RETRY }, ..self }
     }
 }

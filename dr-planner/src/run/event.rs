@@ -1,6 +1,7 @@
 use crate::plan::PlanId;
 use model::{CommitCursor, Opening, OwnershipEpoch, PartitionEnd, RunId, SealedPartition, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// An event and when it was persisted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +156,17 @@ pub enum Outcome {
     Stuck,
     /// Given up without undoing.
     Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::RolledBack => "rolled back",
+            Self::Stuck => "stuck",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// What a step gave.

@@ -45,7 +45,7 @@ pub enum IllegalTransition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The run has ended.
-    #[error("it has ended as {outcome:?}")]
+    #[error("it has ended: {outcome}")]
     Ended {
         /// How.
         outcome: Outcome,

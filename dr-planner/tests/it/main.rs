@@ -3,4 +3,7 @@
 mod faults;
 mod plans;
 mod platform;
+mod reports;
+mod scenarios;
+mod story;
 mod world;

@@ -6,6 +6,7 @@ use dr_planner::plan::{Action, Kind, Plan};
 use dr_planner::run::*;
 use model::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct World {
@@ -47,11 +48,11 @@ impl World {
     }
 
     /// Carries out `command` once, whoever sends it and however often.
-    pub(crate) fn apply(&mut self, command: &Command, plan: &Plan) -> Output {
+    pub(crate) fn apply(&mut self, command: &Command, plan: &Plan, now: Timestamp) -> Output {
         if let Some(answer) = self.answers.get(&command.token) {
             return answer.clone();
         }
-        let output = self.effect(&command.effect, plan);
+        let output = self.effect(&command.effect, plan, now);
         // Waiting and canaries have no journal: they are done again.
         if matches!(command.effect, Effect::Order { .. } | Effect::Council { .. }) {
             self.answers.insert(command.token.clone(), output.clone());
@@ -60,17 +61,17 @@ impl World {
         output
     }
 
-    fn effect(&mut self, effect: &Effect, plan: &Plan) -> Output {
+    fn effect(&mut self, effect: &Effect, plan: &Plan, now: Timestamp) -> Output {
         match effect {
             Effect::Council { action } => self.council(action),
             Effect::Order { order, .. } => self.order(order, plan),
-            Effect::WaitOutLease { .. } => {
+            Effect::WaitOutLease { wait, .. } => {
                 self.fenced = self.grant.2 == GrantState::Revoked;
-                Output::LeaseOver { counted_from: Timestamp(0), until: Timestamp(1) }
+                Output::LeaseOver { counted_from: now, until: now.plus(*wait) }
             }
             Effect::Canary { region, .. } => {
                 assert_eq!(self.route.0, *region, "the canary goes where the gateways go");
-                Output::Canary { produced_at: Timestamp(2), consumed_at: Timestamp(3) }
+                Output::Canary { produced_at: now, consumed_at: now.plus(Duration::from_millis(2)) }
             }
             Effect::Simulate { .. } => Output::Simulated,
         }
@@ -122,7 +123,9 @@ impl World {
             }
             model::Action::Seal => {
                 self.sealed = true;
-                Output::Sealed { partitions: plan.partitions.iter().map(|(t, p)| sealed(*t, *p)).collect() }
+                Output::Sealed {
+                    partitions: plan.partitions.iter().map(|(t, p)| sealed(*t, *p, plan.incident_at)).collect(),
+                }
             }
             model::Action::Unseal => {
                 self.sealed = false;
@@ -148,7 +151,7 @@ fn ends(tail: i64) -> Vec<PartitionEnd> {
     vec![end(0), end(1)]
 }
 
-pub(crate) fn sealed(topic: TopicId, partition: PartitionId) -> SealedPartition {
+fn sealed(topic: TopicId, partition: PartitionId, incident: Timestamp) -> SealedPartition {
     SealedPartition {
         topic,
         partition,
@@ -156,9 +159,9 @@ pub(crate) fn sealed(topic: TopicId, partition: PartitionId) -> SealedPartition 
         last_epoch: LeaderEpoch(4096),
         source_tail: Some(Offset(100)),
         source_watermark: Some(Offset(85)),
-        missing_bytes: 1000,
-        oldest_missing: Some(Timestamp(990_000)),
-        heard_at: Some(Timestamp(991_000)),
+        missing_bytes: 10_000,
+        oldest_missing: Some(Timestamp(incident.0 - 800)),
+        heard_at: Some(incident),
     }
 }
 
@@ -199,7 +202,7 @@ pub(crate) struct Executor<'a> {
     pub(crate) plan: Plan,
     pub(crate) entries: Vec<Entry>,
     pub(crate) machine: Machine,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     /// Asked once per attempt.
     fault: Faults<'a>,
     pub(crate) deaths: u32,
@@ -207,10 +210,14 @@ pub(crate) struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     pub(crate) fn new(plan: Plan, fault: impl FnMut(&Command) -> Option<Fault> + 'a) -> Self {
-        let entries = vec![Entry { at: NOW, event: Machine::creation(RunId::new("run-1").unwrap(), &plan) }];
+        Self::starting_at(NOW, plan, fault)
+    }
+
+    pub(crate) fn starting_at(now: Timestamp, plan: Plan, fault: impl FnMut(&Command) -> Option<Fault> + 'a) -> Self {
+        let entries = vec![Entry { at: now, event: Machine::creation(RunId::new("run-1").unwrap(), &plan) }];
         let machine = Machine::from_events(plan.clone(), &entries).unwrap();
         let world = World::of(&plan);
-        Self { world, plan, entries, machine, now: NOW, fault: Box::new(fault), deaths: 0 }
+        Self { world, plan, entries, machine, now, fault: Box::new(fault), deaths: 0 }
     }
 
     pub(crate) fn persist(&mut self, event: Event) {
@@ -263,22 +270,25 @@ impl<'a> Executor<'a> {
             Some(Fault::Fatal) => failed(false, Happened::No),
             Some(Fault::Lost) => failed(true, Happened::Unknown),
             Some(Fault::Unheard) => {
-                self.world.apply(command, &self.plan);
+                self.world.apply(command, &self.plan, self.now);
                 failed(true, Happened::Unknown)
             }
             Some(Fault::DiesBefore) => return self.die(),
             Some(Fault::DiesAfter) => {
-                self.world.apply(command, &self.plan);
+                self.world.apply(command, &self.plan, self.now);
                 return self.die();
             }
             Some(Fault::Twice) => {
-                let first = self.world.apply(command, &self.plan);
-                let again = self.world.apply(command, &self.plan);
+                let first = self.world.apply(command, &self.plan, self.now);
+                let again = self.world.apply(command, &self.plan, self.now);
                 assert_eq!(first, again);
                 self.machine.verify(command, again)
             }
-            None => self.machine.verify(command, self.world.apply(command, &self.plan)),
+            None => self.machine.verify(command, self.world.apply(command, &self.plan, self.now)),
         };
+        if let Event::StepSucceeded { output: Output::LeaseOver { until, .. }, .. } = &event {
+            self.now = *until;
+        }
         self.persist(event);
     }
 }
