@@ -1,0 +1,4 @@
+//! Whole nodes, on real files and loopback connections.
+
+mod counter;
+mod single;
