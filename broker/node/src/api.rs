@@ -1,10 +1,16 @@
 //! The Kafka APIs, one file each.
+//!
+//! To add one: a module with `pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started`, and a line in
+//! the table below. The table is what ApiVersions advertises.
 
+mod api_versions;
+
+use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use wire::{DecodeError, Message, Request, RequestHeader};
+use wire::{ApiKey, DecodeError, Message, Request, RequestHeader};
 
 /// One request on its way to whoever answers it.
 #[derive(Clone, Debug)]
@@ -43,6 +49,47 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
     fn start(&self, call: Call, body: Bytes) -> Result<Reply, DecodeError>;
 }
 
+/// What starting a request gives; an error closes the connection.
+pub(crate) type Started = Result<Reply, DecodeError>;
+
+macro_rules! served {
+    ($($key:ident by $module:ident,)*) => {
+        /// The APIs that clients are told of, in the order of their keys.
+        pub(crate) const SERVED: &[ApiKey] = &[$(ApiKey::$key),*];
+
+        fn start_kafka(broker: &Broker, key: ApiKey, call: Call, body: Bytes) -> Started {
+            match key {
+                $(ApiKey::$key => $module::start(broker, call, body),)*
+                unserved => Ok(refuse(unserved.name(), &call)),
+            }
+        }
+    };
+}
+
+served! {
+    ApiVersions by api_versions,
+}
+
+/// A request nobody here answers. Clients that looked at ApiVersions do not send it.
+fn refuse(api: &str, call: &Call) -> Reply {
+    tracing::warn!(api, version = call.header.api_version, peer = %call.peer, door = ?call.door, "request is not served");
+    Reply::Close
+}
+
+impl Dispatch for Broker {
+    fn start(&self, call: Call, body: Bytes) -> Started {
+        let is_private = call.header.api_key >= wire::internal::FIRST_KEY;
+        match (call.door, is_private) {
+            (Door::Internal, true) => crate::internal::start(self, call, body),
+            (Door::Clients | Door::Gateways, true) => Ok(refuse("a private API", &call)),
+            (Door::Internal, false) if call.header.api_key != ApiKey::ApiVersions.number() => {
+                Ok(refuse("a Kafka API on the internal listener", &call))
+            }
+            (_, false) => start_kafka(self, ApiKey::try_from(call.header.api_key)?, call, body),
+        }
+    }
+}
+
 impl Call {
     /// The request itself.
     ///
@@ -50,6 +97,12 @@ impl Call {
     /// When the body is not one of the version the header names.
     pub(crate) fn decode<R: Request>(&self, body: Bytes) -> Result<R, DecodeError> {
         R::decode(body, self.header.api_version)
+    }
+
+    /// The same call, to be answered in `version`.
+    pub(crate) fn in_version(mut self, version: i16) -> Self {
+        self.header.api_version = version;
+        self
     }
 
     /// The answer, ready to be sent. An answer that cannot be encoded is our fault and closes the connection.
@@ -75,10 +128,7 @@ impl Call {
     }
 
     /// The reply with the answer that `answering` comes to; its `None` closes the connection.
-    pub(crate) fn reply_later<M: Message>(
-        self,
-        answering: impl Future<Output = Option<M>> + Send + 'static,
-    ) -> Reply {
+    pub(crate) fn reply_later<M: Message>(self, answering: impl Future<Output = Option<M>> + Send + 'static) -> Reply {
         Reply::Later(Box::pin(async move { answering.await.and_then(|response| self.encode(&response)) }))
     }
 }

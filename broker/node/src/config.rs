@@ -1,4 +1,4 @@
-use model::{BrokerSlot, RegionName};
+use model::{BrokerSlot, ByteCount, RegionName};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,59 @@ pub struct Config {
     pub link_delay: Duration,
     /// How long a new group waits for more members before its first rebalance.
     pub initial_rebalance_delay: Duration,
+    /// Writes of records are refused while the disk has less than this free, so that metadata can still be written.
+    pub disk_reserve: ByteCount,
+}
+
+impl Config {
+    /// The configuration of the first broker of a region's three listeners, with everything else at its default.
+    pub fn new(region: RegionName, region_index: u16, data_dir: PathBuf, listeners: Listeners) -> Self {
+        Self {
+            cluster_id: format!("farshore-{region}"),
+            region,
+            region_index,
+            slot: BrokerSlot(0),
+            data_dir,
+            clients: listeners.clients,
+            gateways: listeners.gateways,
+            internal: listeners.internal,
+            auto_create_topics: true,
+            default_partitions: 1,
+            flush: Flush::default(),
+            link_delay: Duration::ZERO,
+            initial_rebalance_delay: Duration::from_secs(3),
+            disk_reserve: ByteCount::mib(64),
+        }
+    }
+
+    /// The id that clients of the region know the broker by.
+    pub fn node_id(&self) -> i32 {
+        i32::from(self.region_index) * SLOTS_PER_REGION + i32::from(self.slot.0) + 1
+    }
+
+    /// Where the logs of partitions are.
+    pub(crate) fn topics_dir(&self) -> PathBuf {
+        self.data_dir.join("topics")
+    }
+
+    /// Where tails are archived that a later owner never got.
+    pub(crate) fn diverged_dir(&self) -> PathBuf {
+        self.data_dir.join("diverged")
+    }
+}
+
+/// How many node ids each region has.
+const SLOTS_PER_REGION: i32 = 3;
+
+/// Where a broker listens; port 0 is any free one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listeners {
+    /// For the region's own Kafka clients.
+    pub clients: SocketAddr,
+    /// For gateways.
+    pub gateways: SocketAddr,
+    /// For links, offset sync and metadata followers.
+    pub internal: SocketAddr,
 }
 
 /// What an acknowledgement waits for.

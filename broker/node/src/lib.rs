@@ -10,8 +10,16 @@
 //! (a flush, a watermark, a group) does not keep the next request from being started.
 
 mod api;
+mod broker;
 mod config;
+mod internal;
 mod listener;
+mod partitions;
 mod ports;
+mod producer_ids;
+mod replica;
+pub mod settings;
 
-pub use config::{Config, Flush};
+pub use broker::Broker;
+pub use config::{Config, Flush, Listeners};
+pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};

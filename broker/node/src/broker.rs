@@ -1,0 +1,75 @@
+use crate::Config;
+use crate::partitions::Partitions;
+use crate::ports::{Council, Links, Ports};
+use crate::producer_ids::ProducerIds;
+use broker_core::metadata::Image;
+use env::{Clock, Entropy};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+
+/// One broker. Clones are the same broker.
+#[derive(Clone)]
+pub struct Broker(pub(crate) Arc<Inner>);
+
+/// What all parts of a broker share.
+///
+/// The control side (controller, assignments, orders, groups) writes `image`, the gates of leases and who leads; the
+/// storage side (produce, fetch, links) only reads those.
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) council: Arc<dyn Council>,
+    /// Set when the mirror is there.
+    pub(crate) links: OnceLock<Arc<dyn Links>>,
+    /// The region's metadata as this broker has made it real.
+    pub(crate) image: watch::Sender<Arc<Image>>,
+    /// The partitions on this broker's disk.
+    pub(crate) partitions: Partitions,
+    pub(crate) producer_ids: ProducerIds,
+    /// Turns true when the broker stops.
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+impl Broker {
+    /// A broker that does not listen yet and knows of no topic.
+    pub(crate) fn idle(config: Config, ports: Ports) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            clock: ports.clock,
+            entropy: ports.entropy,
+            council: ports.council,
+            links: OnceLock::new(),
+            image: watch::Sender::default(),
+            partitions: Partitions::default(),
+            producer_ids: ProducerIds::default(),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
+    /// Tells the broker who fetches what its copies lack. The first one stays.
+    pub fn set_links(&self, links: Arc<dyn Links>) {
+        let _ = self.0.links.set(links);
+    }
+
+    /// The region's metadata as of now.
+    pub fn image(&self) -> Arc<Image> {
+        self.0.image.borrow().clone()
+    }
+
+    /// The region's metadata, now and later.
+    pub fn watch_image(&self) -> watch::Receiver<Arc<Image>> {
+        self.0.image.subscribe()
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Broker {{ {} {} }}", self.0.config.region, self.0.config.slot.0)
+    }
+}

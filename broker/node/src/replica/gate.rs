@@ -1,0 +1,170 @@
+//! The right to write under one grant: a lease that is renewed, and a stop that is ordered.
+//!
+//! ```text
+//!   produce --enter--> Pass ---- append ... flush ---- may_answer? --> ack written --> Pass dropped
+//!                        '------------- counted by drained() ---------------------------'
+//! ```
+//!
+//! One gate per group and grant; the next grant has another one. Topics that belong to no group have a gate that is
+//! always open.
+
+use env::BootInstant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What all partitions of a group under one grant are written through.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Nanoseconds on the boot clock.
+    leased_until: AtomicU64,
+    stopped: AtomicBool,
+    inside: AtomicUsize,
+    left: Notify,
+}
+
+/// Why a write is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// No lease stands.
+    Lapsed,
+    /// Writes were ordered to stop.
+    Stopped,
+}
+
+/// A write that was let in. While it exists the gate is not drained.
+#[derive(Debug)]
+pub(crate) struct Pass(Arc<Gate>);
+
+impl Gate {
+    /// A gate that is shut until a lease is given.
+    pub(crate) fn shut() -> Arc<Self> {
+        Self::until(0)
+    }
+
+    /// A gate that needs no lease.
+    pub(crate) fn free() -> Arc<Self> {
+        Self::until(u64::MAX)
+    }
+
+    fn until(nanos: u64) -> Arc<Self> {
+        Arc::new(Self {
+            leased_until: AtomicU64::new(nanos),
+            stopped: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
+            left: Notify::new(),
+        })
+    }
+
+    /// The lease stands until then; an earlier end than the one known changes nothing.
+    pub(crate) fn extend(&self, until: BootInstant) {
+        self.leased_until.fetch_max(nanos(until), Ordering::SeqCst);
+    }
+
+    /// The lease is over at once: the grant is. No write that is inside may be answered any more.
+    pub(crate) fn end(&self) {
+        self.leased_until.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether the lease stands at `now`.
+    pub(crate) fn is_leased(&self, now: BootInstant) -> bool {
+        nanos(now) < self.leased_until.load(Ordering::SeqCst)
+    }
+
+    /// Lets writes in or not. Those inside go on.
+    pub(crate) fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::SeqCst);
+    }
+
+    /// Whether writes were ordered to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Lets a write in.
+    ///
+    /// # Errors
+    /// [`Shut`] says why not.
+    pub(crate) fn enter(self: &Arc<Self>, now: BootInstant) -> Result<Pass, Shut> {
+        // Counted first: whoever stops the gate and then sees nobody inside may be sure that nobody comes in.
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let pass = Pass(self.clone());
+        if self.is_stopped() {
+            return Err(Shut::Stopped);
+        }
+        if self.is_leased(now) { Ok(pass) } else { Err(Shut::Lapsed) }
+    }
+
+    /// Waits until every write that was let in is answered or given up. Stop the gate first.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.inside.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Pass {
+    /// Whether the write may be acknowledged at `now`: the lease still stands.
+    pub(crate) fn may_answer(&self, now: BootInstant) -> bool {
+        self.0.is_leased(now)
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if self.0.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.left.notify_waiters();
+        }
+    }
+}
+
+fn nanos(instant: BootInstant) -> u64 {
+    let since_boot: Duration = instant.since_boot();
+    u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> BootInstant {
+        BootInstant::after_boot(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_lease_is_checked_at_the_door_and_again_before_the_answer() {
+        let gate = Gate::shut();
+        assert_eq!(gate.enter(at(1)).unwrap_err(), Shut::Lapsed);
+        gate.extend(at(5));
+        gate.extend(at(3));
+        let pass = gate.enter(at(4)).unwrap();
+        assert!(pass.may_answer(at(4)));
+        assert!(!pass.may_answer(at(5)));
+        gate.end();
+        assert!(!pass.may_answer(at(4)));
+        assert!(Gate::free().enter(at(1_000_000_000)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stopped_gate_is_drained_when_the_last_write_is_answered() {
+        let gate = Gate::free();
+        let pass = gate.enter(at(1)).unwrap();
+        gate.stop(true);
+        assert_eq!(gate.enter(at(1)).unwrap_err(), Shut::Stopped);
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.drained().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(pass);
+        waiting.await.unwrap();
+        gate.stop(false);
+        assert!(gate.enter(at(1)).is_ok());
+    }
+}
