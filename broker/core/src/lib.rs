@@ -1,4 +1,14 @@
 //! Decisions of a broker: metadata, partition roles, fencing, group coordination. Pure.
+//!
+//! Everything here is a function of what it is told: time is an argument, on the boot clock unless it is written down;
+//! names and ids are made by the caller. The shells around it (crate `broker`) do what it decides.
 
+pub mod authority;
+pub mod config;
+pub mod fetch_wait;
 pub mod group;
+pub mod lease;
 pub mod metadata;
+pub mod partition;
+pub mod session;
+pub mod topic;

@@ -1,0 +1,274 @@
+use super::{KEYS, Key, Kind, key};
+use model::ByteCount;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such key.
+    #[error("there is no topic configuration {name}; known are {}", names())]
+    UnknownKey {
+        /// The name.
+        name: String,
+    },
+    /// The value is not allowed.
+    #[error("{name} cannot be {value:?}; allowed is {allowed}")]
+    Value {
+        /// The key.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+}
+
+fn names() -> String {
+    KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Kind {
+    fn allows(self, value: &str) -> bool {
+        match self {
+            Self::Long { min, max } | Self::Int { min, max } => {
+                value.parse::<i64>().is_ok_and(|n| (min..=max).contains(&n))
+            }
+            Self::Ratio => value.parse::<f64>().is_ok_and(|n| (0.0..=1.0).contains(&n)),
+            Self::Bool => matches!(value, "true" | "false"),
+            Self::Choice(choices) => choices.contains(&value),
+            Self::List(choices) => value.split(',').all(|item| choices.contains(&item.trim())),
+        }
+    }
+
+    fn allowed(self) -> String {
+        match self {
+            Self::Long { min, max } | Self::Int { min, max } => format!("an integer from {min} to {max}"),
+            Self::Ratio => "a number from 0 to 1".to_owned(),
+            Self::Bool => "true or false".to_owned(),
+            Self::Choice([only]) => format!("only {only}"),
+            Self::Choice(choices) => format!("one of {}", choices.join(", ")),
+            Self::List(choices) => format!("a list of {}", choices.join(", ")),
+        }
+    }
+}
+
+/// Checks one entry.
+///
+/// # Errors
+/// [`ConfigError`] names the key, the value and what is allowed.
+pub fn check(name: &str, value: &str) -> Result<&'static Key, ConfigError> {
+    let key = key(name).ok_or_else(|| ConfigError::UnknownKey { name: name.to_owned() })?;
+    if key.kind.allows(value) {
+        return Ok(key);
+    }
+    Err(ConfigError::Value { name: key.name, value: value.to_owned(), allowed: key.kind.allowed() })
+}
+
+/// Every key with its value in `config`, and whether that is the default.
+pub fn effective(config: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static Key, &str, bool)> {
+    KEYS.iter().map(|key| match config.get(key.name) {
+        Some(value) => (key, value.as_str(), false),
+        None => (key, key.default, true),
+    })
+}
+
+/// How old records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// By age and size.
+    pub delete: bool,
+    /// By key.
+    pub compact: bool,
+}
+
+/// When records are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Before they are acknowledged.
+    Ack,
+    /// When the system writes them.
+    Os,
+}
+
+/// Whose time records carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's.
+    LogAppendTime,
+}
+
+/// A topic's configuration with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicConfig {
+    /// `cleanup.policy`.
+    pub cleanup: CleanupPolicy,
+    /// `delete.retention.ms`.
+    pub delete_retention: Duration,
+    /// `flush`.
+    pub flush: Flush,
+    /// `index.interval.bytes`.
+    pub index_interval: ByteCount,
+    /// `max.compaction.lag.ms`.
+    pub compaction_lag_max: Duration,
+    /// `max.message.bytes`.
+    pub batch_bytes_max: ByteCount,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_ahead_max: Duration,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_behind_max: Duration,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `min.cleanable.dirty.ratio`.
+    pub dirty_ratio_min: f64,
+    /// `min.compaction.lag.ms`.
+    pub compaction_lag_min: Duration,
+    /// `min.insync.replicas`.
+    pub min_insync: usize,
+    /// `retention.bytes`; `None` for no limit.
+    pub retention_bytes: Option<ByteCount>,
+    /// `retention.ms`; `None` for ever.
+    pub retention: Option<Duration>,
+    /// `segment.bytes`.
+    pub segment_bytes: ByteCount,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: ByteCount,
+    /// `segment.ms`.
+    pub segment_age_max: Duration,
+    /// `segment.jitter.ms`.
+    pub segment_jitter: Duration,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        Self::from_map(&BTreeMap::new()).expect("the defaults are allowed")
+    }
+}
+
+impl TopicConfig {
+    /// Reads and checks a whole configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first entry that cannot be used.
+    pub fn from_map(config: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        for (name, value) in config {
+            check(name, value)?;
+        }
+        let entries = Entries(config);
+        Ok(Self {
+            cleanup: CleanupPolicy {
+                delete: entries.lists("cleanup.policy", "delete"),
+                compact: entries.lists("cleanup.policy", "compact"),
+            },
+            delete_retention: entries.duration("delete.retention.ms"),
+            flush: if entries.text("flush") == "os" { Flush::Os } else { Flush::Ack },
+            index_interval: entries.bytes("index.interval.bytes"),
+            compaction_lag_max: entries.duration("max.compaction.lag.ms"),
+            batch_bytes_max: entries.bytes("max.message.bytes"),
+            timestamp_ahead_max: entries.duration("message.timestamp.after.max.ms"),
+            timestamp_behind_max: entries.duration("message.timestamp.before.max.ms"),
+            timestamp_type: match entries.text("message.timestamp.type") {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            dirty_ratio_min: entries.text("min.cleanable.dirty.ratio").parse().unwrap_or_default(),
+            compaction_lag_min: entries.duration("min.compaction.lag.ms"),
+            min_insync: entries.unsigned("min.insync.replicas") as usize,
+            retention_bytes: entries.limit("retention.bytes").map(ByteCount),
+            retention: entries.limit("retention.ms").map(Duration::from_millis),
+            segment_bytes: entries.bytes("segment.bytes"),
+            segment_index_bytes: entries.bytes("segment.index.bytes"),
+            segment_age_max: entries.duration("segment.ms"),
+            segment_jitter: entries.duration("segment.jitter.ms"),
+        })
+    }
+}
+
+/// Entries that were checked; a missing one has its default.
+struct Entries<'a>(&'a BTreeMap<String, String>);
+
+impl<'a> Entries<'a> {
+    fn text(&self, name: &str) -> &'a str {
+        let default = key(name).map(|key| key.default).unwrap_or_default();
+        self.0.get(name).map_or(default, String::as_str)
+    }
+
+    fn lists(&self, name: &str, item: &str) -> bool {
+        self.text(name).split(',').any(|listed| listed.trim() == item)
+    }
+
+    /// `None` for a negative value: no limit.
+    fn limit(&self, name: &str) -> Option<u64> {
+        self.text(name).parse::<i64>().ok().and_then(|n| u64::try_from(n).ok())
+    }
+
+    fn unsigned(&self, name: &str) -> u64 {
+        self.limit(name).unwrap_or_default()
+    }
+
+    fn bytes(&self, name: &str) -> ByteCount {
+        ByteCount(self.unsigned(name))
+    }
+
+    fn duration(&self, name: &str) -> Duration {
+        Duration::from_millis(self.unsigned(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(entries: &[(&str, &str)]) -> Result<TopicConfig, ConfigError> {
+        TopicConfig::from_map(&entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn the_keys_are_sorted_and_their_defaults_allowed() {
+        assert!(KEYS.is_sorted_by_key(|key| key.name));
+        for key in KEYS {
+            assert_eq!(check(key.name, key.default), Ok(key), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let config = TopicConfig::default();
+        assert_eq!(config.retention, Some(Duration::from_secs(7 * 24 * 3600)));
+        assert_eq!((config.retention_bytes, config.min_insync, config.flush), (None, 1, Flush::Ack));
+        assert_eq!(config.cleanup, CleanupPolicy { delete: true, compact: false });
+    }
+
+    #[test]
+    fn values_are_read() {
+        let config = config(&[
+            ("cleanup.policy", "compact, delete"),
+            ("retention.ms", "-1"),
+            ("retention.bytes", "1000"),
+            ("flush", "os"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!((config.retention, config.retention_bytes), (None, Some(ByteCount(1000))));
+        assert!(config.cleanup.compact && config.cleanup.delete);
+        assert_eq!((config.flush, config.timestamp_type), (Flush::Os, TimestampType::LogAppendTime));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_named_with_what_is() {
+        let message = |name, value| config(&[(name, value)]).unwrap_err().to_string();
+        assert_eq!(
+            message("segment.bytes", "3"),
+            r#"segment.bytes cannot be "3"; allowed is an integer from 14 to 2147483647"#
+        );
+        assert_eq!(
+            message("compression.type", "zstd"),
+            r#"compression.type cannot be "zstd"; allowed is only producer"#
+        );
+        assert!(message("cleanup.policy", "delete,shred").ends_with("allowed is a list of delete, compact"));
+        assert!(message("retention", "1").starts_with("there is no topic configuration retention; known are cleanup"));
+        assert!(config(&[("min.cleanable.dirty.ratio", "NaN")]).is_err());
+    }
+}
