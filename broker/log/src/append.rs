@@ -3,7 +3,7 @@
 use crate::producers::{Jump, Refusal, Verdict};
 use crate::segment::Segment;
 use crate::view::Mark;
-use crate::{AppendError, Config, FileError, HoleError, Log, TimestampType};
+use crate::{AppendError, Config, FileError, HoleError, Log, TimestampType, log_start};
 use model::{LeaderEpoch, Offset, Timestamp};
 use record::{
     BatchView, CheckedBatch, ControlRecord, HEADER_BYTES, Header, PREFIX_BYTES, ProduceRules, encode_prefix,
@@ -176,6 +176,10 @@ impl Log {
     /// Begins a new segment at `base`. The one before is trimmed, and durable after the next flush.
     pub(crate) fn roll(&mut self, base: Offset) -> Result<(), FileError> {
         let before = self.tail.segment.clone();
+        if before.size() == 0 {
+            // Its base said where the log starts, and goes with it.
+            log_start::write_durably(&self.dir, self.start())?;
+        }
         let segment = self.tail.roll(&self.dir, base, &self.config)?;
         self.unflushed.directory = true;
         if before.size() > 0 {

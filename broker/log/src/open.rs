@@ -170,7 +170,9 @@ impl Opening {
         let stop = self.check_rest(&mut tail, &mut expected, length)?;
         self.segments.push(segment.clone());
         self.tail = Some(tail);
-        let Some((defect, sound_behind)) = stop else { return Ok(true) };
+        let Some((defect, sound_behind)) = stop else {
+            return if self.bases.last() == Some(&base) { Ok(true) } else { Ok(segment.trim().map(|()| true)?) };
+        };
         if base < self.point.mark.segment {
             return Err(self.damaged(&segment, segment.size(), defect.to_string()));
         }
@@ -217,7 +219,7 @@ impl Opening {
                 None if at_end => return Ok(None),
                 None => {}
                 Some(Defect::Batch(BatchError::Truncated { needed, .. })) if !at_end => {
-                    wanted = needed.max(CHUNK_BYTES)
+                    wanted = needed.max(CHUNK_BYTES);
                 }
                 Some(defect) => return Ok(Some((defect, sound_behind(&chunk[taken..])))),
             }
@@ -270,7 +272,7 @@ impl Opening {
         }
         let tail = self.tail.take().expect("there is a segment");
         let mark = self.settle_tail(&tail);
-        self.epochs_changed |= self.epochs.truncate(mark.offset);
+        self.epochs_changed |= self.epochs.truncate(mark.offset) | self.epochs.advance_start(self.start);
         let view = View {
             start: self.start,
             tail: mark,
@@ -315,25 +317,22 @@ impl Opening {
     /// The tail, and the start not beyond it.
     fn settle_tail(&mut self, tail: &Tail) -> Mark {
         let mark = Mark::end_of(&tail.segment);
-        let first = self.segments[0].base;
-        // Below the first segment there may be nothing but a hole, and then the start is the common end.
-        if self.start < first && self.epochs.hole_before(self.start).is_none() {
-            self.start = first;
-        }
         self.start = self.start.min(mark.offset);
         mark
     }
 
     /// After a crash the page cache may hold what the disk does not. What is said to be flushed must be.
     fn make_durable(&mut self, view: &View, fresh: bool) -> Result<(), OpenError> {
-        if self.epochs_changed && !view.epochs.all().is_empty() || self.epochs_changed && !fresh {
+        if self.epochs_changed {
             files::replace_durably(&self.dir.join(files::EPOCHS), view.epochs.encode().as_bytes())?;
         }
         if self.recovery.clean && !fresh {
             return Ok(());
         }
         let unsure = view.segments.iter().filter(|segment| segment.base >= self.point.mark.segment);
-        unsure.clone().try_for_each(|segment| segment.sync())?;
+        unsure.clone().try_for_each(|segment| {
+            if segment.base == view.tail.segment { segment.sync() } else { segment.sync_all() }
+        })?;
         files::sync_dir(&self.dir)?;
         self.point = RecoveryPoint { mark: view.tail, clean: false };
         Ok(self.point.write(&self.dir)?)

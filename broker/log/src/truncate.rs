@@ -51,7 +51,7 @@ impl Log {
         }
         let cut = find_cut(&view, offset)?;
         if cut.kept == 0 {
-            return self.restart_at(offset).map(|()| offset);
+            return self.restart_at(cut.mark.offset).map(|()| cut.mark.offset);
         }
         let done = self.cut(&view, &cut);
         done.map_err(|error| self.cut_failed(error))?;
@@ -114,6 +114,11 @@ impl Log {
             copy
         };
         self.tail = tail;
+        if view.start > mark.offset {
+            // The batch that held the start is gone as a whole.
+            log_start::write_durably(&self.dir, mark.offset)?;
+            self.shared.write().start = mark.offset;
+        }
         self.write_epochs(&view.epochs)?;
         self.producers = snapshots::restore(&self.dir, &view)?;
         self.times.truncate(mark.offset);
@@ -214,7 +219,12 @@ fn find_cut(view: &View, offset: Offset) -> Result<Cut, ReadError> {
             return Ok(Cut { mark: Mark { offset, segment: segment.base, position: first.position }, kept: index + 1 });
         }
         // Nothing of this segment stays; the one before ends the log, if there is one.
-        let mark = index.checked_sub(1).map_or(view.tail, |before| Mark::end_of(&view.segments[before]));
+        let before = index.checked_sub(1).map(|before| Mark::end_of(&view.segments[before]));
+        let mark = before.unwrap_or_else(|| {
+            let hole = view.epochs.hole_before(offset).filter(|hole| hole.base == first.header.base_offset);
+            let offset = hole.map_or(offset.min(first.header.base_offset), |hole| hole.start);
+            Mark { offset, segment: offset, position: 0 }
+        });
         return Ok(Cut { mark, kept: index });
     }
     Ok(Cut { mark: view.tail, kept: view.segments.len() })
