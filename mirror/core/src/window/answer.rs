@@ -1,12 +1,17 @@
 use crate::gap::Gap;
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp};
+use model::{CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp};
 use record::BatchError;
 use std::time::Duration;
 
 /// Names one fetch. An answer to any but the newest is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct Ticket {
+    /// The leadership start of the copy whose window asked: no two windows of a copy have the same.
+    pub term: CopyTerm,
+    /// Its number within that window.
+    pub number: u64,
+}
 
 /// What the shell reports.
 #[derive(Clone, Debug, PartialEq)]

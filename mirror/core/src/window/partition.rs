@@ -5,7 +5,7 @@ use crate::EpochList;
 use crate::gap::{Gap, GapReason};
 use crate::lag::{Lag, LagReport, Sighting};
 use bytes::Bytes;
-use model::{ByteCount, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use model::{ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
 use std::time::Duration;
 
 /// The pause after the first failed fetch; it doubles up to [`PAUSE_MAX`].
@@ -19,6 +19,8 @@ pub struct Settings {
     pub topic: TopicId,
     /// The partition.
     pub partition: PartitionId,
+    /// The leadership start of the copy: another for every window, so that no answer to an older one counts.
+    pub copy_term: CopyTerm,
     /// Whether the source compacts it: then offsets may be missing between batches.
     pub compacted: bool,
     /// How many bytes one fetch asks for: what the link carries in one round trip, or more.
@@ -92,6 +94,7 @@ impl Partition {
         let high_watermark = log.high_watermark;
         let log = CopyLog::new(log);
         let lag = Lag::new(log.flushed());
+        let ticket = Ticket { term: settings.copy_term, number: 0 };
         Self {
             settings,
             log,
@@ -99,7 +102,7 @@ impl Partition {
             source: Source { leader_epoch: LeaderEpoch::NONE, ..Source::default() },
             connected: false,
             phase: Phase::Disconnected,
-            ticket: Ticket(0),
+            ticket,
             pause: Duration::ZERO,
             lag,
         }
@@ -229,7 +232,7 @@ impl Partition {
             return Vec::new();
         }
         self.phase = Phase::Fetching;
-        self.ticket = Ticket(self.ticket.0 + 1);
+        self.ticket.number += 1;
         vec![Command::Fetch(Fetch {
             ticket: self.ticket,
             from: self.log.tail(),

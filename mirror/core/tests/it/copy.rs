@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mirror_core::EpochList;
 use mirror_core::gap::Gaps;
 use mirror_core::window::{Command, Event, Fetch, LogState, Partition, Settings};
-use model::{ByteCount, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, TopicId};
+use model::{ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, TopicId};
 use record::{Batches, ControlRecord};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub(crate) struct Copy {
     queue: VecDeque<Command>,
     pub(crate) fetch: Option<Fetch>,
     grant: OwnershipEpoch,
+    term: CopyTerm,
     now: Duration,
     /// Offsets the copy jumped over without a batch that says so, each covered by a gap unless the copy was new.
     pub(crate) jumps: Vec<OffsetRange>,
@@ -34,6 +35,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         topic: TopicId(uuid::Uuid::from_u128(7)),
         partition: PartitionId(0),
+        copy_term: CopyTerm(1),
         compacted: false,
         fetch_bytes: 1 << 20,
         unflushed_max: ByteCount(400),
@@ -55,6 +57,7 @@ impl Copy {
             queue: VecDeque::new(),
             fetch: None,
             grant: OwnershipEpoch(0),
+            term: CopyTerm(1),
             now: Duration::ZERO,
             jumps: Vec::new(),
         }
@@ -175,7 +178,9 @@ impl Copy {
         self.flushed = self.tail();
         let (start, tail, flushed) = (self.start, self.tail(), self.flushed);
         let (high_watermark, epochs) = (self.high_watermark, self.epochs.clone());
-        self.window = Partition::new(settings(), LogState { start, tail, flushed, high_watermark, epochs });
+        self.term = self.term.next();
+        let settings = Settings { copy_term: self.term, ..settings() };
+        self.window = Partition::new(settings, LogState { start, tail, flushed, high_watermark, epochs });
         let grant = self.grant;
         if grant > OwnershipEpoch(0) {
             self.link_up(grant);

@@ -66,11 +66,7 @@ impl World {
             Op::Flush => self.copy.flush(),
             Op::LinkUp => self.copy.link_up(self.source.ownership),
             Op::LinkDown => self.copy.report(Event::LinkDown),
-            Op::Crash(machine) => {
-                // Answers to a process die with it.
-                self.travelling.clear();
-                self.copy.crash(machine);
-            }
+            Op::Crash(machine) => self.copy.crash(machine),
         }
     }
 
