@@ -1,0 +1,236 @@
+//! `/v1/protection-groups`
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Topics and consumer groups that fail over together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProtectionGroup {
+    /// What is asked of it.
+    #[serde(flatten)]
+    pub policy: Policy,
+    /// The region that takes its writes.
+    #[schema(example = "r1")]
+    pub owner: String,
+    /// The number of the owner's grant.
+    #[schema(example = 1)]
+    pub ownership_epoch: u32,
+    /// Whether the grant stands.
+    pub grant: GrantState,
+    /// The region the gateways send its clients to.
+    #[schema(example = "r1")]
+    pub route_owner: String,
+    /// The number of that route.
+    pub route_epoch: u64,
+    /// Its topics.
+    pub topics: Vec<String>,
+    /// The run in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Why nothing is done automatically now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation_blocked: Option<AutomationBlock>,
+    /// Which version of the policy this is, for `If-Match`.
+    pub revision: u64,
+}
+
+/// Whether a grant stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantState {
+    /// The owner renews its lease.
+    Held,
+    /// No renewal is answered any more.
+    Revoked,
+}
+
+/// Why nothing is done automatically to a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AutomationBlock {
+    /// Until when; absent until somebody takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub since: String,
+    /// Who said so.
+    pub by: String,
+}
+
+/// What is asked of a protection group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Policy {
+    /// Its name.
+    #[schema(example = "default")]
+    pub name: String,
+    /// The region it begins at and returns to.
+    #[schema(example = "r1")]
+    pub home: String,
+    /// The regions that keep copies, in the order in which they take over.
+    #[schema(example = json!(["r2", "r3"]))]
+    pub standbys: Vec<String>,
+    /// What belongs to it.
+    pub coverage: Coverage,
+    /// What an acknowledgement promises across regions.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The most milliseconds of writes an unplanned failover may lose.
+    #[serde(default = "Policy::default_rpo_ms")]
+    #[schema(default = 5000, minimum = 1)]
+    pub rpo_ms: u64,
+    /// The longest time from the incident to the first produce and consume at the new owner, in milliseconds.
+    #[serde(default = "Policy::default_rto_ms")]
+    #[schema(default = 10000, minimum = 1)]
+    pub rto_ms: u64,
+    /// Whether the loss of the owner region starts a failover by itself.
+    #[serde(default)]
+    pub automatic_failover: bool,
+    /// Smaller numbers go first where several groups move at once.
+    #[serde(default = "Policy::default_priority")]
+    #[schema(default = 100)]
+    pub priority: u16,
+    /// The groups that must be open in the target region before this one is.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// What keeps an old owner from acknowledging writes.
+    #[serde(default)]
+    pub fencing: Fencing,
+    /// How long after an automatic action no other one is taken, in milliseconds.
+    #[serde(default = "Policy::default_block_period_ms")]
+    #[schema(default = 3600000)]
+    pub block_period_ms: u64,
+    /// The most automatic actions within 24 hours.
+    #[serde(default = "Policy::default_automatic_actions_per_day_max")]
+    #[schema(default = 3)]
+    pub automatic_actions_per_day_max: u32,
+}
+
+impl Policy {
+    fn default_rpo_ms() -> u64 {
+        5_000
+    }
+
+    fn default_rto_ms() -> u64 {
+        10_000
+    }
+
+    fn default_priority() -> u16 {
+        100
+    }
+
+    fn default_block_period_ms() -> u64 {
+        3_600_000
+    }
+
+    fn default_automatic_actions_per_day_max() -> u32 {
+        3
+    }
+}
+
+/// What belongs to a protection group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Coverage {
+    /// Its topics.
+    #[serde(default)]
+    pub topics: Vec<Pattern>,
+    /// Its consumer groups.
+    #[serde(default)]
+    pub consumer_groups: Vec<Pattern>,
+}
+
+/// Names a set of names. The longest prefix wins over shorter ones, an exact name over all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(example = json!({"prefix": "eu."}))]
+pub enum Pattern {
+    /// Exactly this name.
+    Exact(String),
+    /// Every name that begins so.
+    Prefix(String),
+    /// Every name but internal ones.
+    Any,
+}
+
+/// What an acknowledgement of a write promises across regions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The write is safe in the owner region; the copies follow.
+    #[default]
+    Async,
+    /// The write is safe in two regions.
+    Sync,
+    /// `sync` while the link is good enough, `async` otherwise.
+    Auto,
+}
+
+/// What keeps an old owner from acknowledging writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fencing {
+    /// Its lease runs out.
+    #[default]
+    Lease,
+    /// A person says that it is down.
+    Operator,
+}
+
+/// Cuts over now and accepts the measured loss. Answered with 202 and the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailoverRequest {
+    /// The new owner; the best standby when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "r2")]
+    pub target: Option<String>,
+    /// Why, for the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Only make the plan and say what it would cost.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Cuts over after catching up; nothing is lost. Answered with 202 and the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchoverRequest {
+    /// The new owner; the first standby when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "r2")]
+    pub target: Option<String>,
+    /// Why, for the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Only make the plan and say what it would cost.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Forbids automatic action on a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockAutomationRequest {
+    /// For how many milliseconds; until somebody takes it away when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Why.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_can_be_written_in_a_few_words() {
+        let text = r#"{"name":"eu","home":"r1","standbys":["r2"],"coverage":{"topics":[{"prefix":"eu."}]}}"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!((policy.rpo_ms, policy.mode, policy.priority), (5_000, Mode::Async, 100));
+        assert_eq!(policy.coverage.topics, [Pattern::Prefix("eu.".into())]);
+        assert_eq!(serde_json::to_value(Pattern::Any).unwrap(), "any");
+    }
+}
