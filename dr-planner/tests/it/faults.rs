@@ -361,3 +361,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_executor_whose_clock_is_behind_does_not_wait_for_it_to_catch_up() {
+    let mut executor = Executor::new(plan(Kind::Failover), |command| (command.attempt == 1).then_some(Fault::Refused));
+    executor.turn();
+    assert!(executor.machine.next_commands(executor.now).is_empty(), "it pauses after a failure");
+    let hours_behind = Timestamp(0);
+    assert_eq!(executor.machine.next_commands(hours_behind).len(), 1);
+}
+
+#[test]
+fn a_run_that_unwinds_starts_no_step() {
+    let mut executor = Executor::new(plan(Kind::Failover), |_| None);
+    executor.turn();
+    let next = executor.machine.next_commands(executor.now).remove(0);
+    executor.persist(Event::CancelRequested { reason: "ann".to_owned(), how: Cancel::Unwind });
+    let refused = executor.machine.check(&next.started());
+    assert!(matches!(refused, Err(IllegalTransition::Refused { reason: Refusal::NotForward, .. })), "{refused:?}");
+    assert!(!executor.machine.admits(&next.step));
+}

@@ -130,6 +130,20 @@ fn the_copy_with_the_greatest_epoch_leads_then_the_one_that_is_longest() {
     assert_eq!(leader(&ends), "r3");
 }
 
+#[test]
+fn the_standby_that_holds_most_is_collected_from_first() {
+    let (mut inventory, mut policy) = (inventory(), policy());
+    let mut fourth = inventory.regions[2].clone();
+    fourth.region = region("r4");
+    fourth.copies.iter_mut().for_each(|copy| copy.tail = model::Offset(101));
+    inventory.regions.push(fourth);
+    policy.standbys.push(region("r4"));
+    inventory.grants[0].standbys.push(region("r4"));
+    let plan = build(&inventory, &policy, request(Kind::Failover), NOW).unwrap();
+    let Action::Collect { from, .. } = &plan.step(&step_ids::collect()).unwrap().action else { panic!() };
+    assert_eq!(from.iter().map(model::RegionName::as_str).collect::<Vec<_>>(), ["r4", "r3"]);
+}
+
 /// Takes `id` out of the plan and ties what came after it to what came before.
 fn without(plan: &Plan, id: &str) -> Plan {
     let mut plan = plan.clone();
