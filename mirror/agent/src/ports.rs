@@ -1,0 +1,142 @@
+//! The two ends of a link, as ports. The source is another region (over the wire) or a test's memory; the sink is this
+//! region's broker.
+
+use bytes::Bytes;
+use env::PortFuture;
+use mirror_core::gap::Gap;
+use mirror_core::window::{Answer, LogState};
+use model::{
+    Commit, CommitCursor, CommitPage, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
+    RegionAddress, SyncCommits, Timestamp, TopicId,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// One copied partition.
+pub type CopyKey = (TopicId, PartitionId);
+
+/// What to read of the partitions of one source, in one request.
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    /// The partitions.
+    pub partitions: Vec<FetchPartition>,
+    /// How long the source may wait for the first byte.
+    pub max_wait: Duration,
+}
+
+/// One partition, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchPartition {
+    /// Which.
+    pub key: CopyKey,
+    /// From where.
+    pub from: Offset,
+    /// The leader epoch of the last batch below it.
+    pub last_epoch: LeaderEpoch,
+    /// Below it everything is on disk here.
+    pub durable: Offset,
+    /// How many bytes at most.
+    pub bytes_max: u32,
+}
+
+/// What a source answered, in any order; a partition that is missing was not answered.
+pub type FetchAnswer = Vec<(CopyKey, Answer)>;
+
+/// The source did not answer; nothing is known.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the source does not answer: {0}")]
+pub struct SourceError(pub String);
+
+/// Asks for the commits of a protection group.
+pub type CommitsRequest = SyncCommits;
+
+/// Where a link reads.
+pub trait Source: Send + Sync + 'static {
+    /// Reads batches.
+    fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>>;
+
+    /// Reads commits.
+    fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>>;
+}
+
+/// Makes sources.
+pub trait Connector: Send + Sync + 'static {
+    /// The source at a region's address. It connects when it is asked, and again when it has to.
+    fn source(&self, address: &RegionAddress) -> Arc<dyn Source>;
+}
+
+/// What was last heard of a source, for the broker's watermarks and reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SourceMarks {
+    /// Its tail.
+    pub tail: Offset,
+    /// Its high watermark.
+    pub high_watermark: Offset,
+    /// Bytes it holds above what is durable here, reckoned.
+    pub missing_bytes: u64,
+    /// When the oldest of them was appended there.
+    pub oldest_missing: Option<Timestamp>,
+}
+
+/// Why a sink did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The copy is not there yet, or not as the caller takes it; look again later.
+    #[error("the copy is not ready: {0}")]
+    NotReady(String),
+    /// The region takes nothing more from links of this group.
+    #[error("the copy is sealed")]
+    Sealed,
+    /// The log takes no more.
+    #[error("the copy failed: {0}")]
+    Failed(String),
+}
+
+/// Where a link writes: the region's broker. Methods about one partition are called one after the other.
+pub trait Sink: Send + Sync + 'static {
+    /// What the copy holds.
+    fn log_state(&self, key: CopyKey) -> PortFuture<'_, Result<LogState, SinkError>>;
+
+    /// The copy watermark, as it moves.
+    ///
+    /// # Errors
+    /// [`SinkError::NotReady`] while there is no such copy.
+    fn watch_flushed(&self, key: CopyKey) -> Result<watch::Receiver<Offset>, SinkError>;
+
+    /// Appends whole batches at the tail, which is `at`. They are durable when the copy watermark has passed them.
+    fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Copies a diverged tail to a file and makes that durable.
+    fn archive(&self, key: CopyKey, range: OffsetRange) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Cuts the log off and returns its tail.
+    fn truncate(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<Offset, SinkError>>;
+
+    /// Drops the log and begins an empty one at `at`.
+    fn restart(&self, key: CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Forgets what lies below.
+    fn raise_log_start(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Shows readers everything below.
+    fn raise_high_watermark(&self, key: CopyKey, to: Offset);
+
+    /// Takes note of what was heard of the source under a grant.
+    fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks);
+
+    /// Stores a gap.
+    fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// The commits this region holds for a protection group.
+    fn held_commits(&self, group: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>>;
+
+    /// Writes commits and makes them durable; then everything up to `reached` of the source is here.
+    fn apply_commits<'a>(
+        &'a self,
+        group: &'a ProtectionGroup,
+        epoch: OwnershipEpoch,
+        commits: Vec<Commit>,
+        reached: CommitCursor,
+    ) -> PortFuture<'a, Result<(), SinkError>>;
+}

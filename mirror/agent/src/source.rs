@@ -1,0 +1,149 @@
+//! Another region as a source, over its internal listener.
+
+use crate::ports::{CommitsRequest, Connector, FetchAnswer, FetchRequest, Source, SourceError};
+use env::PortFuture;
+use mirror_core::window::{Answer, Body, Diverging};
+use model::{
+    CommitPage, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId, RegionAddress, RegionName, Timestamp,
+    methods,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wire::ErrorCode;
+use wire::client::Connection;
+use wire::internal::{control, link_fetch};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A source answers within its long poll and this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bytes one request may bring.
+const REQUEST_BYTES_MAX: i32 = 32 << 20;
+
+/// Makes sources that are reached over the wire.
+#[derive(Clone, Debug)]
+pub struct WireConnector {
+    /// The region that asks.
+    pub region: RegionName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+}
+
+impl Connector for WireConnector {
+    fn source(&self, address: &RegionAddress) -> Arc<dyn Source> {
+        Arc::new(WireSource { target: self.clone(), address: address.internal.clone(), idle: Mutex::default() })
+    }
+}
+
+/// A region's internal listener. Answers come in order on a connection, so each request under way has its own.
+struct WireSource {
+    target: WireConnector,
+    address: String,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl WireSource {
+    async fn with_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let idle = self.idle.lock().expect("no holder of this lock panics").pop();
+        let connection = match idle.filter(|connection| !connection.is_closed()) {
+            Some(connection) => connection,
+            None => Connection::connect(&self.address, "link", CONNECT_TIMEOUT).await.map_err(failed)?,
+        };
+        let done = work(&connection).await?;
+        self.idle.lock().expect("no holder of this lock panics").push(connection);
+        Ok(done)
+    }
+
+    fn request(&self, request: FetchRequest) -> link_fetch::Request {
+        let partitions = request.partitions.into_iter().map(|partition| link_fetch::Partition {
+            topic_id: partition.key.0,
+            partition: partition.key.1.0,
+            fetch_offset: partition.from.0,
+            last_epoch: partition.last_epoch.0,
+            partition_max_bytes: partition.bytes_max.min(i32::MAX as u32) as i32,
+            copy_durable_offset: partition.durable.0,
+            ..Default::default()
+        });
+        link_fetch::Request {
+            link_id: self.address.clone(),
+            target_region: self.target.region.to_string(),
+            target_incarnation: self.target.incarnation.0.into(),
+            max_wait_ms: request.max_wait.as_millis() as i32,
+            min_bytes: 1,
+            max_bytes: REQUEST_BYTES_MAX,
+            partitions: partitions.collect(),
+            ..Default::default()
+        }
+    }
+}
+
+impl Source for WireSource {
+    fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>> {
+        Box::pin(async move {
+            let request = self.request(request);
+            let response = self
+                .with_connection(async |connection| {
+                    connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
+                })
+                .await?;
+            refused(response.error)?;
+            let source_time = Timestamp(response.source_time_ms);
+            Ok(response.partitions.into_iter().map(|partition| answer(source_time, partition)).collect())
+        })
+    }
+
+    fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {
+        Box::pin(async move {
+            let payload = serde_json::to_vec(&request).map_err(failed)?.into();
+            let request = control::Request { method: methods::SYNC_COMMITS.to_owned(), payload, ..Default::default() };
+            let response = self
+                .with_connection(async |connection| {
+                    connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
+                })
+                .await?;
+            refused(response.error)?;
+            serde_json::from_slice(&response.payload).map_err(failed)
+        })
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> SourceError {
+    SourceError(error.to_string())
+}
+
+fn refused(error: ErrorCode) -> Result<(), SourceError> {
+    match error {
+        ErrorCode::NONE => Ok(()),
+        other => Err(SourceError(format!("refused with {}", other.name().unwrap_or("an unknown code")))),
+    }
+}
+
+fn answer(source_time: Timestamp, partition: link_fetch::PartitionResponse) -> (crate::CopyKey, Answer) {
+    let key = (partition.topic_id, PartitionId(partition.partition));
+    let answer = Answer {
+        source_time,
+        source_tail: Offset(partition.source_tail),
+        high_watermark: Offset(partition.high_watermark),
+        log_start: Offset(partition.log_start),
+        leader_epoch: LeaderEpoch(partition.leader_epoch),
+        ownership_epoch: OwnershipEpoch(u32::try_from(partition.ownership_epoch).unwrap_or(0)),
+        oldest_unread: Timestamp(partition.oldest_unread_append_time_ms),
+        body: body(partition),
+    };
+    (key, answer)
+}
+
+fn body(partition: link_fetch::PartitionResponse) -> Body {
+    match (partition.error, partition.diverging) {
+        (ErrorCode::NONE, Some(diverging)) => {
+            Body::Diverging(Diverging { epoch: LeaderEpoch(diverging.epoch), end: Offset(diverging.end_offset) })
+        }
+        (ErrorCode::NONE, None) => Body::Records(partition.records.into_bytes()),
+        (ErrorCode::OFFSET_OUT_OF_RANGE, _) => Body::OutOfRange,
+        (ErrorCode::INCONSISTENT_TOPIC_ID, _) => Body::TopicReset,
+        // An owner that has not opened yet answers so, too: it is asked again.
+        _ => Body::Unavailable,
+    }
+}
