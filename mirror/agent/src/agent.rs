@@ -124,13 +124,8 @@ impl Agent {
             return follower.retarget(target);
         }
         let compacted = topic.config.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
-        let identity = Identity {
-            key,
-            topic: topic.name.clone(),
-            group: grant.group.clone(),
-            region: assignment.region.clone(),
-            compacted,
-        };
+        let identity =
+            Identity { key, topic: topic.name.clone(), group: grant.group.clone(), region: assignment.region.clone() };
         let settings = Settings {
             topic: topic.id,
             partition,

@@ -38,8 +38,6 @@ pub(crate) struct Identity {
     pub(crate) group: ProtectionGroup,
     /// The region it is copied to.
     pub(crate) region: RegionName,
-    /// Whether the source compacts it.
-    pub(crate) compacted: bool,
 }
 
 /// How far the region that answered last could be followed.
