@@ -2,10 +2,12 @@
 //!
 //! - [`history`]: what clients, drills and fault injectors write down while they run, as JSON lines;
 //! - [`checker`]: a pure function from a history to a verdict, with no clock and no network;
+//! - [`peers`]: Apache Kafka, to compare with;
 //! - [`platform`]: a whole Farshore as child processes, with the handles to kill, stop and start its regions.
 //!
 //! It knows nothing of how Farshore works inside: it sees what clients and operators see.
 
 pub mod checker;
 pub mod history;
+pub mod peers;
 pub mod platform;

@@ -2,8 +2,8 @@
 //! through the gateway. A client that is not installed is a failure (`clients/install` installs all of them).
 
 use crate::cluster::CLUSTER;
-use std::env;
-use std::path::{Path, PathBuf};
+use chaos::peers::cache;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The longest a script may take; its own checks give up long before.
@@ -11,14 +11,6 @@ const SECONDS_MAX: &str = "180";
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn cache() -> PathBuf {
-    let set = |name: &str| env::var_os(name).map(PathBuf::from);
-    set("FARSHORE_CACHE").unwrap_or_else(|| {
-        let user = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        user.expect("HOME, XDG_CACHE_HOME or FARSHORE_CACHE is set").join("farshore")
-    })
 }
 
 /// Runs `script` on every route and fails with what it printed and what the platform logged.
@@ -41,7 +33,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 fn python(script: &str) {
-    let python = cache().join("python/bin/python");
+    let python = cache().expect("HOME, XDG_CACHE_HOME or FARSHORE_CACHE is set").join("python/bin/python");
     let script = here().join("clients").join(script);
     play(|bootstrap| {
         words(&[&python.to_string_lossy(), &script.to_string_lossy(), bootstrap, "--platform", &CLUSTER.kind])

@@ -1,0 +1,48 @@
+//! The starter of Apache Kafka (`peers/kafka`), carried along so that it is at hand wherever the binary is.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+const FILES: [(&str, &str, u32); 3] = [
+    ("kafka", include_str!("../peers/kafka"), 0o755),
+    ("pom.xml", include_str!("../peers/pom.xml"), 0o644),
+    ("log4j2.properties", include_str!("../peers/log4j2.properties"), 0o644),
+];
+
+/// Where jars, environments and unpacked scripts are kept: FARSHORE_CACHE, or `farshore` in the user's cache directory.
+pub fn cache() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).map(PathBuf::from);
+    set("FARSHORE_CACHE").or_else(|| {
+        let user = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+        user.map(|user| user.join("farshore"))
+    })
+}
+
+/// Writes the starter and what it reads into `directory` and answers its path; `kafka` without arguments says its verbs.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn unpack(directory: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    for (name, content, mode) in FILES {
+        let fresh = directory.join(format!("{name}.{}", std::process::id()));
+        fs::write(&fresh, content)?;
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(mode))?;
+        fs::rename(fresh, directory.join(name))?;
+    }
+    Ok(directory.join("kafka"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unpacked_starter_says_its_verbs() {
+        let home = tempfile::tempdir().unwrap();
+        let ran = std::process::Command::new(unpack(home.path()).unwrap()).output().unwrap();
+        assert!(String::from_utf8_lossy(&ran.stdout).contains("kafka start DIR PORT"));
+    }
+}
