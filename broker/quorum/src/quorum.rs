@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     applied: watch::Receiver<Option<Position>>,
     leadership: watch::Receiver<Leadership>,
     handler: OnceLock<Arc<dyn Handler>>,
-    /// When a leader was heard of last.
+    /// When a leader was heard of last; `None` where there has never been one.
     heard: Mutex<Option<Instant>>,
 }
 

@@ -95,7 +95,8 @@ impl StateError {
 ///   machine returns when that transaction is durable. One in memory may forget everything at a restart: it returns
 ///   `Applied::default()` from `applied` and is brought back by `install` and `apply`;
 /// - a command that is refused is an answer, never an error: an error stops the node;
-/// - the methods are called one at a time.
+/// - the methods are called one at a time, and MUST NOT block the thread: a leader whose threads are busy for longer than
+///   an election timeout loses its office. Long work goes through `spawn_blocking`.
 pub trait StateMachine: Send + 'static {
     /// What is proposed.
     type Command: Serialize + DeserializeOwned + Send + 'static;

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 /// Stands for election whenever that is due.
 pub(super) async fn stand(shared: Arc<Shared>) {
     let mut metrics = shared.raft.metrics();
-    let (mut last, mut patience) = (Instant::now(), random(&shared.config.timing.election));
+    let (mut last, mut patience) = (Instant::now(), patience(&shared));
     loop {
         let role = role(&metrics.borrow_and_update(), shared.config.id);
         match role {
@@ -75,7 +75,17 @@ async fn run(shared: &Arc<Shared>) -> Duration {
         return random(&(timing.heartbeat / 2..timing.heartbeat));
     }
     _ = shared.raft.trigger().elect().await;
-    random(&timing.election)
+    patience(shared)
+}
+
+/// How long to wait for a leader before standing for election. Where there has never been one, nobody's lease has to run
+/// out first.
+fn patience(shared: &Shared) -> Duration {
+    let timing = &shared.config.timing;
+    match shared.heard() {
+        Some(_) => random(&timing.election),
+        None => random(&(timing.heartbeat / 3..timing.heartbeat)),
+    }
 }
 
 /// Whether a majority would vote for this node.

@@ -10,7 +10,7 @@ use crate::{Config, Position, StartError, StateMachine};
 use env::Clock;
 use openraft::storage::RaftLogStorage;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
@@ -32,6 +32,7 @@ pub(super) async fn open<S: StateMachine>(config: Config, clock: Arc<dyn Clock>,
     let (progress, applied) = watch::channel(None);
     let (machine, owner) = open_machine(&config, state, progress, lock).await?;
     check_no_hole(&mut store, &machine).await?;
+    let heard = Mutex::new(last_heard(&config, &store)?);
     let peers = Arc::new(Peers::new(config.cluster.clone(), config.id, config.addresses.clone()));
     let raft = Raft::new(config.id, raft_config, Network(Arc::clone(&peers)), store, machine)
         .await
@@ -39,7 +40,7 @@ pub(super) async fn open<S: StateMachine>(config: Config, clock: Arc<dyn Clock>,
     let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
     let (confirmations, waiters) = mpsc::channel(CONFIRMATIONS_MAX);
     let (leading, leadership) = watch::channel(Leadership::default());
-    let (handler, heard) = (OnceLock::new(), Mutex::default());
+    let handler = OnceLock::new();
     let shared = Shared { config, clock, raft, peers, proposals, confirmations, applied, leadership, handler, heard };
     let shared = Arc::new(shared);
     let mut tasks = JoinSet::new();
@@ -75,6 +76,13 @@ impl Running {
 fn door(shared: &Arc<Shared>) -> Listener {
     let service = Arc::new(serve::Desk::new(Arc::clone(shared)));
     Listener { cluster: shared.config.cluster.clone(), id: shared.config.id, service }
+}
+
+/// A node that once followed or was a leader keeps still after a restart as if it had just heard of it: its vote is bound
+/// for that long.
+fn last_heard(config: &Config, store: &Store) -> Result<Option<Instant>, StartError> {
+    let vote = store.vote().map_err(disk(&config.dir))?;
+    Ok(vote.filter(openraft::Vote::is_committed).map(|_| Instant::now()))
 }
 
 async fn listen(config: &Config) -> Result<Option<TcpListener>, StartError> {

@@ -13,6 +13,7 @@ use openraft::{
     AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
     StorageIOError,
 };
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::fs::File;
@@ -30,6 +31,12 @@ pub(crate) struct Machine {
 
 fn failed(verb: ErrorVerb, why: impl ToString) -> StorageError {
     StorageIOError::new(ErrorSubject::StateMachine, verb, AnyError::error(why.to_string())).into()
+}
+
+/// Does `work` on files off the threads that carry heartbeats.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StorageError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten();
+    done.map_err(|error| failed(ErrorVerb::Write, error))
 }
 
 impl Machine {
@@ -94,7 +101,8 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMeta<NodeId, crate::Member>,
         snapshot: Box<File>,
     ) -> Result<(), StorageError> {
-        let path = self.images.adopt(meta, *snapshot).await.map_err(|error| failed(ErrorVerb::Write, error))?;
+        let (images, held, received) = (Arc::clone(&self.images), meta.clone(), snapshot.into_std().await);
+        let path = blocking(move || images.adopt(&held, received)).await?;
         self.install(path, Applied::of_snapshot(meta)).await
     }
 
@@ -108,12 +116,8 @@ impl RaftSnapshotBuilder<Types> for Machine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError> {
         let draft = self.images.draft();
         let applied = self.ask(|reply| Order::Snapshot(draft.clone(), reply)).await?;
-        let publish = {
-            let images = Arc::clone(&self.images);
-            move || images.publish(&draft, &applied)
-        };
-        let published = tokio::task::spawn_blocking(publish).await.map_err(|error| failed(ErrorVerb::Write, error))?;
-        let (meta, file) = published.map_err(|error| failed(ErrorVerb::Write, error))?;
+        let images = Arc::clone(&self.images);
+        let (meta, file) = blocking(move || images.publish(&draft, &applied)).await?;
         Ok(Snapshot { meta, snapshot: Box::new(File::from_std(file)) })
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Counter {
 pub(crate) enum Command {
     Add(u64),
     Ballast(usize),
+    Text(String),
+    Fail,
 }
 
 impl Counter {
@@ -44,6 +46,9 @@ impl StateMachine for Counter {
     }
 
     async fn apply(&mut self, batch: Batch<Command>) -> Result<Vec<u64>, StateError> {
+        if batch.entries.iter().any(|entry| matches!(entry.command, Command::Fail)) {
+            return Err(StateError::because("told to fail"));
+        }
         let mut state = self.state.lock().unwrap();
         *self.batches.lock().unwrap() += 1;
         state.applied = batch.applied;
@@ -52,6 +57,7 @@ impl StateMachine for Counter {
             match entry.command {
                 Command::Add(number) => state.sum += number,
                 Command::Ballast(bytes) => state.ballast = vec![7; bytes],
+                Command::Text(_) | Command::Fail => {}
             }
             state.sum
         };
@@ -59,14 +65,18 @@ impl StateMachine for Counter {
     }
 
     async fn snapshot(&mut self, image: &Path) -> Result<(), StateError> {
-        let state = self.state.lock().unwrap().clone();
-        let json = serde_json::to_vec(&state).map_err(|error| StateError::new("encode the image", error))?;
-        std::fs::write(image, json).map_err(|error| StateError::new("write the image", error))
+        let (state, image) = (self.state.lock().unwrap().clone(), image.to_owned());
+        // Long work stays off the threads that carry heartbeats.
+        let write = move || std::fs::write(image, serde_json::to_vec(&state)?);
+        let written = tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other).flatten();
+        written.map_err(|error| StateError::new("write the image", error))
     }
 
     async fn install(&mut self, image: &Path, applied: Applied) -> Result<(), StateError> {
-        let json = std::fs::read(image).map_err(|error| StateError::new("read the image", error))?;
-        let mut state: State = serde_json::from_slice(&json).map_err(|error| StateError::new("decode", error))?;
+        let image = image.to_owned();
+        let read = move || std::io::Result::Ok(serde_json::from_slice(&std::fs::read(image)?)?);
+        let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).flatten();
+        let mut state: State = read.map_err(|error| StateError::new("read the image", error))?;
         state.applied = applied;
         *self.state.lock().unwrap() = state;
         Ok(())

@@ -1,4 +1,9 @@
 //! Whole nodes, on real files and loopback connections.
 
+mod calls;
+mod cluster;
 mod counter;
+mod failover;
+mod members;
+mod proxy;
 mod single;

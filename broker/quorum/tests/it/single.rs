@@ -1,5 +1,5 @@
 use crate::counter::{Command, Counter, alone, node_id, start_alone, until};
-use broker_quorum::{Config, Quorum, StartError};
+use broker_quorum::{Config, Outcome, ProposeError, Quorum, StartError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -98,4 +98,26 @@ async fn a_node_that_is_dropped_lets_its_directory_go() {
     let again = again.unwrap();
     until("it leads", || again.leader().is_some()).await;
     again.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_failed_state_machine_stops_the_node() {
+    let dir = TempDir::new().unwrap();
+    let quorum = start_alone(alone(dir.path()), Counter::default()).await;
+    quorum.propose(&Command::Add(1)).await.unwrap();
+    let failed = quorum.propose(&Command::Fail).await.unwrap_err();
+    assert!(!failed.is_retryable() && failed.outcome() == Outcome::Unknown, "{failed}");
+    assert!(quorum.stopped().await.contains("told to fail"));
+    let refused = quorum.propose(&Command::Add(1)).await.unwrap_err();
+    assert!(matches!(refused, ProposeError::Stopped(_)), "{refused}");
+    quorum.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_large_is_refused_at_once() {
+    let dir = TempDir::new().unwrap();
+    let quorum = start_alone(alone(dir.path()), Counter::default()).await;
+    let refused = quorum.propose(&Command::Text("x".repeat(9 << 20))).await.unwrap_err();
+    assert!(matches!(refused, ProposeError::TooLarge { .. }) && refused.outcome() == Outcome::Nothing);
+    quorum.shutdown().await;
 }

@@ -10,9 +10,8 @@ use crate::{Applied, Member, NodeId};
 use env::{Entropy, real::SystemEntropy};
 use openraft::SnapshotMeta;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 type Meta = SnapshotMeta<NodeId, Member>;
 
@@ -107,12 +106,13 @@ impl Images {
     }
 
     /// Makes an image that was received the current one, and says where it is.
-    pub(crate) async fn adopt(&self, meta: &Meta, mut received: tokio::fs::File) -> io::Result<PathBuf> {
+    pub(crate) fn adopt(&self, meta: &Meta, mut received: File) -> io::Result<PathBuf> {
         let draft = self.draft();
-        received.rewind().await?;
-        let mut file = tokio::fs::File::create_new(&draft).await?;
-        tokio::io::copy(&mut received.take(IMAGE_BYTES_MAX), &mut file).await?;
-        file.flush().await?;
+        received.rewind()?;
+        let mut file = File::create_new(&draft)?;
+        if io::copy(&mut received.take(IMAGE_BYTES_MAX + 1), &mut file)? > IMAGE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the snapshot is larger than any of ours"));
+        }
         self.make_current(&draft, meta)?;
         Ok(self.path_of(meta))
     }
