@@ -47,7 +47,7 @@ pub enum Event {
     },
     /// The log was cut off.
     Truncated {
-        /// Where it ends now.
+        /// Where it ends now: where it was to be cut, or where the batch over that offset begins.
         tail: Offset,
     },
     /// The log refused a write; it takes no more.
@@ -143,7 +143,8 @@ pub enum Command {
         /// The epoch it begins.
         epoch: LeaderEpoch,
     },
-    /// Copy these offsets to a diverged file and make it durable; then report `Archived`.
+    /// Copy the batches that hold these offsets to a diverged file and make it durable; then report `Archived`. A tail
+    /// may be cut off in several rounds, the later ones below the earlier: each has a file of its own.
     Archive {
         /// From the common end to the tail.
         range: OffsetRange,
@@ -159,7 +160,7 @@ pub enum Command {
     RecordGap(Gap),
     /// Drop the whole log and begin again, empty, at this offset.
     Restart {
-        /// The source's log start.
+        /// The source's log start, or the base of the batch it lies in; then the log start is raised later.
         at: Offset,
     },
     /// Forget what lies below.

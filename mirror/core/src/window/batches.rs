@@ -33,6 +33,8 @@ enum Join {
     Known,
     /// It follows; an epoch that begins with it starts at the offset.
     Follows(Offset),
+    /// The source's log start lies within it: the copy, still empty, begins where it begins.
+    Holds,
     /// It begins a new epoch behind a hole.
     Crosses,
     /// It and all behind it wait for a newer answer.
@@ -73,6 +75,11 @@ impl Taking<'_> {
             Ok((_, Join::Known)) => {}
             Ok((batch, Join::Follows(start))) => self.follow(&batch, at, start),
             Ok((batch, Join::Crosses)) => self.cross(&batch, at),
+            Ok((batch, Join::Holds)) => {
+                self.log.restart(batch.base_offset);
+                self.taken.commands.push(Command::Restart { at: batch.base_offset });
+                self.follow(&batch, at, batch.base_offset);
+            }
             Ok((_, Join::Later)) => return ControlFlow::Break(()),
             Err(fault) => {
                 self.taken.fault = Some(fault);
@@ -125,9 +132,8 @@ fn join(log: &CopyLog, batch: &BatchView<'_>, rules: Rules) -> Result<Join, Faul
         return Err(Fault::EpochWentBack { batch: batch.leader_epoch, last });
     }
     if batch.base_offset < tail {
-        // The source's log start may lie within a batch; then that batch is the first of the copy.
         let batch = OffsetRange::new(batch.base_offset, batch.next_offset());
-        return if log.is_empty() { Ok(Join::Follows(batch.start)) } else { Err(Fault::Overlap { batch, tail }) };
+        return if log.is_empty() { Ok(Join::Holds) } else { Err(Fault::Overlap { batch, tail }) };
     }
     if batch.base_offset == tail {
         return Ok(Join::Follows(tail));

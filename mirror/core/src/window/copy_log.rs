@@ -88,8 +88,10 @@ impl CopyLog {
         }
     }
 
+    /// Cuts off what lies at or above `to`. Below the log start lies at most the rest of the batch that start is in.
     pub(super) fn truncate(&mut self, to: Offset) {
-        self.tail = self.tail.min(to).max(self.start);
+        self.tail = self.tail.min(to);
+        self.start = self.start.min(self.tail);
         self.flushed = self.flushed.min(self.tail);
         self.epochs.truncate(self.tail);
         self.forget_unflushed();

@@ -96,7 +96,7 @@ impl Copy {
             Command::Cross { record, hole, .. } => self.cross(record, hole),
             Command::Archive { range: cut, .. } => {
                 assert_eq!(cut.end, self.tail(), "the whole tail is archived");
-                self.archived.extend(self.batches.iter().filter(|batch| cut.contains(range(batch).start)).cloned());
+                self.archived.extend(self.batches.iter().filter(|batch| range(batch).end > cut.start).cloned());
                 self.report(Event::Archived { range: cut });
             }
             Command::Truncate { to } => self.truncate(to),
@@ -139,7 +139,8 @@ impl Copy {
 
     fn truncate(&mut self, to: Offset) {
         while let Some(last) = self.batches.pop_if(|batch| range(batch).end > to) {
-            assert!(range(&last).start >= to, "a batch is never cut in two");
+            // A batch is never cut in two: it goes as a whole, also when the log start lies in it.
+            self.start = self.start.min(range(&last).start);
             assert!(self.archived.contains(&last), "nothing is cut off that was not archived");
         }
         self.epochs.truncate(self.tail());
@@ -148,8 +149,8 @@ impl Copy {
     }
 
     fn restart_log(&mut self, at: Offset) {
-        assert!(at > self.tail());
-        self.jumps.push(OffsetRange::new(self.tail(), at));
+        assert!(at > self.tail() || self.batches.is_empty(), "nothing is dropped but for a gap");
+        self.jumps.extend((at > self.tail()).then(|| OffsetRange::new(self.tail(), at)));
         self.batches.clear();
         self.epochs.clear();
         (self.start, self.flushed) = (at, at);

@@ -231,8 +231,10 @@ fn what_the_source_dropped_is_stored_before_the_copy_goes_on_behind_it() {
         matches!(&commands[0], Command::RecordGap(gap) if gap.range == range(10, 40) && gap.ownership_epoch == GRANT)
     );
     assert_eq!(commands[1], Command::Restart { at: Offset(40) });
-    assert_eq!(appended(&commands), [range(40, 42)], "the batch that holds the log start comes whole");
-    assert_eq!(window.log_start(), Offset(40));
+    assert_eq!(commands[2], Command::Restart { at: Offset(38) }, "the batch that holds the log start comes whole");
+    assert_eq!(appended(&commands), [range(38, 42)]);
+    let commands = window.on_event(Duration::from_secs(2), Event::Flushed { to: Offset(42) });
+    assert_eq!(commands, [Command::RaiseHighWatermark { to: Offset(42) }, Command::RaiseLogStart { to: Offset(40) }]);
 }
 
 #[test]

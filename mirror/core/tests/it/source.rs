@@ -98,12 +98,15 @@ impl Source {
         self.begin_epoch(common_end, seen.plus(limits::PROMOTE_HOLE_OFFSETS));
     }
 
-    /// Retention drops all but the last `kept` batches.
-    pub(crate) fn purge(&mut self, kept: usize) {
+    /// Drops all but the last `kept` batches, and of the first of those its records up to the `within`-th.
+    pub(crate) fn purge(&mut self, kept: usize, within: i64) {
         let dropped = self.batches.len().saturating_sub(kept % 4);
         let Some(last) = dropped.checked_sub(1) else { return };
         self.log_start = range(&self.batches[last]).end;
         self.batches.drain(..dropped);
+        if let Some(first) = self.batches.first().map(range).filter(|first| first.start == self.log_start) {
+            self.log_start = self.log_start.plus(within % first.len() as i64);
+        }
         let kept = self.epochs.partition_point(|entry| entry.start <= self.log_start).saturating_sub(1);
         self.epochs.drain(..kept);
     }

@@ -10,7 +10,7 @@ enum Op {
     Restart,
     Switch,
     FailOver(usize),
-    Purge(usize),
+    Purge(usize, i64),
     /// The source answers the fetch that is under way; the answer travels.
     Answer(usize),
     /// One of the answers that travel arrives, perhaps once more.
@@ -29,7 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         1 => Just(Op::Switch),
         1 => any::<usize>().prop_map(Op::FailOver),
-        1 => any::<usize>().prop_map(Op::Purge),
+        1 => (any::<usize>(), 0_i64..5).prop_map(|(kept, within)| Op::Purge(kept, within)),
         10 => (1_usize..6).prop_map(Op::Answer),
         10 => (any::<usize>(), any::<bool>()).prop_map(|(which, again)| Op::Arrive(which, again)),
         1 => Just(Op::Lose),
@@ -58,7 +58,7 @@ impl World {
             Op::Restart => self.source.restart(),
             Op::Switch => self.source.switch(),
             Op::FailOver(kept) => self.source.fail_over(kept),
-            Op::Purge(kept) => self.source.purge(kept),
+            Op::Purge(kept, within) => self.source.purge(kept, within),
             Op::Answer(batches) => self.answer(batches),
             Op::Arrive(which, again) => self.arrive(which, again),
             Op::Lose => self.lose(),
@@ -134,7 +134,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_copy_equals_the_source_in_the_end(ops in prop::collection::vec(op(), 1..400)) {
