@@ -1,0 +1,132 @@
+//! What nodes of the council, and gateways, ask each other.
+
+use crate::ports::ConsumerGroup;
+use crate::work::{WorkCall, WorkReply};
+use api::routes::{FollowRoutes, RouteLease};
+use bytes::Bytes;
+use catalog::{Command, NodeIdentity, Outcome};
+use model::{
+    Done, Incarnation, LinkPartitionStatus, Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionName,
+    RegionStatus,
+};
+use serde::{Deserialize, Serialize};
+
+/// A call to a node of the council.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// Is the region behind this node there? Answered with [`Reply::Pong`] only when its data plane answers too.
+    Ping,
+    /// What this node has seen of all regions; answered with [`Reply::Observations`].
+    Observations,
+    /// Carry out an order in the node's region.
+    Order(Order),
+    /// The region as it sees itself.
+    Status {
+        /// Whether partitions are hashed for it.
+        with_hashes: bool,
+    },
+    /// How far the region's copies are.
+    Links,
+    /// The region's consumer groups.
+    ConsumerGroups,
+    /// The leader: let a region's leases stand.
+    RenewLease(LeaseRenewal),
+    /// The leader: let a gateway's route leases stand, and tell it of newer routes. Other nodes pass it on.
+    FollowRoutes(FollowRoutes),
+    /// The leader: let a node with an empty disk in. Other nodes pass it on. Answered with [`Reply::Identity`].
+    Join(Box<Command>),
+    /// The leader: give a node that was let in, and now listens, its vote.
+    Admit {
+        /// The node it replaces.
+        replaces: Option<u64>,
+        /// The node.
+        node_id: u64,
+        /// Its name.
+        name: String,
+        /// Where it listens.
+        address: String,
+    },
+    /// Any node: have the council decide. For processes that are no nodes.
+    Propose(Box<Command>),
+    /// Backups and restores in the node's region.
+    Work(WorkCall),
+}
+
+/// A region asks that its leases stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRenewal {
+    /// The region.
+    pub region: RegionName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The grants it holds.
+    pub grants: Vec<(ProtectionGroup, OwnershipEpoch)>,
+}
+
+/// The answer to a [`Call`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is there.
+    Pong,
+    /// See [`Call::Observations`].
+    Observations(Vec<dr_planner::health::Observation>),
+    /// What came of an order.
+    Order(Result<Done, OrderError>),
+    /// See [`Call::Status`].
+    Status(Box<RegionStatus>),
+    /// See [`Call::Links`].
+    Links(Vec<LinkPartitionStatus>),
+    /// See [`Call::ConsumerGroups`].
+    ConsumerGroups(Vec<ConsumerGroup>),
+    /// The grants that stand.
+    Leases {
+        /// Which.
+        confirmed: Vec<(ProtectionGroup, OwnershipEpoch)>,
+        /// For how long, from before the call was sent.
+        ttl_ms: u32,
+    },
+    /// See [`Call::FollowRoutes`].
+    Routes(Box<RouteLease>),
+    /// Who a node is from now on.
+    Identity(NodeIdentity),
+    /// It has its vote.
+    Admitted,
+    /// What the council decided.
+    Proposed(Outcome),
+    /// See [`Call::Work`].
+    Work(WorkReply),
+    /// The call was not served.
+    Failed {
+        /// Why.
+        what: String,
+        /// Whether it may have had an effect.
+        may_have_happened: bool,
+    },
+}
+
+impl Call {
+    pub(super) fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("a call has a JSON form").into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+impl Reply {
+    pub(super) fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("a reply has a JSON form").into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// A call that was not served and had no effect.
+    pub fn not_served(what: impl ToString) -> Self {
+        Self::Failed { what: what.to_string(), may_have_happened: false }
+    }
+}

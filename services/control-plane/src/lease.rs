@@ -1,0 +1,177 @@
+//! Leases: the leader's side, which answers renewals and remembers when, and the region's side, which asks for them.
+//!
+//! No clocks are compared. A holder counts from before it asked; the leader answers only after it has made sure that it
+//! leads, and never for a revoked grant; whoever takes over waits longer than a lease from the last answer, or from the
+//! leader's own election if that is later.
+
+use crate::council::{Call, Council, LeaseRenewal, Reply};
+use crate::ports::Region;
+use api::routes::{FollowRoutes, Route, RouteLease, RouteTable, RoutedRegion, RoutedTopic, VirtualNode};
+use catalog::{Reader, View};
+use env::{BootInstant, Clock};
+use model::{Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, limits};
+use quorum::Leadership;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// How long the region's side waits for an answer: a later one would be of little use.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest a gateway may let the leader hold its question.
+const ROUTES_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// When this node, as the leader, last answered a renewal of each group's grant, by its owner or by a gateway.
+pub struct Ledger {
+    leadership: watch::Receiver<Leadership>,
+    clock: Arc<dyn Clock>,
+    answered: Mutex<BTreeMap<ProtectionGroup, BootInstant>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(leadership: watch::Receiver<Leadership>, clock: Arc<dyn Clock>) -> Self {
+        Self { leadership, clock, answered: Mutex::default() }
+    }
+
+    /// Takes note that renewals of the grants that stand in `view` are being answered. The view is read under the same
+    /// lock as the note is taken, so that nobody waits out a lease while an answer for it is still being written.
+    fn confirm(
+        &self,
+        reader: &Reader,
+        stands: impl Fn(&View, &ProtectionGroup, OwnershipEpoch) -> bool,
+        asked: impl Fn(&View) -> Vec<(ProtectionGroup, OwnershipEpoch)>,
+    ) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
+        let mut answered = self.answered.lock().expect("no holder of this lock panics");
+        let view = reader.view();
+        let mut confirmed = asked(&view);
+        confirmed.retain(|(group, epoch)| stands(&view, group, *epoch));
+        let now = self.clock.boot();
+        answered.extend(confirmed.iter().map(|(group, _)| (group.clone(), now)));
+        confirmed
+    }
+
+    /// Answers a region's renewal, if this node leads.
+    pub(crate) async fn renew(&self, council: &Council, reader: &Reader, renewal: &LeaseRenewal) -> Reply {
+        if let Err(error) = council.confirm_leadership().await {
+            return Reply::not_served(error);
+        }
+        let stands = |view: &View, group: &ProtectionGroup, epoch: OwnershipEpoch| {
+            view.confirms_lease(&renewal.region, renewal.incarnation, group, epoch)
+        };
+        let confirmed = self.confirm(reader, stands, |_| renewal.grants.clone());
+        Reply::Leases { confirmed, ttl_ms: limits::LEASE_TTL.as_millis() as u32 }
+    }
+
+    /// Answers a gateway, if this node leads: at once when there are newer routes, otherwise at the end of its wait.
+    pub(crate) async fn routes(&self, council: &Council, reader: &Reader, ask: &FollowRoutes) -> Reply {
+        let wait = Duration::from_millis(ask.max_wait_ms.into()).min(ROUTES_WAIT_MAX);
+        let mut views = reader.watch_view();
+        // Without newer routes, the lease is confirmed all the same.
+        let _ = timeout(wait, views.wait_for(|view| view.council_index > ask.since)).await;
+        if let Err(error) = council.confirm_leadership().await {
+            return Reply::not_served(error);
+        }
+        let confirmed = self.confirm(reader, stands_for_gateways, routed);
+        let view = reader.view();
+        let table = if view.council_index > ask.since { table(&view) } else { None };
+        Reply::Routes(Box::new(RouteLease { table, confirmed, ttl_ms: limits::LEASE_TTL.as_millis() as u32 }))
+    }
+
+    /// Waits until no lease of `group` that this node or an earlier leader let stand can stand any more: `wait` after the
+    /// last answer, or after this leader's election if that is later. The grant must have been revoked before. False
+    /// when this node stops leading meanwhile.
+    pub async fn wait_out(&self, group: &ProtectionGroup, wait: Duration) -> bool {
+        let Some(tenure) = self.leadership.borrow().tenure else { return false };
+        let answered = self.answered.lock().expect("no holder of this lock panics").get(group).copied();
+        let since = answered.map_or(tenure.since, |answered| answered.max(tenure.since));
+        let mut leadership = self.leadership.clone();
+        loop {
+            let left = since.plus(wait).since(self.clock.boot());
+            if left.is_zero() {
+                return leadership.borrow().tenure == Some(tenure);
+            }
+            let lost = leadership.wait_for(|leadership| leadership.tenure != Some(tenure));
+            if timeout(left, lost).await.is_ok() {
+                return false;
+            }
+        }
+    }
+}
+
+fn routed(view: &View) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
+    view.groups.iter().map(|group| (group.grant.group.clone(), group.route.grant)).collect()
+}
+
+fn stands_for_gateways(view: &View, group: &ProtectionGroup, epoch: OwnershipEpoch) -> bool {
+    view.group(group).is_some_and(|known| known.route.grant == epoch && view.confirms_route(group, known.route.epoch))
+}
+
+/// The route table as gateways read it.
+fn table(view: &View) -> Option<RouteTable> {
+    let routes = view.route_table()?;
+    let groups = routes.groups.into_iter().filter_map(|route| {
+        let state = view.group(&route.name)?.grant.state;
+        let (group, owner, coverage) = (route.name, route.owner, route.coverage);
+        Some(Route { group, owner, ownership_epoch: route.ownership_epoch, state, coverage })
+    });
+    Some(RouteTable {
+        version: routes.version,
+        cluster_id: routes.cluster_id,
+        virtual_nodes: routes.virtual_nodes.into_iter().map(virtual_node).collect(),
+        groups: groups.collect(),
+        topics: routes.topics.into_iter().map(topic).collect(),
+        regions: routes.regions.into_iter().map(region).collect(),
+    })
+}
+
+fn virtual_node(node: catalog::VirtualNode) -> VirtualNode {
+    let catalog::VirtualNode { id, gateway, host, port, region, slot } = node;
+    VirtualNode { id, host, port, region, slot: slot.0, gateway }
+}
+
+fn topic(topic: catalog::view::TopicRoute) -> RoutedTopic {
+    let catalog::view::TopicRoute { id, name, partitions, group, config } = topic;
+    RoutedTopic { id, name, partitions, group, config }
+}
+
+fn region(region: catalog::view::RegionRoute) -> RoutedRegion {
+    RoutedRegion { region: region.name, gateways: region.gateways, internal: region.internal }
+}
+
+/// Keeps the leases of a region's grants standing, for ever.
+pub(crate) async fn keep(council: Council, name: RegionName, region: Arc<dyn Region>, clock: Arc<dyn Clock>) {
+    loop {
+        if let Some(incarnation) = council.view().region(&name).map(|known| known.address.incarnation) {
+            renew_all(&council, &name, incarnation, &*region, &*clock).await;
+        }
+        sleep(limits::LEASE_RENEWAL).await;
+    }
+}
+
+async fn renew_all(
+    council: &Council,
+    name: &RegionName,
+    incarnation: Incarnation,
+    region: &dyn Region,
+    clock: &dyn Clock,
+) {
+    let owned = region.holdings().into_iter().filter(|holding| holding.owner);
+    let grants: Vec<_> = owned.map(|holding| (holding.group, holding.obeyed)).collect();
+    if grants.is_empty() {
+        return;
+    }
+    // A lease counts from before it was asked for.
+    let asked_at = clock.boot();
+    let call = Call::RenewLease(LeaseRenewal { region: name.clone(), incarnation, grants });
+    match council.call_leader(&call, RENEWAL_TIMEOUT).await {
+        Ok(Reply::Leases { confirmed, ttl_ms }) => {
+            let until = asked_at.plus(Duration::from_millis(ttl_ms.into()));
+            for (group, epoch) in confirmed {
+                region.extend_lease(&group, epoch, until);
+            }
+        }
+        Ok(other) => tracing::warn!(?other, "a renewal was answered with something else"),
+        Err(error) => tracing::debug!(%error, "leases are not renewed"),
+    }
+}
