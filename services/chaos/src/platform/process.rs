@@ -29,7 +29,7 @@ mod tests {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
         while is_alive(pid) {
             assert!(std::time::Instant::now() < deadline, "{pid} is still alive");
-            std::thread::yield_now();
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
         child.wait().unwrap();
         assert!(signal(pid, Signal::CONT).is_err());

@@ -67,11 +67,7 @@ impl Stage {
 
     fn create(&self, what: &str, partitions: i32) -> String {
         let topic = self.name(what);
-        let admin: AdminClient<DefaultClientContext> = self.config(&[]).create().unwrap();
-        let wanted = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let made = wait(admin.create_topics(&[wanted], &options)).unwrap();
-        assert_eq!(made, [Ok(topic.clone())]);
+        create(&self.bootstrap, &topic, partitions);
         topic
     }
 
@@ -105,6 +101,24 @@ impl Stage {
         let mut config = self.config(&[&defaults, more].concat());
         config.remove("message.timeout.ms");
         config.create().unwrap()
+    }
+}
+
+/// Makes a topic and waits until it has leaders.
+pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    assert_eq!(wait(admin.create_topics(&[wanted], &options)).unwrap(), [Ok(topic.to_owned())]);
+    let deadline = Instant::now() + PATIENCE;
+    let led = || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE).unwrap();
+        metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count()
+    };
+    while led() != partitions as usize {
+        assert!(Instant::now() < deadline, "{topic} has no leaders");
     }
 }
 

@@ -5,7 +5,10 @@
 //! FARSHORE_TEST_PLATFORM=kafka says that it is Apache Kafka, the reference.
 
 mod cluster;
+mod faults;
 mod generated;
+mod house;
 mod librdkafka;
+mod load;
 mod matrix;
 mod segments;

@@ -1,0 +1,258 @@
+//! A load with unique records, written down as a history: idempotent librdkafka producers, readers in a group and alone,
+//! and the final scan of a whole log.
+
+use chaos::history::{Entry, Event};
+use model::{Offset, PartitionId, RegionName, TopicName, TopicPartition};
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset as Place, TopicPartitionList};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const RECORD_BYTES: usize = 1024;
+
+/// Where everybody writes down what they see, with one clock.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    began: Instant,
+    entries: Arc<Mutex<Vec<Entry>>>,
+    acked: Arc<AtomicUsize>,
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), entries: Arc::default(), acked: Arc::default() }
+    }
+
+    pub(crate) fn tell(&self, process: &str, event: Event) {
+        self.acked.fetch_add(usize::from(matches!(event, Event::Acked { .. })), Ordering::Relaxed);
+        let mut entries = self.entries.lock().unwrap();
+        let at = self.began.elapsed().as_nanos() as u64;
+        entries.push(Entry { at, process: process.to_owned(), event });
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    /// How many records were acknowledged so far.
+    pub(crate) fn acked(&self) -> usize {
+        self.acked.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn place(topic: &str, partition: i32) -> TopicPartition {
+    TopicPartition { topic: TopicName::new(topic).unwrap(), partition: PartitionId(partition) }
+}
+
+/// Writes down what became of each record.
+struct Receipts(Journal);
+
+impl ClientContext for Receipts {}
+
+impl ProducerContext for Receipts {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, value: Box<u64>) {
+        let event = match result {
+            Ok(message) => Event::Acked { value: *value, offset: Offset(message.offset()), region: None },
+            Err((error, _)) => outcome(*value, error),
+        };
+        self.0.tell("producer", event);
+    }
+}
+
+/// Only what the broker refuses for good was certainly not written.
+fn outcome(value: u64, error: &KafkaError) -> Event {
+    let refused = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::PolicyViolation | RDKafkaErrorCode::InvalidRecord
+        )
+    );
+    let reason = error.to_string();
+    if refused { Event::Refused { value, reason } } else { Event::Unclear { value, reason } }
+}
+
+/// A running load. It ends when it is told to.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// One idempotent producer over all partitions, `per_second` records; one reader alone and one group of two.
+    pub(crate) fn start(bootstrap: &str, topic: &str, partitions: i32, per_second: u64, journal: &Journal) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        for partition in 0..partitions {
+            for reader in ["alone", "group"] {
+                let (reader, partition) = (reader.to_owned(), place(topic, partition));
+                journal.tell("readers", Event::Began { reader, partition, from: Offset::ZERO });
+            }
+        }
+        let mut threads = vec![write(bootstrap, topic, partitions, per_second, journal.clone(), stop.clone())];
+        threads.push(read(alone(bootstrap, topic, partitions), "alone", journal.clone(), stop.clone()));
+        for _ in 0..2 {
+            threads.push(read(member(bootstrap, topic), "group", journal.clone(), stop.clone()));
+        }
+        Self { stop, threads }
+    }
+
+    /// Ends the producer once everything has its receipt, and the readers once nothing more comes.
+    pub(crate) fn finish(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().expect("no thread of the load fails"));
+    }
+}
+
+fn write(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    per_second: u64,
+    journal: Journal,
+    stop: Arc<AtomicBool>,
+) -> JoinHandle<()> {
+    let producer: ThreadedProducer<Receipts> = config(&[
+        ("bootstrap.servers", bootstrap),
+        ("enable.idempotence", "true"),
+        ("linger.ms", "2"),
+        ("message.timeout.ms", "60000"),
+        ("reconnect.backoff.max.ms", "500"),
+    ])
+    .create_with_context(Receipts(journal.clone()))
+    .unwrap();
+    let topic = topic.to_owned();
+    thread::spawn(move || {
+        let (began, mut value) = (Instant::now(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            if began.elapsed().as_millis() as u64 * per_second / 1000 <= value {
+                thread::park_timeout(Duration::from_millis(1));
+                continue;
+            }
+            send(&producer, &journal, &topic, (value % partitions as u64) as i32, value);
+            value += 1;
+        }
+        producer.flush(PATIENCE).expect("every record gets its receipt");
+    })
+}
+
+fn send(producer: &ThreadedProducer<Receipts>, journal: &Journal, topic: &str, partition: i32, value: u64) {
+    let mut payload = value.to_be_bytes().to_vec();
+    payload.resize(RECORD_BYTES, b'.');
+    let idempotent = true;
+    journal.tell("producer", Event::Sent { value, partition: place(topic, partition), idempotent });
+    let record: BaseRecord<'_, (), [u8], Box<u64>> =
+        BaseRecord::with_opaque_to(topic, Box::new(value)).partition(partition).payload(&payload);
+    if let Err((error, _)) = producer.send(record) {
+        journal.tell("producer", Event::Refused { value, reason: error.to_string() });
+    }
+}
+
+fn config(pairs: &[(&str, &str)]) -> ClientConfig {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn consumer(bootstrap: &str, group: &str) -> BaseConsumer {
+    config(&[
+        ("bootstrap.servers", bootstrap),
+        ("group.id", group),
+        ("enable.auto.commit", "true"),
+        ("auto.commit.interval.ms", "200"),
+        ("auto.offset.reset", "earliest"),
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "500"),
+        ("fetch.wait.max.ms", "100"),
+        ("reconnect.backoff.max.ms", "500"),
+    ])
+    .create()
+    .unwrap()
+}
+
+fn alone(bootstrap: &str, topic: &str, partitions: i32) -> BaseConsumer {
+    let consumer = consumer(bootstrap, &format!("{topic}-alone"));
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    consumer
+}
+
+fn member(bootstrap: &str, topic: &str) -> BaseConsumer {
+    let consumer = consumer(bootstrap, &format!("{topic}-group"));
+    consumer.subscribe(&[topic]).unwrap();
+    consumer
+}
+
+/// Reads until told to stop and nothing has come for a while.
+fn read(consumer: BaseConsumer, reader: &'static str, journal: Journal, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    const QUIET: Duration = Duration::from_secs(3);
+    thread::spawn(move || {
+        let mut last = Instant::now();
+        while !stop.load(Ordering::Relaxed) || last.elapsed() < QUIET {
+            // Errors are transient: a broker that is down, a coordinator that moves. What is missing shows in the end.
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                let (partition, offset) = (place(message.topic(), message.partition()), Offset(message.offset()));
+                let value = value_of(message.payload());
+                journal.tell(reader, Event::Polled { reader: reader.to_owned(), partition, offset, value });
+                last = Instant::now();
+            }
+        }
+    })
+}
+
+fn value_of(payload: Option<&[u8]>) -> u64 {
+    let head = payload.and_then(|payload| payload.first_chunk::<8>()).expect("a record of the load");
+    u64::from_be_bytes(*head)
+}
+
+/// Reads the whole log of every partition from one region and writes it down.
+pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, journal: &Journal) {
+    for partition in 0..partitions {
+        let consumer = consumer(bootstrap, &format!("{topic}-scan"));
+        let (start, tail) = consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the log has ends");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let (mut records, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while next_offset(&consumer, &records) < tail {
+            assert!(Instant::now() < deadline, "{topic}-{partition} in {region} cannot be read up to {tail}");
+            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                let message = message.expect("a log at rest is readable");
+                records.push((Offset(message.offset()), value_of(message.payload())));
+            }
+        }
+        let (region, partition) = (RegionName::new(region).unwrap(), place(topic, partition));
+        let (start, tail) = (Offset(start), Offset(tail));
+        journal.tell("scan", Event::Scanned { region, partition, start, tail, records, hash: None });
+    }
+}
+
+/// The consumer's position: behind control batches and holes too.
+fn next_offset(consumer: &BaseConsumer, records: &[(Offset, u64)]) -> i64 {
+    let position =
+        consumer.position().ok().and_then(|list| list.elements().first().map(TopicPartitionListElem::offset));
+    let read = records.last().map_or(0, |(offset, _)| offset.0 + 1);
+    position.and_then(Place::to_raw).map_or(read, |position| position.max(read))
+}
+
+/// A topic name that nobody else uses.
+pub(crate) fn unique(what: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    format!("{what}-{}-{}", nanos & 0xffff_ffff, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes the topic.
+pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
+    crate::librdkafka::create(bootstrap, topic, partitions);
+}
