@@ -3,7 +3,15 @@
 //! To add one: a module with `pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started`, and a line in
 //! the table below. The table is what ApiVersions advertises.
 
+mod access;
 mod api_versions;
+pub(crate) mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod offset_for_leader_epoch;
+mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
@@ -67,7 +75,14 @@ macro_rules! served {
 }
 
 served! {
+    Produce by produce,
+    Fetch by fetch,
+    ListOffsets by list_offsets,
+    SaslHandshake by sasl_handshake,
     ApiVersions by api_versions,
+    InitProducerId by init_producer_id,
+    OffsetForLeaderEpoch by offset_for_leader_epoch,
+    SaslAuthenticate by sasl_authenticate,
 }
 
 /// A request nobody here answers. Clients that looked at ApiVersions do not send it.

@@ -1,9 +1,13 @@
 use crate::Config;
+use crate::api::fetch::Sessions;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
+use crate::replica::{Flusher, Storage};
+use crate::storage_health::Disk;
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
+use std::io;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -26,15 +30,32 @@ pub(crate) struct Inner {
     pub(crate) image: watch::Sender<Arc<Image>>,
     /// The partitions on this broker's disk.
     pub(crate) partitions: Partitions,
+    /// What they share: clock, disk, flusher.
+    pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) fetch_sessions: Sessions,
     /// Turns true when the broker stops.
     pub(crate) stop: watch::Sender<bool>,
 }
 
 impl Broker {
-    /// A broker that does not listen yet and knows of no topic.
-    pub(crate) fn idle(config: Config, ports: Ports) -> Self {
-        Self(Arc::new(Inner {
+    /// A broker that does not listen yet and knows of no topic. Its directories are there afterwards.
+    ///
+    /// # Errors
+    /// When the system gives no directory or thread.
+    pub(crate) fn idle(config: Config, ports: Ports) -> io::Result<Self> {
+        for dir in [config.topics_dir(), config.diverged_dir()] {
+            std::fs::create_dir_all(&dir)
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())))?;
+        }
+        let storage = Storage {
+            clock: ports.clock.clone(),
+            flusher: Flusher::start()?,
+            disk: Disk::of(&config.data_dir, config.disk_reserve),
+            node_id: config.node_id(),
+        };
+        Ok(Self(Arc::new(Inner {
+            storage: Arc::new(storage),
             config,
             clock: ports.clock,
             entropy: ports.entropy,
@@ -43,8 +64,9 @@ impl Broker {
             image: watch::Sender::default(),
             partitions: Partitions::default(),
             producer_ids: ProducerIds::default(),
+            fetch_sessions: Sessions::default(),
             stop: watch::Sender::new(false),
-        }))
+        })))
     }
 
     /// Tells the broker who fetches what its copies lack. The first one stays.

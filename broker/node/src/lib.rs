@@ -19,7 +19,9 @@ mod ports;
 mod producer_ids;
 mod replica;
 pub mod settings;
+mod storage_health;
 
 pub use broker::Broker;
 pub use config::{Config, Flush, Listeners};
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
+pub use replica::SourceMarks;

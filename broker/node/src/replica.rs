@@ -1,8 +1,316 @@
 //! One partition on this broker: its log, what the broker is to it, and how far others may see.
+//!
+//! ```text
+//!   produce --append--> log --request--> flusher --flush--> marks move --bell--> acks, long polls, links
+//!   link ----append_copy--^
+//! ```
+//!
+//! The log is held for short synchronous sections only. Readers take a [`log::Reader`] and a copy of the marks, and
+//! never wait for a writer.
 
+mod append;
+mod bell;
+mod copying;
+mod flusher;
 mod gate;
+mod lead;
+mod reading;
+mod standing;
 
-pub(crate) use gate::{Gate, Pass, Shut};
+pub(crate) use append::{Lost, Refusal, Refused, Taken};
+pub(crate) use bell::Ear;
+pub(crate) use copying::CopyError;
+pub(crate) use flusher::Flusher;
+pub(crate) use gate::{Gate, Pass, Passes, Shut};
+pub(crate) use lead::{Crossing, LeadError, Leadership};
+pub(crate) use reading::{Isolation, Readable};
+pub use standing::SourceMarks;
+pub(crate) use standing::{Marks, Standing};
+
+use crate::Flush;
+use crate::settings::TopicSettings;
+use crate::storage_health::Disk;
+use bell::Bell;
+use env::Clock;
+use flusher::Phase;
+use log::{Log, OpenError, Reader, Recovery};
+use model::{ByteCount, LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+/// What all partitions of a broker share.
+pub(crate) struct Storage {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flusher: Flusher,
+    pub(crate) disk: Disk,
+    /// Stands in the batch that begins a lineage.
+    pub(crate) node_id: i32,
+}
 
 /// One partition.
-pub(crate) struct Partition {}
+pub(crate) struct Partition {
+    /// Its topic's name and its number.
+    pub(crate) name: TopicPartition,
+    /// Its topic's id.
+    pub(crate) topic_id: TopicId,
+    /// Reads beside whoever writes.
+    pub(crate) reader: Reader,
+    storage: Arc<Storage>,
+    held: Mutex<Held>,
+    public: RwLock<Public>,
+    bell: Bell,
+    flushing: Phase,
+}
+
+/// What only one may touch at a time.
+struct Held {
+    /// `None` once it was closed or deleted.
+    log: Option<Log>,
+    standing: Standing,
+    high_watermark: Offset,
+    /// What a copy heard of its source.
+    source: Option<SourceMarks>,
+}
+
+/// What everybody may look at; written by whoever holds [`Held`].
+struct Public {
+    marks: Marks,
+    standing: Standing,
+    settings: Arc<TopicSettings>,
+    /// Why nothing is written any more.
+    failed: Option<Arc<str>>,
+}
+
+/// The log was closed or deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the partition is closed")]
+pub(crate) struct Closed;
+
+impl Partition {
+    /// Opens the partition's log in `dir`, recovers it if it must be, and makes all of it durable. It may block.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the log cannot be used.
+    pub(crate) fn open(
+        dir: &Path,
+        name: TopicPartition,
+        topic_id: TopicId,
+        settings: Arc<TopicSettings>,
+        storage: Arc<Storage>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let (mut log, recovery) = Log::open(dir, topic_id, settings.log.clone())?;
+        report(&name, &recovery);
+        // After the death of the process alone the end is in the page cache and nowhere else.
+        let flushed = log.flush();
+        let failed = flushed.err().map(|error| Arc::from(error.to_string()));
+        let reader = log.reader();
+        let standing = Standing::Idle;
+        let held = Held { high_watermark: log.flushed(), log: Some(log), standing: standing.clone(), source: None };
+        let public = Public { marks: Marks::default(), standing, settings, failed };
+        let partition = Self {
+            name,
+            topic_id,
+            reader,
+            storage,
+            held: Mutex::new(held),
+            public: RwLock::new(public),
+            bell: Bell::default(),
+            flushing: Phase::default(),
+        };
+        partition.publish(&mut partition.held());
+        Ok(Arc::new(partition))
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> PartitionId {
+        self.name.partition
+    }
+
+    /// Where its log stands: one consistent state.
+    pub(crate) fn marks(&self) -> Marks {
+        self.public().marks
+    }
+
+    /// What this broker is to it.
+    pub(crate) fn standing(&self) -> Standing {
+        self.public().standing.clone()
+    }
+
+    /// Both, as of one moment.
+    pub(crate) fn state(&self) -> (Standing, Marks) {
+        let public = self.public();
+        (public.standing.clone(), public.marks)
+    }
+
+    /// What its topic is configured to be.
+    pub(crate) fn settings(&self) -> Arc<TopicSettings> {
+        self.public().settings.clone()
+    }
+
+    /// Why nothing is written any more, if so.
+    pub(crate) fn failed(&self) -> Option<Arc<str>> {
+        self.public().failed.clone()
+    }
+
+    /// What a copy heard of its source under this standing.
+    pub(crate) fn source(&self) -> Option<SourceMarks> {
+        self.held().source
+    }
+
+    /// The epoch that readers know it by: the leader's, or the last one copied.
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
+        match &self.public().standing {
+            Standing::Owner { leader_epoch, .. } => *leader_epoch,
+            Standing::Idle | Standing::Copy { .. } => {
+                self.reader.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
+            }
+        }
+    }
+
+    /// Bytes of batches on disk.
+    pub(crate) fn size(&self) -> ByteCount {
+        ByteCount(self.held().log.as_ref().map_or(0, Log::size_bytes))
+    }
+
+    /// Follows a changed topic configuration.
+    pub(crate) fn configure(&self, settings: Arc<TopicSettings>) {
+        let mut held = self.held();
+        if let Some(log) = &mut held.log {
+            log.configure(settings.log.clone());
+        }
+        self.public_mut(|public| public.settings = settings);
+        // A topic that is no longer flushed before the ack shows at once what is there; the other way round it waits.
+        self.advance(&mut held);
+        self.publish(&mut held);
+    }
+
+    /// Has it flushed soon if anything is not.
+    pub(crate) fn flush_soon(self: &Arc<Self>) {
+        let marks = self.marks();
+        if marks.flushed < marks.tail {
+            self.storage.flusher.request(self);
+        }
+    }
+
+    /// Closes the log in an orderly way: the next start has nothing to check. It may block.
+    pub(crate) fn close(&self) {
+        let log = self.take_log();
+        if let Some(Err(error)) = log.map(Log::close) {
+            tracing::warn!(partition = %self.name, %error, "log was not closed in an orderly way; it is recovered at the next start");
+        }
+    }
+
+    /// Deletes the log from the disk. It may block.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn delete(&self) -> Result<(), log::FileError> {
+        self.take_log().map_or(Ok(()), Log::delete)
+    }
+
+    fn take_log(&self) -> Option<Log> {
+        let mut held = self.held();
+        held.standing = Standing::Idle;
+        self.publish(&mut held);
+        held.log.take()
+    }
+
+    /// Runs in a thread of the flusher: makes durable what was appended so far and shows it to others.
+    fn flush(&self) {
+        let Some(job) = self.held().log.as_ref().and_then(Log::flush_job) else { return };
+        let flushed = job.run();
+        let mut held = self.held();
+        match (flushed, &mut held.log) {
+            (Ok(flushed), Some(log)) => {
+                log.flushed_to(flushed);
+            }
+            (Err(error), _) => self.fail(&error),
+            (Ok(_), None) => return,
+        }
+        self.advance(&mut held);
+        self.publish(&mut held);
+    }
+
+    /// Moves the high watermark on, as far as it may be.
+    fn advance(&self, held: &mut Held) {
+        let Some(log) = &held.log else { return };
+        let durable = match (self.public().settings.flush, &held.standing) {
+            (Flush::Os, Standing::Owner { .. }) => log.tail(),
+            _ => log.flushed(),
+        };
+        let committed = match (&held.standing, held.source) {
+            // Links read committed records only: what a copy has was committed before it came here.
+            (Standing::Copy { .. }, Some(source)) => durable.min(source.high_watermark),
+            _ => durable,
+        };
+        held.high_watermark.advance(committed);
+    }
+
+    /// Shows the state of the log to others, and wakes those who waited for it.
+    fn publish(&self, held: &mut Held) {
+        let Some(log) = &mut held.log else {
+            self.public_mut(|public| public.standing = held.standing.clone());
+            return self.bell.ring();
+        };
+        let high_watermark = held.high_watermark;
+        let marks = Marks {
+            start: log.start(),
+            tail: log.tail(),
+            flushed: log.flushed(),
+            high_watermark,
+            last_stable: log.last_stable(high_watermark),
+        };
+        log.forget_stable(high_watermark);
+        let mut before = Marks::default();
+        self.public_mut(|public| before = std::mem::replace(&mut public.marks, marks));
+        if marks.is_news_after(&before) {
+            self.bell.ring();
+        }
+    }
+
+    /// Changes what this broker is to the partition.
+    fn stand(&self, held: &mut Held, standing: Standing) {
+        held.standing = standing.clone();
+        self.public_mut(|public| public.standing = standing);
+        self.bell.ring();
+    }
+
+    fn fail(&self, error: &dyn std::error::Error) {
+        let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        let reason: Arc<str> = format!("{error}{source}").into();
+        if self.public().failed.is_none() {
+            tracing::error!(partition = %self.name, %reason, "log takes no more writes; restart the broker to recover it");
+        }
+        self.public_mut(|public| public.failed.get_or_insert(reason).len());
+        self.bell.ring();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn public(&self) -> RwLockReadGuard<'_, Public> {
+        self.public.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn public_mut<T>(&self, change: impl FnOnce(&mut Public) -> T) -> T {
+        change(&mut self.public.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Partition {{ {} {:?} }}", self.name, self.marks())
+    }
+}
+
+fn report(name: &TopicPartition, recovery: &Recovery) {
+    match &recovery.cut {
+        Some(cut) => tracing::warn!(partition = %name, tail = %cut.tail, bytes = cut.bytes, reason = cut.reason,
+            sound_behind = cut.sound_behind, "recovery cut off the end of the log, which was never acknowledged"),
+        None if !recovery.clean => {
+            tracing::info!(partition = %name, scanned_bytes = recovery.scanned_bytes, "log was recovered");
+        }
+        None => {}
+    }
+}

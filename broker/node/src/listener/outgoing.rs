@@ -1,5 +1,6 @@
 //! Answers on their way out: bytes from memory and ranges of files, in order.
 
+use crate::replica::Passes;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,6 +9,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+/// How many chunks of memory go into one system call.
+const CHUNKS_AT_ONCE: usize = 16;
 
 /// So many bytes of a file. The file stays open, and so readable, for as long as this exists.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct FileRange {
     pub(crate) position: u64,
     /// How many bytes.
     pub(crate) len: usize,
+    /// The batches in it, where it is part of a log: a log that was cut meanwhile has other ones there.
+    pub(crate) batches: Option<log::Slice>,
 }
 
 /// One part of an answer.
@@ -30,8 +36,12 @@ pub(crate) enum Chunk {
 }
 
 /// One answer, length prefix included.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outgoing(VecDeque<Chunk>);
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    chunks: VecDeque<Chunk>,
+    /// The writes it acknowledges. They are looked at right before every system call that sends some of it.
+    passes: Option<Passes>,
+}
 
 impl Outgoing {
     /// `head` with the placeholders filled from `files`, in order.
@@ -48,81 +58,125 @@ impl Outgoing {
                 }
             }
         }
-        Self(chunks)
+        Self { chunks, passes: None }
+    }
+
+    /// The same answer, which acknowledges writes.
+    pub(crate) fn acknowledging(self, passes: Passes) -> Self {
+        Self { passes: Some(passes), ..self }
     }
 
     /// Sends all of it.
     ///
     /// # Errors
-    /// What the socket says; `UnexpectedEof` when a file is shorter than was promised. Either way the connection is of
-    /// no more use: the peer has part of an answer.
+    /// What the socket says; `UnexpectedEof` when a file is shorter than was promised; `PermissionDenied` when a write
+    /// may not be acknowledged any more. Whichever it is, the connection is of no more use: the peer has part of an
+    /// answer, or would wait for it.
     pub(crate) async fn send(mut self, stream: &TcpStream) -> io::Result<()> {
-        while let Some(chunk) = self.0.front_mut() {
-            let is_sent = match chunk {
-                Chunk::File(range) => range.len == 0 || range.send_some(stream).await?,
-                Chunk::Bytes(_) => self.send_bytes(stream).await?,
+        while let Some(chunk) = self.chunks.front() {
+            stream.writable().await?;
+            self.check_passes()?;
+            let sent = match chunk {
+                Chunk::File(range) => range.send(stream),
+                Chunk::Bytes(bytes) => self.send_bytes(bytes, stream),
             };
-            if is_sent {
-                self.0.pop_front();
+            match sent {
+                Ok(sent) => self.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// Sends the bytes in front, as many chunks at once as there are; true when the first chunk is used up.
-    async fn send_bytes(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        const CHUNKS_MAX: usize = 16;
-        stream.writable().await?;
-        let in_front = self.0.iter().map_while(|chunk| match chunk {
+    fn check_passes(&self) -> io::Result<()> {
+        if self.passes.as_ref().is_none_or(Passes::may_answer) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the lease lapsed before the acknowledgement was written"))
+    }
+
+    /// Sends what the socket takes of the bytes in front.
+    fn send_bytes(&self, first: &Bytes, stream: &TcpStream) -> io::Result<usize> {
+        if let Some(Chunk::File(_)) = self.chunks.get(1) {
+            // The system waits for what follows, and the head and the records share packets.
+            let flags = rustix::net::SendFlags::MORE | rustix::net::SendFlags::NOSIGNAL;
+            let send = || rustix::net::send(stream.as_fd(), first, flags).map_err(io::Error::from);
+            return stream.try_io(Interest::WRITABLE, send);
+        }
+        if self.chunks.len() == 1 {
+            return stream.try_write(first);
+        }
+        let in_front = self.chunks.iter().map_while(|chunk| match chunk {
             Chunk::Bytes(bytes) => Some(IoSlice::new(bytes)),
             Chunk::File(_) => None,
         });
-        let slices: Vec<IoSlice<'_>> = in_front.take(CHUNKS_MAX).collect();
-        let mut sent = match stream.try_write_vectored(&slices) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        while let Some(Chunk::Bytes(bytes)) = self.0.front_mut() {
-            if bytes.len() > sent {
-                bytes.advance(sent);
-                return Ok(false);
+        stream.try_write_vectored(&in_front.take(CHUNKS_AT_ONCE).collect::<Vec<_>>())
+    }
+
+    /// Forgets what was sent.
+    fn advance(&mut self, mut sent: usize) {
+        while let Some(chunk) = self.chunks.front_mut() {
+            let left = chunk.len();
+            if left > sent {
+                return chunk.advance(sent);
             }
-            sent -= bytes.len();
+            sent -= left;
+            self.chunks.pop_front();
             if sent == 0 {
-                return Ok(true);
+                return;
             }
-            self.0.pop_front();
         }
-        Ok(false)
     }
 }
 
 impl From<Bytes> for Outgoing {
     fn from(bytes: Bytes) -> Self {
-        Self(VecDeque::from([Chunk::Bytes(bytes)]))
+        Self { chunks: VecDeque::from([Chunk::Bytes(bytes)]), passes: None }
+    }
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(range) => range.len,
+        }
+    }
+
+    fn advance(&mut self, sent: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(sent),
+            Self::File(range) => {
+                range.position += sent as u64;
+                range.len -= sent;
+            }
+        }
+    }
+}
+
+impl From<log::Slice> for FileRange {
+    fn from(slice: log::Slice) -> Self {
+        Self { file: slice.file.clone(), position: slice.position, len: slice.len as usize, batches: Some(slice) }
     }
 }
 
 impl FileRange {
-    /// Sends what the socket takes now; true when nothing is left.
-    async fn send_some(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        stream.writable().await?;
+    /// Sends what the socket takes now.
+    fn send(&self, stream: &TcpStream) -> io::Result<usize> {
+        if self.len == 0 {
+            return Ok(0);
+        }
         let mut position = self.position;
         let sent = stream.try_io(Interest::WRITABLE, || {
             rustix::fs::sendfile(stream.as_fd(), self.file.as_fd(), Some(&mut position), self.len)
                 .map_err(io::Error::from)
-        });
-        match sent {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than was promised")),
-            Ok(sent) => {
-                self.position += sent as u64;
-                self.len -= sent;
-                Ok(self.len == 0)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
+        })?;
+        let is_intact = self.batches.as_ref().is_none_or(log::Slice::is_intact);
+        if sent > 0 && is_intact {
+            return Ok(sent);
         }
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log was cut while its records were being sent"))
     }
 }
 
@@ -138,7 +192,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
         file.write_all(&content).unwrap();
-        let range = FileRange { file: Arc::new(file), position: 1000, len: 250_000 };
+        let range = FileRange { file: Arc::new(file), position: 1000, len: 250_000, batches: None };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (writer, _) = listener.accept().await.unwrap();

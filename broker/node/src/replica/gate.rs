@@ -8,7 +8,7 @@
 //! One gate per group and grant; the next grant has another one. Topics that belong to no group have a gate that is
 //! always open.
 
-use env::BootInstant;
+use env::{BootInstant, Clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -112,6 +112,31 @@ impl Pass {
     /// Whether the write may be acknowledged at `now`: the lease still stands.
     pub(crate) fn may_answer(&self, now: BootInstant) -> bool {
         self.0.is_leased(now)
+    }
+}
+
+/// The writes that one answer acknowledges.
+pub(crate) struct Passes {
+    passes: Vec<Pass>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Passes {
+    /// All of `passes`, judged by `clock`.
+    pub(crate) fn new(passes: Vec<Pass>, clock: Arc<dyn Clock>) -> Self {
+        Self { passes, clock }
+    }
+
+    /// Whether the answer may go out right now.
+    pub(crate) fn may_answer(&self) -> bool {
+        let now = self.clock.boot();
+        self.passes.iter().all(|pass| pass.may_answer(now))
+    }
+}
+
+impl std::fmt::Debug for Passes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Passes({})", self.passes.len())
     }
 }
 

@@ -1,0 +1,114 @@
+//! Reading what was asked for, within the limits of the whole answer.
+
+use super::{Limits, Wanted};
+use crate::api::access;
+use crate::listener::Door;
+use crate::partitions::Held;
+use crate::replica::{Partition, Readable, Standing};
+use log::ReadError;
+use model::{ByteCount, LeaderEpoch, Offset};
+use wire::ErrorCode;
+
+/// What was found in one partition.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Where its log stands, and records if there are any.
+    Read(Readable),
+    /// The reader's log has left this one: where the largest epoch both may share ended.
+    Diverged(LeaderEpoch, Offset),
+    /// Why nothing was read.
+    Refused(ErrorCode),
+}
+
+/// What was found, in the order it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) parts: Vec<(Wanted, Part)>,
+    /// Bytes of records.
+    bytes: u64,
+    /// Something that must not wait.
+    is_urgent: bool,
+}
+
+impl Found {
+    /// Whether to answer now.
+    pub(super) fn is_enough(&self, bytes_min: u64) -> bool {
+        self.is_urgent || self.bytes >= bytes_min || self.parts.is_empty()
+    }
+
+    fn add(&mut self, wanted: &Wanted, part: Part) {
+        match &part {
+            Part::Read(readable) => self.bytes += readable.slice.as_ref().map_or(0, |slice| slice.len),
+            Part::Diverged(..) | Part::Refused(_) => self.is_urgent = true,
+        }
+        self.parts.push((wanted.clone(), part));
+    }
+}
+
+/// Reads all of `wanted`. The first partition that has something gives at least one batch, whatever its size (KIP-74).
+pub(super) fn read(held: &Held, door: Door, limits: &Limits, wanted: &[Wanted]) -> Found {
+    let mut found = Found { parts: Vec::with_capacity(wanted.len()), ..Found::default() };
+    for one in wanted {
+        let left = limits.bytes_max.0.saturating_sub(found.bytes);
+        let max = ByteCount(left.min(u64::try_from(one.bytes_max).unwrap_or(0)));
+        let part = read_one(held, door, limits, one, max, found.bytes == 0);
+        found.add(one, part.unwrap_or_else(Part::Refused));
+    }
+    found
+}
+
+fn read_one(
+    held: &Held,
+    door: Door,
+    limits: &Limits,
+    wanted: &Wanted,
+    max: ByteCount,
+    at_least_one: bool,
+) -> Result<Part, ErrorCode> {
+    let topic = wanted.topic.find(held)?;
+    let partition = access::partition(topic, wanted.partition)?;
+    access::check_readable(partition, door)?;
+    access::check_epoch(partition, wanted.current_leader_epoch)?;
+    let from = Offset(wanted.fetch_offset);
+    if let Some((epoch, end)) = divergence(partition, wanted.last_fetched_epoch, from)? {
+        return Ok(Part::Diverged(epoch, end));
+    }
+    let read = partition.read(from, limits.isolation, max, at_least_one);
+    read.map(Part::Read).map_err(|error| read_code(partition, &error))
+}
+
+/// Where the reader's log left this one, if it did (KIP-595). Readers are clients, who stand behind a hole: an epoch
+/// before one ends where the next batch lies.
+fn divergence(partition: &Partition, last: i32, from: Offset) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    if last < 0 {
+        return Ok(None);
+    }
+    let last = LeaderEpoch(last);
+    let end = partition.reader.end_of_epoch_for_client(last);
+    match end {
+        None if partition.epoch() == last => Ok(None),
+        None => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        Some(_) if from < partition.marks().start => Err(ErrorCode::OFFSET_OUT_OF_RANGE),
+        Some(end) if end.epoch < last || end.end < from => Ok(Some((end.epoch, end.end))),
+        Some(_) => Ok(None),
+    }
+}
+
+fn read_code(partition: &Partition, error: &ReadError) -> ErrorCode {
+    match error {
+        // A copy may be behind what the reader has seen at the owner: that is no reason to start over.
+        ReadError::OutOfRange { offset, tail, .. } if offset > tail && is_copy(partition) => {
+            ErrorCode::OFFSET_NOT_AVAILABLE
+        }
+        ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::Truncated => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ReadError::File(_) | ReadError::Damaged { .. } | ReadError::Records { .. } => {
+            tracing::error!(partition = %partition.name, %error, "log cannot be read");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
+    }
+}
+
+fn is_copy(partition: &Partition) -> bool {
+    matches!(partition.standing(), Standing::Copy { .. })
+}

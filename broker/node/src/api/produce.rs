@@ -1,0 +1,137 @@
+//! Produce: every batch is appended when its request is started, in order; the answer waits until all of them are
+//! committed, and goes out only while the lease stands.
+
+mod answer;
+mod refusal;
+mod validate;
+
+use super::access::{self, TopicRef};
+use super::{Call, Reply, Started};
+use crate::Broker;
+use crate::listener::Door;
+use crate::partitions::Held;
+use crate::replica::{Partition, Refused, Standing, Taken};
+use answer::{Answer, Outcome, TopicOutcome};
+use bytes::Bytes;
+use env::BootInstant;
+use model::Timestamp;
+use refusal::Refusal;
+use std::sync::Arc;
+use wire::ErrorCode;
+use wire::api::produce::{PartitionResponse, Request, Topic};
+
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    let request: Request = call.decode(body)?;
+    let acks = request.acks;
+    let intake = Intake::new(broker, &call, &request);
+    let timeout_ms = request.timeout_ms;
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let Ok(topic) = intake.take_topic(topic) else { return Ok(Reply::Close) };
+        topics.push(topic);
+    }
+    let answer = Answer { topics, timeout_ms };
+    Ok(match acks {
+        // No answer could say what went wrong.
+        0 if answer.has_refusals() => Reply::Close,
+        0 => Reply::Nothing,
+        _ => Reply::Later(Box::pin(answer.give(broker.clone(), call))),
+    })
+}
+
+/// One request being taken in.
+struct Intake<'a> {
+    broker: &'a Broker,
+    held: Arc<Held>,
+    door: Door,
+    version: i16,
+    /// What refuses all of it.
+    refusal: Option<Refusal>,
+    now: Timestamp,
+    boot: BootInstant,
+}
+
+/// The connection has to be closed.
+struct Closes;
+
+impl<'a> Intake<'a> {
+    fn new(broker: &'a Broker, call: &Call, request: &Request) -> Self {
+        let refusal = match request {
+            Request { acks: -1..=1, transactional_id: None, .. } => None,
+            Request { transactional_id: Some(_), .. } => Some(Refusal::transactional()),
+            Request { acks, .. } => Some(Refusal::acks(*acks)),
+        };
+        let clock = &broker.0.clock;
+        Self {
+            broker,
+            held: broker.0.partitions.held(),
+            door: call.door,
+            version: call.header.api_version,
+            refusal,
+            now: clock.now(),
+            boot: clock.boot(),
+        }
+    }
+
+    fn take_topic(&self, topic: Topic) -> Result<TopicOutcome, Closes> {
+        let name = TopicRef::of(self.version, topic.name, topic.topic_id);
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            partitions.push(self.outcome(&name, data.index, data.records.unwrap_or_default())?);
+        }
+        Ok(TopicOutcome { name, partitions })
+    }
+
+    fn outcome(&self, topic: &TopicRef, index: i32, records: Bytes) -> Result<(i32, Outcome), Closes> {
+        let outcome = match self.find(topic, index) {
+            Ok(partition) => match self.take(partition, records)? {
+                Ok(taken) => Outcome::Taken(partition.clone(), taken),
+                Err(refusal) => Outcome::Refused(refusal.response(index)),
+            },
+            Err(refusal) => Outcome::Refused(refusal.response(index)),
+        };
+        Ok((index, outcome))
+    }
+
+    fn find(&self, topic: &TopicRef, index: i32) -> Result<&Arc<Partition>, Refusal> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let topic = topic.find(&self.held)?;
+        if topic.group.is_none() {
+            return Err(Refusal::internal(topic.name.as_str()));
+        }
+        Ok(access::partition(topic, index)?)
+    }
+
+    fn take(&self, partition: &Arc<Partition>, records: Bytes) -> Result<Result<Taken, Refusal>, Closes> {
+        // What another region owns is refused for that, whatever is in the batch.
+        if let Standing::Copy { .. } = partition.standing() {
+            return Ok(Err(self.refused(partition, &Refused::NotOwner)));
+        }
+        let batch = match validate::check(records, &partition.settings(), self.now) {
+            Ok(batch) => batch,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match partition.append(&batch, self.now, self.boot) {
+            Ok(taken) => Ok(Ok(taken)),
+            Err(refusal) if refusal.closes => {
+                tracing::info!(%partition.name, reason = %refusal.reason, "batch refused while its producer may skip forward; connection closed");
+                Err(Closes)
+            }
+            Err(refusal) => Ok(Err(self.refused(partition, &refusal.reason))),
+        }
+    }
+
+    fn refused(&self, partition: &Partition, reason: &Refused) -> Refusal {
+        match (reason, self.door) {
+            (Refused::NotOwner, Door::Clients) => Refusal::owned_elsewhere(&self.broker.image(), partition.topic_id),
+            _ => Refusal::of(reason),
+        }
+    }
+}
+
+/// The answer for one partition that was refused.
+fn refused_response(index: i32, error_code: ErrorCode, message: Option<String>) -> PartitionResponse {
+    PartitionResponse { index, error_code, base_offset: -1, error_message: message, ..Default::default() }
+}

@@ -1,0 +1,191 @@
+//! Being a copy: batches come with offsets and epochs, from a link, another standby or a restore.
+
+use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
+use crate::replica::Ear;
+use log::{Copied, CopiedRange, Log, ReadError, TruncateError};
+use model::{LeaderEpoch, Offset, Timestamp};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why batches were not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    /// This broker owns the partition, or leads nothing.
+    #[error("the partition is no copy here")]
+    NotCopy,
+    /// Nothing more is taken from any link.
+    #[error("the copy is sealed")]
+    Sealed,
+    /// The log was closed or deleted.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// The disk has too little space left.
+    #[error("the disk is nearly full; free some space, the broker needs no restart")]
+    NoRoom,
+    /// The log took them not.
+    #[error(transparent)]
+    Log(#[from] log::CopyError),
+    /// The log could not be cut.
+    #[error(transparent)]
+    Truncate(#[from] TruncateError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Partition {
+    /// Appends batches as they are. They are durable once [`flushed`](Self::flushed) says so.
+    ///
+    /// # Errors
+    /// [`CopyError`]; after a write that failed midway the tail says how far it got.
+    pub(crate) fn append_copy(self: &Arc<Self>, batches: &[u8]) -> Result<Copied, CopyError> {
+        let now = self.storage.clock.now();
+        let mut held = self.held();
+        held.check_copy()?;
+        if !self.storage.disk.has_room() {
+            return Err(CopyError::NoRoom);
+        }
+        let copied = held.log.as_mut().ok_or(Closed)?.append_copy(batches, now);
+        self.note_copy(&copied);
+        self.publish(&mut held);
+        drop(held);
+        self.storage.flusher.request(self);
+        Ok(copied?)
+    }
+
+    fn note_copy(&self, copied: &Result<Copied, log::CopyError>) {
+        match copied {
+            Ok(_) => self.storage.disk.note_write(false),
+            Err(log::CopyError::DiskFull(_)) => self.storage.disk.note_write(true),
+            Err(error @ log::CopyError::Sealed(_)) => self.fail(error),
+            Err(_) => {}
+        }
+    }
+
+    /// Waits until everything below `offset` is on disk.
+    ///
+    /// # Errors
+    /// [`Lost::Storage`] when it will not be; [`Lost::Leadership`] when the log was cut below it.
+    pub(crate) async fn flushed(self: &Arc<Self>, offset: Offset) -> Result<(), Lost> {
+        let mut ear = Ear::new();
+        loop {
+            ear.listen(self);
+            let marks = self.marks();
+            if marks.flushed >= offset {
+                return Ok(());
+            }
+            if let Some(reason) = self.failed() {
+                return Err(Lost::Storage(reason));
+            }
+            if marks.tail < offset {
+                return Err(Lost::Leadership);
+            }
+            ear.heard().await;
+        }
+    }
+
+    /// Takes note of what the source said. Nothing of it goes back, but for a source that was heard of anew.
+    pub(crate) fn mark_source(&self, source: SourceMarks) {
+        let mut held = self.held();
+        if !matches!(held.standing, Standing::Copy { .. }) {
+            return;
+        }
+        held.source = Some(source);
+        self.advance(&mut held);
+        self.publish(&mut held);
+    }
+
+    /// Follows the source's log start. It may block.
+    ///
+    /// # Errors
+    /// [`CopyError`]: the log starts where it did.
+    pub(crate) fn raise_start(&self, start: Offset) -> Result<Offset, CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let start = log.set_log_start(start.min(log.tail()))?;
+        held.high_watermark.advance(start);
+        self.publish(&mut held);
+        Ok(start)
+    }
+
+    /// Copies the batches from `from` on to a new file at `path`, durably. It may block.
+    ///
+    /// # Errors
+    /// [`CopyError::Read`]: the file may be incomplete.
+    pub(crate) fn archive(&self, path: &Path, from: Offset) -> Result<CopiedRange, CopyError> {
+        Ok(self.reader.copy_range_to(path, from)?)
+    }
+
+    /// Cuts off everything from `offset` on, durably; gives the new tail. It may block.
+    ///
+    /// # Errors
+    /// [`CopyError`]; the log is as it was when it is no copy, and takes no more writes when the cut failed.
+    pub(crate) fn truncate(&self, offset: Offset) -> Result<Offset, CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let cut = held.log.as_mut().ok_or(Closed)?.truncate_to(offset);
+        self.after_cut(&mut held, cut)
+    }
+
+    /// Drops everything and goes on empty at `offset`, for the source has nothing below it any more. It may block.
+    ///
+    /// # Errors
+    /// As [`truncate`](Self::truncate).
+    pub(crate) fn restart_at(&self, offset: Offset) -> Result<Offset, CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let cut = held.log.as_mut().ok_or(Closed)?.restart_at(offset).map(|()| offset);
+        self.after_cut(&mut held, cut)
+    }
+
+    fn after_cut(&self, held: &mut Held, cut: Result<Offset, TruncateError>) -> Result<Offset, CopyError> {
+        let tail = cut.inspect_err(|error| {
+            if !matches!(error, TruncateError::OutOfRange { .. }) {
+                self.fail(error);
+            }
+        })?;
+        // The one way back for a watermark: what was cut off never was in the lineage the copy now follows.
+        held.high_watermark = held.high_watermark.min(tail).max(held.log.as_ref().map_or(tail, Log::start));
+        held.source = None;
+        self.publish(held);
+        Ok(tail)
+    }
+
+    /// When the batch at or behind `offset` was appended here; `None` at the tail.
+    pub(crate) fn append_time(&self, offset: Offset) -> Option<Timestamp> {
+        self.held().log.as_ref()?.append_time(offset)
+    }
+
+    /// How far what was appended at `until` or before reaches, from `from` on.
+    pub(crate) fn appended_by(&self, until: Timestamp, from: Offset, upto: Offset) -> Offset {
+        let held = self.held();
+        let Some(log) = held.log.as_ref() else { return from };
+        let is_old = |offset| log.append_time(offset).is_some_and(|time| time <= until);
+        let (mut old, mut young) = (from.0, upto.0.max(from.0));
+        while old < young {
+            let middle = old + (young - old) / 2;
+            if is_old(Offset(middle)) {
+                old = middle + 1;
+            } else {
+                young = middle;
+            }
+        }
+        Offset(old)
+    }
+
+    /// The epoch of the last batch, or the one begun since.
+    pub(crate) fn last_epoch(&self) -> LeaderEpoch {
+        self.reader.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
+    }
+}
+
+impl Held {
+    fn check_copy(&self) -> Result<(), CopyError> {
+        match self.standing {
+            Standing::Copy { sealed: false, .. } => Ok(()),
+            Standing::Copy { sealed: true, .. } => Err(CopyError::Sealed),
+            Standing::Owner { .. } | Standing::Idle => Err(CopyError::NotCopy),
+        }
+    }
+}

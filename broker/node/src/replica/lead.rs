@@ -1,0 +1,148 @@
+//! Becoming the owner of a partition, or a copy.
+
+use super::{Closed, Gate, Partition, Standing};
+use log::{AppendError, FlushError, HoleError, Log};
+use model::{CopyTerm, LeaderEpoch, Offset, Timestamp};
+use record::{CheckedBatch, ProduceRules, end_txn_marker};
+use std::sync::Arc;
+
+/// How this broker becomes the owner.
+#[derive(Clone, Debug)]
+pub(crate) struct Leadership {
+    /// Its leader epoch.
+    pub(crate) epoch: LeaderEpoch,
+    /// What writes go through.
+    pub(crate) gate: Arc<Gate>,
+    /// Where the lineage of this grant departed from the one before, if records were left behind.
+    pub(crate) crossing: Option<Crossing>,
+    /// Whether producers may skip forward once, though the log has no hole (what they wrote last may be lost).
+    pub(crate) jumps: bool,
+}
+
+/// The hole that a lineage begins behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crossing {
+    /// What both lineages share ends here.
+    pub(crate) common_end: Offset,
+    /// The new lineage's first batch lies here; the same offset when nothing can have been left behind.
+    pub(crate) base: Offset,
+}
+
+/// Why a leadership was not started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeadError {
+    /// The log was closed or deleted.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// A later epoch is in the log.
+    #[error("leader epoch {epoch} is older than the log's latest, {latest}")]
+    Stale {
+        /// The epoch given.
+        epoch: LeaderEpoch,
+        /// The log's.
+        latest: LeaderEpoch,
+    },
+    /// The hole could not be crossed.
+    #[error(transparent)]
+    Hole(#[from] HoleError),
+    /// A marker could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// What was written could not be made durable.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+    /// The jumps could not be made durable.
+    #[error(transparent)]
+    File(#[from] log::FileError),
+}
+
+impl Partition {
+    /// Makes this broker the owner: begins the epoch, across the hole if there is one, aborts what transactions are
+    /// open, and makes all of it durable. Doing it again under the same epoch changes the gate only. It may block.
+    ///
+    /// # Errors
+    /// [`LeadError`]: the partition is what it was.
+    pub(crate) fn lead(&self, leadership: &Leadership) -> Result<(), LeadError> {
+        let mut held = self.held();
+        let Leadership { epoch: leader_epoch, gate, .. } = leadership.clone();
+        if let Standing::Owner { leader_epoch: known, began_at, .. } = held.standing
+            && known == leader_epoch
+        {
+            self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
+            return Ok(());
+        }
+        let now = self.storage.clock.now();
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let began_at = begin(log, leadership, self.storage.node_id, now)?;
+        log.flush().inspect_err(|error| self.fail(error))?;
+        held.source = None;
+        self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
+        self.advance(&mut held);
+        self.publish(&mut held);
+        Ok(())
+    }
+
+    /// Makes this broker's replica a copy, sealed or not. What it heard of a source under an earlier term is forgotten.
+    pub(crate) fn follow(&self, term: CopyTerm, sealed: bool) {
+        let mut held = self.held();
+        if !matches!(held.standing, Standing::Copy { term: known, .. } if known == term) {
+            held.source = None;
+        }
+        self.stand(&mut held, Standing::Copy { term, sealed });
+    }
+
+    /// Ends whatever leadership there is.
+    pub(crate) fn resign(&self) {
+        let mut held = self.held();
+        self.stand(&mut held, Standing::Idle);
+    }
+
+    /// Whether this broker leads, and for an owner whether everything before its leadership is committed (KIP-207).
+    pub(crate) fn has_caught_up_with_its_epoch(&self) -> bool {
+        let public = self.public();
+        match public.standing {
+            Standing::Owner { began_at, .. } => public.marks.high_watermark >= began_at,
+            Standing::Copy { .. } => true,
+            Standing::Idle => false,
+        }
+    }
+}
+
+/// Begins `leadership` in `log`; gives where.
+fn begin(log: &mut Log, leadership: &Leadership, node_id: i32, now: Timestamp) -> Result<Offset, LeadError> {
+    let (epoch, latest) = (leadership.epoch, log.latest_epoch());
+    if epoch < latest {
+        return Err(LeadError::Stale { epoch, latest });
+    }
+    match due_crossing(log, leadership) {
+        Some(Crossing { common_end, base }) if base > common_end => {
+            log.open_epoch_across_hole(common_end, base, epoch, node_id, now)?;
+        }
+        Some(Crossing { common_end, .. }) if log.tail() != common_end => {
+            return Err(HoleError::NotAtCommonEnd { tail: log.tail(), common_end }.into());
+        }
+        _ => log.begin_epoch(epoch),
+    }
+    if leadership.jumps {
+        log.open_jumps()?;
+    }
+    let began_at = log.tail();
+    abort_open_transactions(log, epoch, now)?;
+    Ok(began_at)
+}
+
+/// The crossing, unless an earlier start under the same grant has made it.
+fn due_crossing(log: &Log, leadership: &Leadership) -> Option<Crossing> {
+    let crossed = log.latest_epoch().ownership() >= leadership.epoch.ownership();
+    leadership.crossing.filter(|_| !crossed)
+}
+
+/// Nobody is left who could decide them: their producers were another region's clients.
+fn abort_open_transactions(log: &mut Log, epoch: LeaderEpoch, now: Timestamp) -> Result<(), AppendError> {
+    for open in log.open_transactions() {
+        let marker = end_txn_marker(false, open.producer_id, open.producer_epoch, epoch.0, now);
+        let batch = CheckedBatch::check(marker.into(), &ProduceRules::BROKER).expect("a batch of our own");
+        log.append(&batch, epoch, now)?;
+    }
+    Ok(())
+}
