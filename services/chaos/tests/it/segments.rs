@@ -57,7 +57,7 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
 fn dump(options: &[&str], files: &[PathBuf]) -> String {
     let list = files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>().join(",");
     let ran = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/kafka"))
-        .args(["java", "-Xmx256m", "kafka.tools.DumpLogSegments"])
+        .args(["java", "-Xmx256m", "org.apache.kafka.tools.DumpLogSegments"])
         .args(options)
         .args(["--files", &list])
         .output()
