@@ -1,6 +1,8 @@
 -- Plans, their executions, what happened in them, and what they cost.
 CREATE TABLE plans (
-    id         TEXT    NOT NULL PRIMARY KEY,
+    -- Rises by one with every plan: the order of pages.
+    number     INTEGER NOT NULL PRIMARY KEY,
+    id         TEXT    NOT NULL UNIQUE,
     group_name TEXT    NOT NULL,
     kind       TEXT    NOT NULL,
     generation INTEGER NOT NULL,

@@ -58,11 +58,10 @@ pub(crate) struct Applying<'c> {
 }
 
 impl<'c> Applying<'c> {
-    /// Applies the `part`-th command of a log entry: all of its effect or, when it is refused, none.
+    /// Applies one command of a log entry: all of its effect or, when it is refused, none.
     pub(crate) async fn entry(
         connection: &'c mut SqliteConnection,
         entry: &'c Entry,
-        part: usize,
         touched: &'c mut Touched,
     ) -> Result<Outcome, CatalogError> {
         let before = touched.clone();
@@ -81,7 +80,7 @@ impl<'c> Applying<'c> {
                 *touched = before;
             }
         }
-        audit(connection, entry, part, outcome.as_ref().err()).await?;
+        audit(connection, entry, outcome.as_ref().err()).await?;
         Ok(outcome)
     }
 
@@ -213,22 +212,18 @@ fn oldest_remembered(index: u64) -> i64 {
 async fn audit(
     connection: &mut SqliteConnection,
     entry: &Entry,
-    part: usize,
     refusal: Option<&Refusal>,
 ) -> Result<(), CatalogError> {
     let command = &entry.command;
-    sqlx::query(
-        "INSERT INTO audit (log_index, part, at, actor, change, subject, refusal) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(signed(entry.index))
-    .bind(signed(part as u64))
-    .bind(command.at.0)
-    .bind(command.by.chars().take(limits::TEXT_BYTES_MAX).collect::<String>())
-    .bind(command.change.kind())
-    .bind(command.change.subject())
-    .bind(refusal.map(ToString::to_string))
-    .execute(&mut *connection)
-    .await?;
+    sqlx::query("INSERT INTO audit (log_index, at, actor, change, subject, refusal) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(signed(entry.index))
+        .bind(command.at.0)
+        .bind(command.by.chars().take(limits::TEXT_BYTES_MAX).collect::<String>())
+        .bind(command.change.kind())
+        .bind(command.change.subject())
+        .bind(refusal.map(ToString::to_string))
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("DELETE FROM audit WHERE log_index < ?")
         .bind(oldest_remembered(entry.index))
         .execute(connection)

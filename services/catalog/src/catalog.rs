@@ -91,13 +91,12 @@ impl Catalog {
         let mut transaction = live(&mut self.writer, self.poisoned)?.begin_with("BEGIN IMMEDIATE").await?;
         let mut touched = Touched::default();
         let mut outcomes = Vec::with_capacity(entries.len());
-        for (at, entry) in entries.iter().enumerate() {
+        for entry in entries {
             if entry.index <= applied && self.position.is_set() {
                 outcomes.push(Ok(Answer::AppliedBefore));
                 continue;
             }
-            let part = entries[..at].iter().rev().take_while(|other| other.index == entry.index).count();
-            outcomes.push(Applying::entry(&mut transaction, entry, part, &mut touched).await?);
+            outcomes.push(Applying::entry(&mut transaction, entry, &mut touched).await?);
         }
         let view = next_view(&mut transaction, &view, &touched).await?;
         write_position(&mut transaction, &position).await?;

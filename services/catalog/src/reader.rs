@@ -1,5 +1,21 @@
 //! Looking on: the view in memory, and queries for everything else.
 
+mod evidence;
+mod page;
+mod records;
+mod runs;
+mod schedules;
+mod topics;
+mod work;
+
+pub use evidence::{RecordedGap, RecordedTail};
+pub use page::{Page, PageOf};
+pub use records::{AuditRecord, GrantRecord};
+pub use runs::{PlanSummary, RunSummary, StoredEvent, StoredReport};
+pub use schedules::{Firing, FiringState, StoredSchedule};
+pub use topics::StoredTopic;
+pub use work::{Backup, Drill, Restore, WorkState};
+
 use crate::{CatalogError, View};
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
@@ -36,6 +52,11 @@ impl Reader {
     /// Follows the view.
     pub fn watch_view(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
+    }
+
+    /// The index of the newest entry applied.
+    pub fn applied_index(&self) -> u64 {
+        *self.progress.borrow()
     }
 
     /// Follows the index of the newest entry applied: what is not in the view (events, reports, backups, …) may have

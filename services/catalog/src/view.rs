@@ -161,6 +161,14 @@ impl Topics {
     }
 }
 
+impl Group {
+    /// Whether gateways may use the group's route: the grant it was made for is the newest and stands.
+    pub fn route_stands(&self) -> bool {
+        let (grant, route) = (&self.grant, &self.route);
+        grant.state == GrantState::Held && route.grant == grant.ownership_epoch && route.owner == grant.owner
+    }
+}
+
 impl View {
     /// The region called `name`.
     pub fn region(&self, name: &RegionName) -> Option<&Region> {
@@ -197,13 +205,20 @@ impl View {
 
     /// Whether a gateway may go on using the route: it is the newest one and the grant it was made for stands.
     pub fn confirms_route(&self, group: &ProtectionGroup, route_epoch: u64) -> bool {
-        self.group(group).is_some_and(|group| {
-            let (grant, route) = (&group.grant, &group.route);
-            grant.state == GrantState::Held
-                && route.grant == grant.ownership_epoch
-                && route.owner == grant.owner
-                && route.epoch == route_epoch
-        })
+        self.group(group).is_some_and(|group| group.route_stands() && group.route.epoch == route_epoch)
+    }
+
+    /// The routes that may be used, each with the grant it was made for.
+    pub fn standing_routes(&self) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
+        let standing = self.groups.iter().filter(|group| group.route_stands());
+        standing.map(|group| (group.grant.group.clone(), group.route.grant)).collect()
+    }
+
+    /// The grants that `region`, as this incarnation, may renew its lease of.
+    pub fn leases_of(&self, region: &RegionName, incarnation: Incarnation) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
+        let grants = self.groups.iter().map(|group| &group.grant);
+        let held = grants.filter(|grant| self.confirms_lease(region, incarnation, &grant.group, grant.ownership_epoch));
+        held.map(|grant| (grant.group.clone(), grant.ownership_epoch)).collect()
     }
 
     /// How many votes the council has.

@@ -1,6 +1,6 @@
 use super::{Group, View};
 use crate::answer::VirtualNode;
-use model::{Coverage, OwnershipEpoch, ProtectionGroup, RegionName, TopicId, TopicName, TopicState};
+use model::{Coverage, GrantState, OwnershipEpoch, ProtectionGroup, RegionName, TopicId, TopicName, TopicState};
 use std::collections::BTreeMap;
 
 /// Everything a gateway has to know.
@@ -31,6 +31,8 @@ pub struct GroupRoute {
     pub ownership_epoch: OwnershipEpoch,
     /// The number of the route.
     pub route_epoch: u64,
+    /// Whether that grant stands.
+    pub state: GrantState,
     /// What belongs to the group.
     pub coverage: Coverage,
 }
@@ -106,6 +108,7 @@ impl GroupRoute {
             owner: group.route.owner.clone(),
             ownership_epoch: group.route.grant,
             route_epoch: group.route.epoch,
+            state: if group.route_stands() { GrantState::Held } else { GrantState::Revoked },
             coverage: group.grant.coverage.clone(),
         }
     }

@@ -1,7 +1,12 @@
 //! The catalog on real SQLite files in temporary directories.
 
+mod commands;
 mod council;
+mod durability;
 mod groups;
 mod ownership;
 mod regions;
+mod runs;
+mod story;
 mod topics;
+mod work;
