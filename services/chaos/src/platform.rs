@@ -3,13 +3,12 @@
 //!
 //! Calls block. A guard process ends the platform when the process that started it dies, however it dies.
 
-mod endpoints;
 mod error;
 mod guard;
 mod ports;
 mod process;
 
-pub use endpoints::{Endpoints, Region};
+pub use api::endpoints::{Endpoints, RegionEndpoint};
 pub use error::Error;
 pub use ports::free_base;
 
@@ -136,7 +135,7 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::NoRegion`].
-    pub fn region(&self, name: &str) -> Result<&Region, Error> {
+    pub fn region(&self, name: &str) -> Result<&RegionEndpoint, Error> {
         let all = || self.endpoints.regions.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ");
         let found = self.endpoints.regions.iter().find(|region| region.name == name);
         found.ok_or_else(|| Error::NoRegion(name.to_owned(), all()))
@@ -146,9 +145,8 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::NoRegion`], or [`Error::Late`] when a process stays.
-    pub fn kill_region(&self, name: &str) -> Result<(), Error> {
-        self.signal_region(name, Signal::KILL)?;
-        let pids = &self.region(name)?.pids;
+    pub fn kill_region(&mut self, name: &str) -> Result<(), Error> {
+        let pids = self.signal_region(name, Signal::KILL)?;
         self.wait_for(&format!("the processes of {name} are gone"), GONE_WITHIN, || {
             pids.iter().all(|pid| !process::is_alive(*pid))
         })
@@ -158,23 +156,33 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::NoRegion`], or [`Error::System`].
-    pub fn stop_region(&self, name: &str) -> Result<(), Error> {
-        self.signal_region(name, Signal::STOP)
+    pub fn stop_region(&mut self, name: &str) -> Result<(), Error> {
+        self.signal_region(name, Signal::STOP).map(drop)
     }
 
     /// Lets a stopped region go on.
     ///
     /// # Errors
     /// [`Error::NoRegion`], or [`Error::System`].
-    pub fn continue_region(&self, name: &str) -> Result<(), Error> {
-        self.signal_region(name, Signal::CONT)
+    pub fn continue_region(&mut self, name: &str) -> Result<(), Error> {
+        self.signal_region(name, Signal::CONT).map(drop)
     }
 
-    fn signal_region(&self, name: &str, signal: Signal) -> Result<(), Error> {
-        for pid in &self.region(name)?.pids {
+    /// Signals the processes the region has now, and answers which they are.
+    fn signal_region(&mut self, name: &str, signal: Signal) -> Result<Vec<u32>, Error> {
+        self.refresh();
+        let pids = self.region(name)?.pids.clone();
+        for pid in &pids {
             process::signal(*pid, signal).map_err(|e| Error::System(format!("cannot signal {pid} of {name}"), e))?;
         }
-        Ok(())
+        Ok(pids)
+    }
+
+    /// Reads `endpoints.json` again; what was known stays known while the file is away.
+    pub fn refresh(&mut self) {
+        if let Some(endpoints) = self.read_endpoints() {
+            self.endpoints = endpoints;
+        }
     }
 
     /// Starts a dead region again and waits until `endpoints.json` names its new processes.
@@ -182,16 +190,15 @@ impl Platform {
     /// # Errors
     /// [`Error::Refused`] when the command fails, [`Error::Late`] when no new process shows up.
     pub fn start_region(&mut self, name: &str) -> Result<(), Error> {
+        self.refresh();
         let old = self.region(name)?.pids.clone();
         self.command(&["region", "start", name])?;
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
-            if let Some(endpoints) = self.read_endpoints() {
-                self.endpoints = endpoints;
-                let pids = &self.region(name)?.pids;
-                if !pids.is_empty() && *pids != old && pids.iter().all(|pid| process::is_alive(*pid)) {
-                    return Ok(());
-                }
+            self.refresh();
+            let pids = &self.region(name)?.pids;
+            if !pids.is_empty() && *pids != old && pids.iter().all(|pid| process::is_alive(*pid)) {
+                return Ok(());
             }
             pause();
         }
@@ -240,7 +247,8 @@ impl Platform {
     pub fn kill(&mut self) {
         let _gone_already = self.supervisor.kill();
         let _reaped = self.supervisor.wait();
-        let pids: Vec<i32> = self.endpoints.regions.iter().flat_map(|region| region.pids.clone()).collect();
+        self.refresh();
+        let pids: Vec<u32> = self.endpoints.regions.iter().flat_map(|region| region.pids.clone()).collect();
         for pid in &pids {
             let _gone_already = process::signal(*pid, Signal::KILL);
         }
@@ -275,7 +283,7 @@ impl Platform {
         if !self.is_running() {
             return Ok(());
         }
-        let pid = self.supervisor.id() as i32;
+        let pid = self.supervisor.id();
         process::signal(pid, signal).map_err(|e| Error::System(format!("cannot signal farshore up ({pid})"), e))
     }
 

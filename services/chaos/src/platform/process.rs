@@ -4,13 +4,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 
 /// Sends `signal` to the process.
-pub(super) fn signal(pid: i32, signal: Signal) -> io::Result<()> {
-    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "0 is no process id"))?;
+pub(super) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this is no process id"))?;
     Ok(kill_process(pid, signal)?)
 }
 
 /// Whether the process is there and more than a zombie.
-pub(super) fn is_alive(pid: i32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     !matches!(state, Some('Z' | 'X') | None)
@@ -23,7 +24,7 @@ mod tests {
     #[test]
     fn a_killed_child_is_not_alive_even_before_it_is_reaped() {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let pid = child.id() as i32;
+        let pid = child.id();
         assert!(is_alive(pid));
         signal(pid, Signal::KILL).unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);

@@ -7,10 +7,10 @@ use chaos::history::{Event, Outcome};
 use model::RegionName;
 use std::time::{Duration, Instant};
 
-const PARTITIONS: i32 = 3;
-const PER_SECOND: u64 = 2000;
+pub(crate) const PARTITIONS: i32 = 3;
+pub(crate) const PER_SECOND: u64 = 2000;
 
-fn wait_for_acks(journal: &Journal, count: usize) {
+pub(crate) fn wait_for_acks(journal: &Journal, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while journal.acked() < count {
         assert!(Instant::now() < deadline, "only {} of {count} acknowledgements within 60 s", journal.acked());
@@ -18,7 +18,7 @@ fn wait_for_acks(journal: &Journal, count: usize) {
     }
 }
 
-fn judge(journal: &Journal, requirements: &Requirements) -> Report {
+pub(crate) fn judge(journal: &Journal, requirements: &Requirements) -> Report {
     let report = check(&journal.entries(), requirements);
     for anomaly in &report.anomalies {
         println!("{anomaly}");

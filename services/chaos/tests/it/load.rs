@@ -237,6 +237,12 @@ pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, 
     }
 }
 
+/// Where a partition ends for readers; `None` while nobody says so.
+pub(crate) fn tail(bootstrap: &str, topic: &str, partition: i32) -> Option<i64> {
+    let consumer = consumer(bootstrap, &format!("{topic}-tail"));
+    consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok().map(|(_, tail)| tail)
+}
+
 /// The consumer's position: behind control batches and holes too.
 fn next_offset(consumer: &BaseConsumer, records: &[(Offset, u64)]) -> i64 {
     let position =

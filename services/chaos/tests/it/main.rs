@@ -11,4 +11,6 @@ mod house;
 mod librdkafka;
 mod load;
 mod matrix;
+mod region_loss;
+mod rest;
 mod segments;
