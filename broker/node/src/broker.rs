@@ -1,15 +1,17 @@
-use crate::Config;
 use crate::api::fetch::Sessions;
+use crate::control::{Control, Gates};
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
 use crate::replica::{Flusher, Storage};
 use crate::storage_health::Disk;
+use crate::{Config, Listeners};
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// One broker. Clones are the same broker.
 #[derive(Clone)]
@@ -30,12 +32,20 @@ pub(crate) struct Inner {
     pub(crate) image: watch::Sender<Arc<Image>>,
     /// The partitions on this broker's disk.
     pub(crate) partitions: Partitions,
+    /// What writes to the groups this region owns go through.
+    pub(crate) gates: Gates,
+    /// Who changes the metadata, once that has started.
+    pub(crate) control: OnceLock<Control>,
     /// What they share: clock, disk, flusher.
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
     /// Turns true when the broker stops.
     pub(crate) stop: watch::Sender<bool>,
+    /// What runs until then.
+    pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// Where it listens, once it does.
+    pub(crate) addresses: OnceLock<Listeners>,
 }
 
 impl Broker {
@@ -63,9 +73,13 @@ impl Broker {
             links: OnceLock::new(),
             image: watch::Sender::default(),
             partitions: Partitions::default(),
+            gates: Gates::default(),
+            control: OnceLock::new(),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
             stop: watch::Sender::new(false),
+            tasks: Mutex::default(),
+            addresses: OnceLock::new(),
         })))
     }
 
@@ -82,6 +96,11 @@ impl Broker {
     /// The region's metadata, now and later.
     pub fn watch_image(&self) -> watch::Receiver<Arc<Image>> {
         self.0.image.subscribe()
+    }
+
+    /// Where it listens; `None` before it does.
+    pub fn addresses(&self) -> Option<Listeners> {
+        self.0.addresses.get().copied()
     }
 
     /// What it was started with.

@@ -62,6 +62,11 @@ impl Config {
         i32::from(self.region_index) * SLOTS_PER_REGION + i32::from(self.slot.0) + 1
     }
 
+    /// Where it is to listen.
+    pub(crate) fn listeners(&self) -> Listeners {
+        Listeners { clients: self.clients, gateways: self.gateways, internal: self.internal }
+    }
+
     /// Where the logs of partitions are.
     pub(crate) fn topics_dir(&self) -> PathBuf {
         self.data_dir.join("topics")

@@ -12,16 +12,25 @@
 mod api;
 mod broker;
 mod config;
+mod control;
+mod controller;
+mod doors;
 mod internal;
+mod launch;
 mod listener;
+mod orders;
 mod partitions;
 mod ports;
 mod producer_ids;
 mod replica;
 pub mod settings;
+pub mod standalone;
 mod storage_health;
+mod topics;
 
 pub use broker::Broker;
+pub use control::ControlError;
+pub use launch::StartError;
 pub use config::{Config, Flush, Listeners};
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
 pub use replica::SourceMarks;

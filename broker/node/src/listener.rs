@@ -58,7 +58,7 @@ pub(crate) async fn serve(listener: TcpListener, hall: Arc<Hall>, mut stop: watc
     let stopping = stop.clone();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let Ok(seat) = seats.clone().try_acquire_owned() else {
@@ -83,12 +83,18 @@ pub(crate) async fn serve(listener: TcpListener, hall: Arc<Hall>, mut stop: watc
     while connections.join_next().await.is_some() {}
 }
 
+/// Waits until the broker stops.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the broker is gone altogether.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn welcome(stream: TcpStream, peer: SocketAddr, hall: Arc<Hall>, mut stop: watch::Receiver<bool>) {
     // Without it small answers would wait for the peer's acknowledgements.
     let _ = stream.set_nodelay(true);
     let served = tokio::select! {
         served = connection::serve(stream, peer, &hall) => served,
-        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        () = stopped(&mut stop) => Ok(()),
     };
     if let Err(error) = served {
         tracing::debug!(%peer, door = ?hall.door, %error, "connection closed");

@@ -1,6 +1,7 @@
 //! The partitions on this broker, by name and by topic id.
 
 use crate::replica::Partition;
+use crate::settings::TopicSettings;
 use model::{PartitionId, ProtectionGroup, TopicId, TopicName};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,6 +18,8 @@ pub(crate) struct HeldTopic {
     pub(crate) group: Option<ProtectionGroup>,
     /// Whether clients may see it: a topic that is being restored is not there for them.
     pub(crate) is_live: bool,
+    /// What its configuration means.
+    pub(crate) settings: Arc<TopicSettings>,
     /// Its partitions by number; `None` for one that is not on this broker.
     pub(crate) partitions: Vec<Option<Arc<Partition>>>,
 }

@@ -34,7 +34,7 @@ use bell::Bell;
 use env::Clock;
 use flusher::Phase;
 use log::{Log, OpenError, Reader, Recovery};
-use model::{ByteCount, LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
+use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
@@ -189,6 +189,13 @@ impl Partition {
         let marks = self.marks();
         if marks.flushed < marks.tail {
             self.storage.flusher.request(self);
+        }
+    }
+
+    /// Forgets producers that wrote nothing since `since`.
+    pub(crate) fn expire_producers(&self, since: Timestamp) {
+        if let Some(log) = &mut self.held().log {
+            log.expire_producers(since);
         }
     }
 

@@ -1,0 +1,49 @@
+//! The gates of a region: one per protection group and grant.
+
+use crate::replica::Gate;
+use broker_core::metadata::Image;
+use env::BootInstant;
+use model::{OwnershipEpoch, ProtectionGroup};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The gates of all grants this region holds.
+#[derive(Default)]
+pub(crate) struct Gates(Mutex<BTreeMap<ProtectionGroup, (OwnershipEpoch, Arc<Gate>)>>);
+
+impl Gates {
+    /// Makes the gates be what `image` says: the gate of a grant that is over is shut for good, one that takes no writes
+    /// is stopped.
+    pub(crate) fn follow(&self, image: &Image) {
+        let mut gates = self.gates();
+        gates.retain(|name, (epoch, gate)| {
+            let stays = image.group(name).is_some_and(|group| group.owned && group.obeyed() == *epoch);
+            if !stays {
+                gate.stop(true);
+                gate.end();
+            }
+            stays
+        });
+        for group in image.groups().filter(|group| group.owned) {
+            let name = group.grant.group.clone();
+            let (_, gate) = gates.entry(name).or_insert_with(|| (group.obeyed(), Gate::shut()));
+            gate.stop(!group.takes_writes());
+        }
+    }
+
+    /// The gate of the grant this region holds on `group`, if it holds one.
+    pub(crate) fn of(&self, group: &ProtectionGroup) -> Option<Arc<Gate>> {
+        self.gates().get(group).map(|(_, gate)| gate.clone())
+    }
+
+    /// The council confirmed the grant: its lease stands until then.
+    pub(crate) fn extend(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, until: BootInstant) {
+        if let Some((_, gate)) = self.gates().get(group).filter(|(known, _)| *known == epoch) {
+            gate.extend(until);
+        }
+    }
+
+    fn gates(&self) -> MutexGuard<'_, BTreeMap<ProtectionGroup, (OwnershipEpoch, Arc<Gate>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

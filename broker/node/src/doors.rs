@@ -1,0 +1,123 @@
+//! Opening the three listeners, and closing everything again.
+
+use crate::listener::{self, Budget, Door, Hall};
+use crate::{Broker, Listeners};
+use model::ByteCount;
+use std::io;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Bytes of requests that may be in memory at once, over all listeners; above the largest frame of any.
+const REQUEST_BYTES_MAX: ByteCount = ByteCount::mib(256);
+/// How often to look at the disk.
+const DISK_LOOK: Duration = Duration::from_secs(1);
+/// How often what nobody waits for is flushed all the same, so that a crash leaves little to recover.
+const LAZY_FLUSH: Duration = Duration::from_secs(5);
+/// How often producers that are gone are forgotten.
+const PRODUCER_SWEEP: Duration = Duration::from_secs(600);
+/// A producer that wrote nothing for so long is forgotten (Kafka's `producer.id.expiration.ms`).
+const PRODUCER_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The three sockets, bound and not served yet.
+pub(crate) struct Doors {
+    clients: TcpListener,
+    gateways: TcpListener,
+    internal: TcpListener,
+}
+
+impl Doors {
+    /// Binds all three.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub(crate) async fn bind(listeners: &Listeners) -> io::Result<Self> {
+        Ok(Self {
+            clients: listener::bind(listeners.clients).await?,
+            gateways: listener::bind(listeners.gateways).await?,
+            internal: listener::bind(listeners.internal).await?,
+        })
+    }
+
+    /// Where they are.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn addresses(&self) -> io::Result<Listeners> {
+        Ok(Listeners {
+            clients: self.clients.local_addr()?,
+            gateways: self.gateways.local_addr()?,
+            internal: self.internal.local_addr()?,
+        })
+    }
+
+    /// Serves them until the broker stops.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn open(self, broker: &Broker) -> io::Result<()> {
+        let Listeners { clients, gateways, internal } = self.addresses()?;
+        let budget = Arc::new(Budget::new(REQUEST_BYTES_MAX));
+        for (door, address, socket) in [
+            (Door::Clients, clients, self.clients),
+            (Door::Gateways, gateways, self.gateways),
+            (Door::Internal, internal, self.internal),
+        ] {
+            let hall = Hall { door, address, dispatch: Arc::new(broker.clone()), budget: budget.clone() };
+            broker.spawn(listener::serve(socket, Arc::new(hall), broker.0.stop.subscribe()));
+        }
+        Ok(())
+    }
+}
+
+impl Broker {
+    /// Runs `task` until it ends; the broker's shutdown waits for it. It has to end when `stop` turns true.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(task);
+        // Those that ended need not be kept.
+        while tasks.try_join_next().is_some() {}
+    }
+
+    /// Looks after disk and logs until the broker stops.
+    pub(crate) fn keep_up(&self) {
+        let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
+        every(DISK_LOOK, |broker| broker.0.storage.disk.look());
+        every(LAZY_FLUSH, |broker| {
+            broker.0.partitions.held().partitions().for_each(|partition| partition.flush_soon())
+        });
+        every(PRODUCER_SWEEP, |broker| {
+            let since = broker.0.clock.now().0.saturating_sub(PRODUCER_IDLE_MAX.as_millis() as i64);
+            let held = broker.0.partitions.held();
+            held.partitions().for_each(|partition| partition.expire_producers(model::Timestamp(since)));
+        });
+    }
+
+    async fn every(self, period: Duration, work: fn(&Self)) {
+        let mut stop = self.0.stop.subscribe();
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = listener::stopped(&mut stop) => return,
+                _ = ticks.tick() => work(&self),
+            }
+        }
+    }
+
+    /// Ends all tasks, then closes the logs, so that the next start has nothing to recover.
+    pub(crate) async fn close_storage(&self) {
+        self.0.stop.send_replace(true);
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+        let broker = self.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            broker.0.storage.flusher.close();
+            broker.0.partitions.held().partitions().for_each(|partition| partition.close());
+        });
+        if closing.await.is_err() {
+            tracing::error!("logs were not closed in an orderly way; they are recovered at the next start");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Topics of the region's metadata, made real on this broker's disk.
+
+use crate::Broker;
+use crate::partitions::HeldTopic;
+use crate::replica::Partition;
+use crate::settings::TopicSettings;
+use broker_core::metadata::{Image, Topic};
+use log::{FileError, OpenError};
+use model::{BrokerSlot, TopicId, TopicPartition, TopicState};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// How many logs are opened at once: recovery reads from the disk as much as it computes.
+const OPENING_AT_ONCE: usize = 4;
+/// The end of the name of a directory that is being deleted.
+const DELETED: &str = "deleted";
+
+/// A partition that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{partition} cannot be opened")]
+pub(crate) struct NotOpened {
+    /// Which.
+    partition: TopicPartition,
+    #[source]
+    error: OpenError,
+}
+
+impl Broker {
+    /// Holds the topics of `image`: opens the logs that are not open yet, and follows changed settings, groups and
+    /// states of the others. What cannot be opened is left out, and given back. It may block.
+    pub(crate) fn hold_topics(&self, image: &Image) -> Vec<NotOpened> {
+        let mut opened: Vec<_> = image.topics().map(|topic| (topic, self.held_before(topic))).collect();
+        let missing = missing(&opened, self.0.config.slot);
+        let results = self.open_all(image, &missing);
+        let mut failed = Vec::new();
+        for ((at, number, _), result) in missing.into_iter().zip(results) {
+            match result {
+                Ok(partition) => opened[at].1.partitions[number] = Some(partition),
+                Err(error) => failed.push(error),
+            }
+        }
+        let topics = opened.into_iter().map(|(_, held)| held).collect::<Vec<_>>();
+        self.0.partitions.put(topics);
+        failed
+    }
+
+    /// The topic as it should be held, with the partitions that are open already.
+    fn held_before(&self, topic: &Topic) -> HeldTopic {
+        let settings = Arc::new(TopicSettings::of(&topic.config, self.0.config.flush));
+        let before = self.0.partitions.held();
+        let before = before.with_id(topic.id);
+        let slot = self.0.config.slot;
+        let partitions = topic.partitions().map(|(number, placed)| {
+            let open = before.and_then(|held| held.partition(number)).cloned();
+            open.filter(|_| placed.replicas.contains(&slot))
+        });
+        let partitions: Vec<_> = partitions.collect();
+        for partition in partitions.iter().flatten().filter(|partition| partition.settings() != settings) {
+            partition.configure(settings.clone());
+        }
+        HeldTopic {
+            name: topic.name.clone(),
+            id: topic.id,
+            group: topic.group.clone(),
+            is_live: topic.state == TopicState::Live,
+            settings,
+            partitions,
+        }
+    }
+
+    fn open_all(&self, image: &Image, missing: &[(usize, usize, Missing)]) -> Vec<Result<Arc<Partition>, NotOpened>> {
+        let results = Mutex::new(Vec::with_capacity(missing.len()));
+        let next = Mutex::new(missing.iter().enumerate());
+        let work = || {
+            loop {
+                let taken = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((at, (_, _, missing))) = taken else { return };
+                let opened = self.open_partition(image, missing);
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((at, opened));
+            }
+        };
+        thread::scope(|scope| {
+            (0..OPENING_AT_ONCE.min(missing.len())).for_each(|_| _ = scope.spawn(work));
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_unstable_by_key(|(at, _)| *at);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn open_partition(&self, image: &Image, missing: &Missing) -> Result<Arc<Partition>, NotOpened> {
+        let Missing { name, topic, settings } = missing;
+        let dir = self.partition_dir(name);
+        let open = || Partition::open(&dir, name.clone(), *topic, settings.clone(), self.0.storage.clone());
+        let opened = match open() {
+            // A topic of that name was deleted while this broker was down.
+            Err(OpenError::OtherTopic { found, .. }) if image.topic(found).is_none() => {
+                remove_dir(&dir);
+                open()
+            }
+            opened => opened,
+        };
+        opened.map_err(|error| NotOpened { partition: name.clone(), error })
+    }
+
+    /// Lets go of a topic and deletes its logs. It may block.
+    ///
+    /// # Errors
+    /// The first log that could not be deleted; the others are.
+    pub(crate) fn delete_topic(&self, id: TopicId) -> Result<(), FileError> {
+        let Some(topic) = self.0.partitions.remove(id) else { return Ok(()) };
+        let deleted: Vec<_> = topic.held().map(|partition| partition.delete()).collect();
+        deleted.into_iter().collect()
+    }
+
+    /// Deletes what is left of topics that are not in `image`. It may block.
+    pub(crate) fn sweep_deleted_topics(&self, image: &Image) {
+        let Ok(entries) = std::fs::read_dir(self.0.config.topics_dir()) else { return };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let is_held = topic_of(&path).is_some_and(|name| image.topic_named(&name).is_some());
+            if !is_held || path.extension().is_some_and(|extension| extension == DELETED) {
+                remove_dir(&path);
+            }
+        }
+    }
+
+    fn partition_dir(&self, name: &TopicPartition) -> PathBuf {
+        self.0.config.topics_dir().join(name.to_string())
+    }
+}
+
+/// A log to be opened.
+struct Missing {
+    name: TopicPartition,
+    topic: TopicId,
+    settings: Arc<TopicSettings>,
+}
+
+/// What is placed on this broker and not open: (which topic, which partition, the rest).
+fn missing(topics: &[(&Topic, HeldTopic)], slot: BrokerSlot) -> Vec<(usize, usize, Missing)> {
+    let mut missing = Vec::new();
+    for (at, (topic, held)) in topics.iter().enumerate() {
+        let here = topic.partitions().zip(&held.partitions).enumerate();
+        let closed = here.filter(|(_, ((_, placed), open))| open.is_none() && placed.replicas.contains(&slot));
+        for (number, ((partition, _), _)) in closed {
+            let name = TopicPartition { topic: topic.name.clone(), partition };
+            missing.push((at, number, Missing { name, topic: topic.id, settings: held.settings.clone() }));
+        }
+    }
+    missing
+}
+
+/// The topic's name in the name of a partition's directory.
+fn topic_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let (topic, partition) = name.rsplit_once('-')?;
+    partition.bytes().all(|byte| byte.is_ascii_digit()).then(|| topic.to_owned())
+}
+
+fn remove_dir(path: &Path) {
+    tracing::info!(path = %path.display(), "removing what is left of a deleted topic");
+    // Renamed first, so that a crash leaves no half of a log under its name.
+    let doomed = match path.extension() {
+        Some(extension) if extension == DELETED => path.to_owned(),
+        _ => path.with_added_extension(DELETED),
+    };
+    let renamed = if doomed == path { Ok(()) } else { std::fs::rename(path, &doomed) };
+    if let Err(error) = renamed.and_then(|()| std::fs::remove_dir_all(&doomed)) {
+        tracing::warn!(path = %path.display(), %error, "what is left of a deleted topic cannot be removed");
+    }
+}
