@@ -127,17 +127,13 @@ impl Group {
         self.members.insert(id, member);
     }
 
-    /// Takes a member out; a request of its that waits is refused with `error`.
+    /// Takes a member out; a request of its that waits is refused with `error`. A rebalance has to follow: it chooses
+    /// another leader if that was the one.
     pub(super) fn remove_member(&mut self, id: &MemberId, error: GroupError, out: &mut Vec<Effect>) {
         self.answer_waiting(id, error, out);
         let Some(member) = self.members.remove(id) else { return };
-        self.unsynced.remove(id);
         if let Some(instance) = member.instance {
             self.instances.remove(&instance);
-        }
-        if self.is_leader(id) {
-            let joined = self.members.iter().find(|(_, member)| member.awaits_join());
-            self.leader = joined.or_else(|| self.members.first_key_value()).map(|(id, _)| id.clone());
         }
     }
 

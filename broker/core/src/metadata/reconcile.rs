@@ -139,7 +139,7 @@ fn starts(image: &Image) -> Vec<Command> {
 #[cfg(test)]
 mod tests {
     use super::super::samples::{SLOT, founded, grant, name, region, registered};
-    use super::super::{Answer, Role};
+    use super::super::{Answer, Refusal, Role};
     use super::*;
     use model::{Incarnation, LeaderEpoch, PartitionId, TopicId, TopicName, TopicState};
     use proptest::prelude::*;
@@ -313,8 +313,11 @@ mod tests {
                 let (incarnation, addresses) = (Incarnation(1), Default::default());
                 let start = restart.then_some(Command::RegisterBroker { slot: SLOT, incarnation, addresses });
                 for command in start.into_iter().chain(reconcile(&image, assignment)) {
-                    let answer = image.apply(command.clone());
-                    prop_assert_eq!(answer, replica.apply(command));
+                    let written = serde_json::to_vec(&command).unwrap();
+                    let answer = image.apply(command);
+                    prop_assert_eq!(&answer, &replica.apply(serde_json::from_slice(&written).unwrap()));
+                    let written = serde_json::to_vec(&answer).unwrap();
+                    prop_assert_eq!(serde_json::from_slice::<Result<Answer, Refusal>>(&written).unwrap(), answer);
                 }
                 prop_assert!(image.version() >= before.version());
                 for group in before.groups.values() {

@@ -49,15 +49,15 @@ fn a_member_without_a_name_gets_one_and_joins_with_it() {
 #[test]
 fn a_name_that_is_never_used_does_not_hold_up_the_group() {
     let mut shell = Shell::prompt();
-    let (leader, _) = shell.pair();
+    let (leader, other) = shell.pair();
     let mut join = shell.joining("");
     join.names_first = true;
     shell.send(Request::Join(join));
-    let joining = shell.join("");
-    let rejoined = shell.join(leader.member.as_str());
-    assert!(shell.waits(joining) && shell.waits(rejoined));
-    shell.pass(seconds(61));
-    assert!(!shell.waits(joining) && !shell.waits(rejoined));
+    let rejoined = [shell.join(leader.member.as_str()), shell.join(other.member.as_str())];
+    shell.pass(seconds(9));
+    assert!(rejoined.iter().all(|token| shell.waits(*token)));
+    shell.pass(seconds(2));
+    assert!(rejoined.iter().all(|token| !shell.waits(*token)), "the name has expired");
 }
 
 #[test]
@@ -103,6 +103,23 @@ fn a_leader_that_never_assigns_is_out() {
     assert_eq!(shell.sync_result(waiting), Err(GroupError::RebalanceInProgress));
     let token = shell.join(other.member.as_str());
     assert_eq!(shell.join_result(token).unwrap().leader, other.member);
+}
+
+#[test]
+fn waiting_for_the_assignment_is_not_silence() {
+    let mut shell = Shell::prompt();
+    let (leader, other) = shell.pair();
+    let (first, second) = (shell.join(leader.member.as_str()), shell.join(other.member.as_str()));
+    let (leader, other) = (shell.join_result(first).unwrap(), shell.join_result(second).unwrap());
+    let waiting = shell.sync(&other, &[]);
+    for _ in 0..5 {
+        shell.pass(seconds(6));
+        assert_eq!(shell.heartbeat(&leader), Ok(()));
+    }
+    shell.sync(&leader, &[(&other.member, "b")]);
+    assert_eq!(shell.sync_result(waiting).unwrap().assignment, "b");
+    shell.pass(seconds(9));
+    assert_eq!(shell.heartbeat(&other), Ok(()));
 }
 
 #[test]
