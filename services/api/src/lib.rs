@@ -22,3 +22,50 @@ pub mod topics;
 
 pub use page::{OffsetRange, Page, Paging};
 pub use problem::{ErrorCode, Happened, PROBLEM_MEDIA_TYPE, Problem};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use utoipa::OpenApi;
+
+    #[derive(OpenApi)]
+    #[openapi(components(schemas(
+        Page<regions::Region>,
+        Page<topics::Topic>,
+        topics::CreateTopic,
+        topics::UpdateTopic,
+        Page<links::Link>,
+        Page<protection_groups::ProtectionGroup>,
+        protection_groups::FailoverRequest,
+        protection_groups::SwitchoverRequest,
+        protection_groups::BlockAutomationRequest,
+        Page<plans::Plan>,
+        Page<runs::Run>,
+        Page<runs::RunEvent>,
+        runs::RunReport,
+        runs::CancelRequest,
+        Page<backups::Backup>,
+        backups::CreateBackup,
+        Page<restores::Restore>,
+        restores::CreateRestore,
+        Page<schedules::Schedule>,
+        Page<drills::Drill>,
+        drills::CreateDrill,
+        health::Health,
+        Problem,
+    )))]
+    struct Document;
+
+    #[test]
+    fn every_document_has_a_description_of_each_field() {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert!(schemas.len() > 60, "{:?}", schemas.keys());
+        for (name, schema) in schemas {
+            for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+                let told = property.to_string().contains("\"description\"") || property.get("$ref").is_some();
+                assert!(told, "{name}.{field}: {property}");
+            }
+        }
+    }
+}

@@ -28,7 +28,7 @@ pub use work::{
 
 use crate::limits;
 use model::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The form this program writes.
 const VERSION: u16 = 1;
@@ -36,7 +36,7 @@ const VERSION: u16 = 1;
 /// One entry of the council's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Command {
-    #[serde(rename = "v")]
+    #[serde(rename = "v", deserialize_with = "known_version")]
     version: u16,
     /// When it was asked for, on the clock of the node that was asked.
     pub at: Timestamp,
@@ -114,6 +114,14 @@ impl Command {
 struct Version {
     #[serde(rename = "v")]
     version: u16,
+}
+
+/// Whoever reads a command by other ways than [`Command::decode`] does not take a later form for this one either.
+fn known_version<'de, D: Deserializer<'de>>(input: D) -> Result<u16, D::Error> {
+    match u16::deserialize(input)? {
+        known @ ..=VERSION => Ok(known),
+        found => Err(serde::de::Error::custom(BadCommand::Newer { found })),
+    }
 }
 
 macro_rules! changes {

@@ -1,7 +1,7 @@
 use super::{Page, PageOf, Reader};
 use crate::CatalogError;
 use crate::column::{json, maybe_text, number, text, time};
-use model::{Opening, OwnershipEpoch, ProtectionGroup, RegionName, RunId, Timestamp};
+use model::{Incarnation, Opening, OwnershipEpoch, ProtectionGroup, RegionName, RunId, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -40,6 +40,18 @@ pub struct AuditRecord {
 }
 
 impl Reader {
+    /// When an incarnation was given to a disk; `None` when there never was one of that number.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database fails.
+    pub async fn incarnation_given_at(&self, incarnation: Incarnation) -> Result<Option<Timestamp>, CatalogError> {
+        let given_at: Option<i64> = sqlx::query_scalar("SELECT given_at FROM incarnations WHERE number = ?")
+            .bind(i64::from(incarnation.0))
+            .fetch_optional(&mut *self.connection().await?)
+            .await?;
+        Ok(given_at.map(Timestamp))
+    }
+
     /// All grants of a group, the newest first.
     ///
     /// # Errors

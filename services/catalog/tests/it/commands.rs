@@ -34,6 +34,7 @@ fn the_story_has_every_kind_of_change() {
 fn an_entry_of_a_later_form_is_not_guessed() {
     let later = br#"{"v":2,"at":1,"by":"x","change":{"purge_topics":{"deleted_before":1}}}"#;
     assert!(matches!(Command::decode(later), Err(BadCommand::Newer { found: 2 })));
+    assert!(serde_json::from_slice::<Command>(later).unwrap_err().to_string().contains("form 2"));
     let unknown = br#"{"v":1,"at":1,"by":"x","change":{"teleport":{}}}"#;
     assert!(matches!(Command::decode(unknown), Err(BadCommand::Unreadable(_))));
     assert!(Command::decode(b"").is_err());
