@@ -1,0 +1,99 @@
+//! Committed offsets, for clients.
+
+use super::journal::{NotWritten, Record};
+use crate::Broker;
+use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
+use broker_core::group::{Commit, GroupError};
+use model::{GroupId, LeaderEpoch, Offset, OwnershipEpoch, Timestamp, TopicId, TopicPartition};
+
+/// What a client commits for one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Committed {
+    /// The partition.
+    pub(crate) partition: TopicPartition,
+    /// Its topic's id.
+    pub(crate) topic_id: TopicId,
+    /// The next record the group will read.
+    pub(crate) offset: Offset,
+    /// The leader epoch of the last one it read.
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// Whatever the client put beside it.
+    pub(crate) metadata: String,
+}
+
+impl Broker {
+    /// Whether the member may commit now.
+    ///
+    /// # Errors
+    /// What to answer for every partition.
+    pub(crate) fn admit_commit(&self, commit: &Commit) -> Result<(), GroupError> {
+        let admitted = self.0.groups.state().coordinator.admit_commit(self.moment(), commit);
+        self.0.groups.sooner.notify_one();
+        admitted
+    }
+
+    /// Writes commits of one group; they count when this returns.
+    ///
+    /// # Errors
+    /// [`NotWritten`]: they may count later, or never.
+    pub(crate) async fn commit(&self, group: &GroupId, commits: Vec<Committed>) -> Result<(), NotWritten> {
+        let (commit_time, ownership_epoch) = (self.0.clock.now(), self.epoch_of(group));
+        let entries = commits.into_iter().map(|commit| entry(group, commit, commit_time, ownership_epoch));
+        self.write_entries(group, entries.collect()).await
+    }
+
+    fn epoch_of(&self, group: &GroupId) -> OwnershipEpoch {
+        self.image().coordinating_group(group).map(|known| known.obeyed()).unwrap_or_default()
+    }
+
+    /// Deletes commits of one group.
+    ///
+    /// # Errors
+    /// [`NotWritten`]: they may be gone later, or never.
+    pub(crate) async fn forget_commits(
+        &self,
+        group: &GroupId,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<(), NotWritten> {
+        let key = |partition| CommitKey { group: group.clone(), partition };
+        self.write_entries(group, partitions.into_iter().map(|partition| (key(partition), None)).collect()).await
+    }
+
+    pub(super) async fn write_entries(
+        &self,
+        group: &GroupId,
+        entries: Vec<(CommitKey, Option<OffsetRecord>)>,
+    ) -> Result<(), NotWritten> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.write_commits(group, entries.iter().map(record).collect(), entries).await
+    }
+
+    /// What the group has committed for a partition.
+    pub(crate) fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Option<OffsetRecord> {
+        self.0.groups.state().offsets.committed(group, partition).cloned()
+    }
+
+    /// Everything the group has committed.
+    pub(crate) fn all_committed(&self, group: &GroupId) -> Vec<(TopicPartition, OffsetRecord)> {
+        let state = self.0.groups.state();
+        let committed = state.offsets.of_group(group);
+        committed.map(|(partition, record)| (partition.clone(), record.clone())).collect()
+    }
+}
+
+fn record((key, committed): &(CommitKey, Option<OffsetRecord>)) -> Record {
+    (offset_key(key), committed.as_ref().map(offset_value))
+}
+
+fn entry(
+    group: &GroupId,
+    commit: Committed,
+    commit_time: Timestamp,
+    ownership_epoch: OwnershipEpoch,
+) -> (CommitKey, Option<OffsetRecord>) {
+    let Committed { partition, topic_id, offset, leader_epoch, metadata } = commit;
+    let key = CommitKey { group: group.clone(), partition };
+    (key, Some(OffsetRecord { offset, leader_epoch, metadata, commit_time, topic_id, ownership_epoch }))
+}
