@@ -59,3 +59,18 @@ async fn the_same_key_has_one_effect() {
     let refusal = council.decide_command(setting("b")).await.unwrap_err();
     assert_eq!(refusal, Refusal::KeyUsed { key: "second".into(), change: "put_setting a".into() });
 }
+
+#[tokio::test]
+async fn limits_are_held_and_refusals_travel_as_json() {
+    let mut council = Council::formed().await;
+    let topics = (0..1001).map(|n| crate::council::new_topic(&format!("t{n}"), n)).collect();
+    let refusal = council.refusal(catalog::command::CreateTopics { topics }).await;
+    assert!(matches!(refusal, Refusal::TooMany { count: 1001, limit: 1000, .. }), "{refusal}");
+    assert_eq!(refusal.kind(), catalog::RefusalKind::Limit);
+    let json = serde_json::to_string(&refusal).unwrap();
+    assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
+    let nobody = Command::new(Timestamp(1), "", catalog::Change::from(form(3)));
+    assert!(matches!(council.decide_command(nobody).await, Err(Refusal::Unusable { .. })));
+    let wordy = Command::new(Timestamp(1), "x".repeat(5000), catalog::Change::from(form(3)));
+    assert!(matches!(council.decide_command(wordy).await, Err(Refusal::Unusable { .. })));
+}

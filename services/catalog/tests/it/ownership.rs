@@ -131,6 +131,8 @@ async fn only_the_run_in_progress_touches_ownership() {
     let (mut council, _) = failing_over().await;
     assert!(matches!(council.refusal(revoke("run-9", 1)).await, Refusal::NotFound { .. }));
     assert!(matches!(council.refusal(revoke("run-1", 3)).await, Refusal::OtherEpoch { .. }));
+    let elsewhere = Revoke { group: group("other"), ..revoke("run-1", 1) };
+    assert!(matches!(council.refusal(elsewhere).await, Refusal::OtherRun { .. }));
     council.decide(revoke("run-1", 1)).await.unwrap();
     council.decide(finished("run-1", 1, Outcome::Stuck)).await.unwrap();
     assert!(matches!(council.refusal(pivot("run-1", 1, "r2")).await, Refusal::RunOver { .. }));
