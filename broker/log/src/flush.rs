@@ -182,3 +182,35 @@ fn next_point(last: Option<RecoveryPoint>, tail: Mark) -> Option<RecoveryPoint> 
     });
     due.then_some(RecoveryPoint { mark: tail, clean: false })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AppendError, Config};
+    use model::{ByteCount, LeaderEpoch, Timestamp, TopicId};
+    use record::{BatchBuilder, CheckedBatch, ProduceRules};
+
+    #[test]
+    fn a_failed_flush_seals_the_log_for_good_and_reads_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path(), TopicId::ZERO, Config::default()).unwrap();
+        let bytes = BatchBuilder::new().record(1, None, Some(b"v"), &[]).build();
+        let batch = CheckedBatch::check(bytes.into(), &ProduceRules::default()).unwrap();
+        log.append(&batch, LeaderEpoch(1), Timestamp(1)).unwrap();
+        let mut job = log.flush_job().unwrap();
+        // A directory that is gone cannot be synced.
+        job.directory = true;
+        job.dir = dir.path().join("gone");
+        job.run().unwrap_err();
+        assert_eq!(log.flushed(), Offset(0));
+        assert!(matches!(log.append(&batch, LeaderEpoch(1), Timestamp(1)), Err(AppendError::Sealed(_))));
+        assert!(log.append_copy(&[], Timestamp(1)).is_err() && log.truncate_to(Offset(0)).is_err());
+        let slice = log.reader().read(Offset(0), log.tail(), ByteCount(0), true).unwrap().unwrap();
+        assert_eq!(slice.next_offset, Offset(1));
+        log.flush_job().unwrap().run().expect("the disk recovered");
+        assert!(log.sealed().is_some(), "but nobody knows what it forgot");
+        log.close().unwrap();
+        let (log, recovery) = Log::open(dir.path(), TopicId::ZERO, Config::default()).unwrap();
+        assert_eq!((log.tail(), recovery.clean), (Offset(1), false), "a sealed log is recovered");
+    }
+}

@@ -32,9 +32,10 @@ pub enum RecordError {
     Trailing(i32),
 }
 
-impl From<io::Error> for RecordError {
-    fn from(error: io::Error) -> Self {
-        Self::Decompress(error)
+impl RecordError {
+    /// A reader of compressed bytes says so by the kind of its error when they grow beyond `cap`.
+    fn of_reader(error: io::Error, cap: ByteCount) -> Self {
+        if error.kind() == io::ErrorKind::FileTooLarge { Self::TooLarge(cap) } else { Self::Decompress(error) }
     }
 }
 
@@ -74,26 +75,36 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     pub(crate) fn new(header: &Header, payload: &'a [u8], cap: ByteCount) -> Result<Self, RecordError> {
-        let plain = header.attributes.compression()?.reader(payload, cap)?;
+        let plain = header.attributes.compression()?.reader(payload, cap);
+        let plain = plain.map_err(|error| RecordError::of_reader(error, cap))?;
         Ok(Self { plain, header: *header, cap, plain_bytes_left: cap.0, index: 0, done: false })
     }
 
     fn next_record(&mut self) -> Result<Record, RecordError> {
-        let length = varint::read(5, || next_byte(&mut self.plain))
-            .map_err(|error| error.into_record_error(self.index, "length"))?;
+        let length = varint::read(5, || next_byte(&mut self.plain)).map_err(|error| self.bad_length(error))?;
         let length = u64::try_from(length).map_err(|_| self.corrupt("length"))?;
         self.plain_bytes_left = self.plain_bytes_left.checked_sub(length).ok_or(RecordError::TooLarge(self.cap))?;
         let mut body = Vec::with_capacity(STEP_BYTES.min(length as usize));
-        if (&mut self.plain).take(length).read_to_end(&mut body)? as u64 != length {
+        let read = (&mut self.plain).take(length).read_to_end(&mut body);
+        if read.map_err(|error| RecordError::of_reader(error, self.cap))? as u64 != length {
             return Err(self.corrupt("length"));
         }
         Body { rest: &body }.record(&self.header).map_err(|field| self.corrupt(field))
     }
 
     fn end(&mut self) -> Result<(), RecordError> {
-        match self.plain.read(&mut [0])? {
+        match self.plain.read(&mut [0]).map_err(|error| RecordError::of_reader(error, self.cap))? {
             0 => Ok(()),
             _ => Err(RecordError::Trailing(self.header.count)),
+        }
+    }
+
+    fn bad_length(&self, error: LengthError) -> RecordError {
+        match error {
+            LengthError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                RecordError::of_reader(error, self.cap)
+            }
+            LengthError::Io(_) | LengthError::Bad => self.corrupt("length"),
         }
     }
 
@@ -123,15 +134,6 @@ impl Iterator for Records<'_> {
 enum LengthError {
     Io(io::Error),
     Bad,
-}
-
-impl LengthError {
-    fn into_record_error(self, index: i32, field: &'static str) -> RecordError {
-        match self {
-            Self::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => RecordError::Decompress(error),
-            Self::Io(_) | Self::Bad => RecordError::Corrupt { index, field },
-        }
-    }
 }
 
 impl From<BadVarint> for LengthError {

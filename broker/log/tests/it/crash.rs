@@ -202,3 +202,19 @@ fn a_directory_of_another_topic_is_refused() {
     let error = Log::open(dir.path(), other, small()).unwrap_err();
     assert!(matches!(error, OpenError::OtherTopic { expected, .. } if expected == other), "{error}");
 }
+
+/// `tests/golden/kafka-4.3`: a partition directory as Apache Kafka 4.3.0 left it, with one lz4 batch of two records by
+/// an idempotent producer.
+#[test]
+fn a_directory_of_apache_kafka_is_taken_over() {
+    let dir = dir();
+    copy_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/kafka-4.3"), dir.path());
+    let error = Log::open(dir.path(), topic(), Config::default()).unwrap_err();
+    let OpenError::OtherTopic { found, .. } = error else { panic!("{error}") };
+    let (mut log, _) = Log::open(dir.path(), found, Config::default()).unwrap();
+    assert_eq!((log.start(), log.tail(), log.producer_count()), (Offset(0), Offset(2), 1));
+    assert_eq!(log.epochs()[0].epoch, model::LeaderEpoch(0));
+    assert_eq!(log.reader().verify(model::OffsetRange::new(Offset(0), Offset(2))).unwrap(), 1);
+    let next = log.append(&produced(2, 1003, 0, 2), EPOCH, model::Timestamp(9)).unwrap();
+    assert_eq!((next.first_offset, next.duplicate), (Offset(2), false), "the producer goes on");
+}

@@ -115,7 +115,7 @@ fn check(log: &Log, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 2000, ..ProptestConfig::default() })]
     #[test]
     fn the_log_does_what_a_list_would(steps in proptest::collection::vec(step(), 1..60), tiny: bool) {
         let (dir, config) = (dir(), if tiny { small() } else { Config::default() });

@@ -23,8 +23,11 @@ pub(crate) fn small() -> Config {
     }
 }
 
+/// In memory where that is possible: these tests are about bytes, and flush a lot.
 pub(crate) fn dir() -> TempDir {
-    tempfile::tempdir().expect("a temporary directory")
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    dir.expect("a temporary directory")
 }
 
 pub(crate) fn open(dir: &Path, config: Config) -> Log {

@@ -1,0 +1,4 @@
+//! Batches that others made, well meant and not.
+
+mod bombs;
+mod golden;
