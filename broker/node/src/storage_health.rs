@@ -1,5 +1,6 @@
 //! Whether the disk has room, and what it looks like to whoever asks.
 
+use crate::Broker;
 use model::{ByteCount, DiskStatus};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,6 +75,13 @@ impl Disk {
         let stat = rustix::fs::statvfs(&self.dir).ok()?;
         let bytes = |blocks: u64| ByteCount(blocks.saturating_mul(stat.f_frsize));
         Some((bytes(stat.f_bavail), bytes(stat.f_blocks)))
+    }
+}
+
+impl Broker {
+    /// The file system of its logs.
+    pub fn disk(&self) -> DiskStatus {
+        self.0.storage.disk.status()
     }
 }
 

@@ -1,0 +1,89 @@
+use crate::harness::{PATIENCE, alone, batch, produce_request};
+use broker::standalone::Topic;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wire::frame;
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+async fn is_closed_after(alone: &crate::harness::Alone, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(alone.broker.broker.addresses().unwrap().clients).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut rest = Vec::new();
+    // A reset is as good as an end.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection is closed");
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn frames_that_cannot_be_close_the_connection_and_take_no_memory() {
+    let alone = alone(&[]).await;
+    let before = resident_bytes();
+    let metadata = [0, 0, 0, 15, 0, 3, 0, 12, 0, 0, 0, 1, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff];
+    for hostile in [
+        &i32::MAX.to_be_bytes()[..],
+        &(-1i32).to_be_bytes(),
+        &0i32.to_be_bytes(),
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc],
+        &metadata,
+        &[0, 0, 0, 10, 0x7f, 0xff, 0, 0, 0, 0, 0, 1, 0xff, 0xff],
+        &[0, 0, 0, 2, 0, 0],
+    ] {
+        is_closed_after(&alone, hostile).await;
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+    assert!(alone.client().await.0.api_versions().await.is_ok(), "others are served as before");
+}
+
+#[tokio::test]
+async fn a_frame_that_is_announced_takes_memory_only_as_it_comes() {
+    let alone = alone(&[]).await;
+    let before = resident_bytes();
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(alone.broker.broker.addresses().unwrap().clients).await.unwrap();
+        stream.write_all(&(99_i32 << 20).to_be_bytes()).await.unwrap();
+        stream.write_all(&[0; 1000]).await.unwrap();
+        streams.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let alone = alone(&[Topic::new("t", 1)]).await;
+    let mut stream = TcpStream::connect(alone.broker.broker.addresses().unwrap().clients).await.unwrap();
+    let mut sent = Vec::new();
+    const COUNT: i32 = 100;
+    for number in 0..COUNT {
+        let acks = if number % 3 == 0 { 0 } else { -1 };
+        let request = produce_request("t", 0, batch(&[&number.to_string()]), acks);
+        sent.extend(frame::encode_request(number, None, 7, &request).unwrap());
+        let versions = wire::api::api_versions::Request::default();
+        sent.extend(frame::encode_request(COUNT + number, None, 0, &versions).unwrap());
+    }
+    stream.write_all(&sent).await.unwrap();
+    for number in 0..COUNT {
+        if number % 3 != 0 {
+            assert_eq!(correlation_id(&mut stream).await, number);
+        }
+        assert_eq!(correlation_id(&mut stream).await, COUNT + number);
+    }
+    let values = alone.client().await.values("t", 0, 0).await;
+    assert_eq!(values, (0..COUNT).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+async fn correlation_id(stream: &mut TcpStream) -> i32 {
+    let len = stream.read_i32().await.unwrap();
+    let mut frame = vec![0; len as usize];
+    stream.read_exact(&mut frame).await.unwrap();
+    i32::from_be_bytes(*frame.first_chunk().unwrap())
+}

@@ -1,0 +1,11 @@
+//! A broker as its clients see it.
+
+mod disk;
+mod harness;
+mod hostile;
+mod idempotence;
+mod produce_and_fetch;
+mod refusals;
+mod restart;
+mod sessions;
+mod waiting;
