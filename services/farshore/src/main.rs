@@ -1,3 +1,14 @@
 //! The one binary: every role, the supervisor, the command line.
 
-fn main() {}
+mod cli;
+mod http;
+mod roles;
+mod table;
+mod up;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,128 @@
+//! `farshore up`: a whole platform on this machine.
+
+pub(crate) mod addresses;
+pub(crate) mod child;
+pub(crate) mod control;
+pub(crate) mod data_dir;
+mod ready;
+mod supervisor;
+mod welcome;
+
+use addresses::Addresses;
+use anyhow::{Context, Result, bail};
+use data_dir::{DataDir, Platform};
+use model::{RegionName, TopicId};
+use std::path::PathBuf;
+use supervisor::{RegionPids, Supervisor};
+
+/// Starts a platform on this machine: regions with brokers, mirror and council, a gateway, S3, REST and console.
+///
+/// Point any Kafka client at the gateway. Everything you write is copied to the other regions; kill a region (the table
+/// names its process) and watch the client go on. State is kept in the data directory; `up` on old data goes on with it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// How many regions, from 2 to 5. An even number gets a witness, so that losing one region leaves a majority.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=5))]
+    regions: Option<u16>,
+    /// Where everything is kept [default: farshore under the user's state directory]
+    #[arg(long, env = "FARSHORE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Packs all ports from this one on (the gateway at it) instead of the well-known ones.
+    #[arg(long)]
+    base_port: Option<u16>,
+    /// What an acknowledgement waits for: `ack` flushes to disk first, `os` trusts the page cache as Kafka does.
+    #[arg(long, default_value = "ack", value_parser = ["ack", "os"])]
+    flush: String,
+    /// Holds every link's records back this long, for drills: something is then at stake when a region dies.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    link_delay_ms: u64,
+}
+
+impl Up {
+    /// Runs the platform until a signal ends it.
+    ///
+    /// # Errors
+    /// When it cannot be started; the message says what is in the way and what to do.
+    pub(crate) fn run(self) -> Result<()> {
+        // Children are tied to the thread that started them, so there is only one.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.supervise())
+    }
+
+    async fn supervise(self) -> Result<()> {
+        let data = DataDir::create(self.data_dir.clone().unwrap_or_else(DataDir::default_path))?;
+        let _lock = data.lock()?;
+        std::fs::create_dir_all(data.join("logs"))?;
+        // What an earlier supervisor left behind when it was killed is not true any more.
+        let _ = std::fs::remove_file(data.endpoints());
+        let platform = self.platform(&data)?;
+        platform.addresses.assert_free(&platform.regions, platform.has_witness())?;
+        data.remember(&platform)?;
+        let mut supervisor = Supervisor::start(data.clone(), platform.clone())?;
+        let outcome = self.serve(&mut supervisor, &data, platform).await;
+        let _ = std::fs::remove_file(data.endpoints());
+        let _ = std::fs::remove_file(data.socket());
+        eprintln!("stopping");
+        supervisor.stop().await;
+        outcome
+    }
+
+    async fn serve(&self, supervisor: &mut Supervisor, data: &DataDir, platform: Platform) -> Result<()> {
+        let mut shown = false;
+        let ready = ready::wait(data.clone(), platform.clone());
+        let announce = |pids: &RegionPids| {
+            if !std::mem::replace(&mut shown, true) {
+                data.remember(&Platform { formed: true, ..platform.clone() })?;
+                println!("{}", welcome::table(data, &platform, pids));
+            }
+            welcome::write_endpoints(data, &platform, pids)
+        };
+        supervisor.watch(ready, announce).await
+    }
+
+    /// The platform to run: the one remembered in `data`, with today's ports, or a new one.
+    fn platform(&self, data: &DataDir) -> Result<Platform> {
+        let known = data.platform()?;
+        let regions = match (&known, self.regions) {
+            (Some(known), Some(asked)) if usize::from(asked) != known.regions.len() => bail!(
+                "{} holds a platform of {} regions; leave --regions away or choose another --data-dir",
+                data.path().display(),
+                known.regions.len()
+            ),
+            (Some(known), _) => known.regions.clone(),
+            (None, asked) => region_names(asked.unwrap_or(3))?,
+        };
+        let count = regions.len() as u16;
+        let addresses = match self.base_port {
+            Some(base) => Addresses::packed(base, count)?,
+            None => Addresses::well_known(count),
+        };
+        let mut platform = known.unwrap_or_else(|| new_platform(regions, addresses.clone()));
+        platform.addresses = addresses;
+        platform.link_delay_ms = self.link_delay_ms;
+        platform.flush.clone_from(&self.flush);
+        Ok(platform)
+    }
+}
+
+fn region_names(count: u16) -> Result<Vec<RegionName>> {
+    (1..=count).map(|n| RegionName::new(format!("r{n}")).context("a region's name")).collect()
+}
+
+/// A platform that was never started: everything it is known by is drawn now, and kept.
+fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Platform {
+    let draw = || uuid::Uuid::new_v4().simple().to_string();
+    let disks = regions.iter().map(RegionName::as_str).chain(["witness"]);
+    Platform {
+        version: 1,
+        cluster_id: format!("farshore-{}", &draw()[..13]),
+        disk_ids: disks.map(|disk| (disk.to_owned(), draw())).collect(),
+        regions,
+        addresses,
+        formed: false,
+        s3_secret: draw(),
+        canary: TopicId(uuid::Uuid::new_v4()),
+        link_delay_ms: 0,
+        flush: String::new(),
+    }
+}
