@@ -167,7 +167,7 @@ impl From<FileError> for WriteFailure {
 impl Log {
     /// Rolls if the batch that `header` describes needs a new segment.
     pub(crate) fn make_room(&mut self, header: &Header) -> Result<(), WriteFailure> {
-        if crosses_hole(header, self.tail()) || self.tail.is_full_for(0, header, &self.config) {
+        if header.opens_hole_behind(self.tail()) || self.tail.is_full_for(0, header, &self.config) {
             self.roll(header.base_offset)?;
         }
         Ok(())
@@ -218,16 +218,13 @@ impl Log {
     pub(crate) fn note(&mut self, header: &Header, control: Option<ControlRecord>, now: Timestamp) {
         let before = if self.tail.segment.size() > 0 { self.tail.segment.next() } else { self.tail() };
         self.tail.note(header, &self.config);
-        let start = if crosses_hole(header, before) { before } else { header.base_offset };
+        let start = if header.opens_hole_behind(before) { before } else { header.base_offset };
         self.change_epochs(|epochs| epochs.begin(header.leader_epoch, start, header.base_offset));
         if start < header.base_offset {
             self.producers.open_jumps();
         }
         if let Some(aborted) = self.producers.note(header, control) {
-            // Rebuilt from the log at the next start; until then readers of this transaction would see it.
-            if let Err(error) = self.tail.segment.txns.push(aborted) {
-                self.shared.seal(format!("{error}: {}", error.source));
-            }
+            self.tail.segment.txns.push(aborted);
         }
         self.times.note(header.base_offset, now);
     }
@@ -236,11 +233,6 @@ impl Log {
     pub(crate) fn publish_tail(&self) {
         self.shared.write().tail = Mark::end_of(&self.tail.segment);
     }
-}
-
-/// Whether a batch behind `tail` opens its epoch across a hole: the control batch of no producer that lies further on.
-pub(crate) fn crosses_hole(header: &Header, tail: Offset) -> bool {
-    header.base_offset > tail && header.attributes.is_control() && !header.is_idempotent()
 }
 
 /// A file that may not grow any more (`RLIMIT_FSIZE`, a limit of the file system) is as good as a full disk.
@@ -281,5 +273,30 @@ impl Front {
 
     fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::TopicId;
+    use record::BatchBuilder;
+
+    #[test]
+    fn a_segment_that_waits_for_a_refused_batch_behind_a_hole_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path(), TopicId::ZERO, Config::default()).unwrap();
+        let bytes = BatchBuilder::new().record(1, None, Some(b"v"), &[]).build();
+        let batch = CheckedBatch::check(bytes.into(), &ProduceRules::default()).unwrap();
+        log.append(&batch, LeaderEpoch(1), Timestamp(1)).unwrap();
+        // What is left of an epoch that could not be opened because the disk was full.
+        log.roll(Offset(1 << 40)).unwrap();
+        assert_eq!((log.tail(), log.segment_count()), (Offset(1), 2));
+        assert_eq!(log.append(&batch, LeaderEpoch(1), Timestamp(1)).unwrap().first_offset, Offset(1));
+        assert_eq!(log.segment_count(), 2);
+        log.roll(Offset(1 << 40)).unwrap();
+        drop(log);
+        let (log, recovery) = Log::open(dir.path(), TopicId::ZERO, Config::default()).unwrap();
+        assert_eq!((log.tail(), log.segment_count(), recovery.cut), (Offset(2), 2, None));
     }
 }

@@ -1,6 +1,6 @@
 //! Appending as a copy: offsets and epochs come with the batches, from a leader, a link or an archive.
 
-use crate::append::{WriteFailure, crosses_hole};
+use crate::append::WriteFailure;
 use crate::{CopyError, Log};
 use model::{LeaderEpoch, Offset, Timestamp};
 use record::{BatchView, Batches, ControlRecord, Header};
@@ -21,7 +21,8 @@ pub struct Copied {
 
 impl Log {
     /// Appends `batches` as they are, at `now`. They may skip offsets, never go back; a batch that opens a new epoch
-    /// across a hole goes into a new segment. A last batch that is cut off is left out. Sequence numbers are taken
+    /// across a hole ([`Header::opens_hole_behind`]) goes into a new segment, and its epoch starts at the tail before
+    /// it: the caller has made sure that this is the common end. A last batch that is cut off is left out. Sequence numbers are taken
     /// note of, not checked.
     ///
     /// # Errors
@@ -58,7 +59,7 @@ impl Log {
         self.make_room(first.header())?;
         let (mut end, mut before) = (first.size_bytes, first.next_offset());
         for batch in batches {
-            if crosses_hole(&batch, before) || self.tail.is_full_for(end as u64, &batch, &self.config) {
+            if batch.opens_hole_behind(before) || self.tail.is_full_for(end as u64, &batch, &self.config) {
                 break;
             }
             end += batch.size_bytes;

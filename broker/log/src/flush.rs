@@ -75,10 +75,16 @@ impl FlushJob {
             self.shared.seal(format!("{error}: {}", error.source));
             FlushError(error)
         })?;
+        let written = self.shared.unless_cut(self.truncations, || self.write_checkpoints());
+        let (epochs, point) = written.unwrap_or_default();
+        Ok(Flushed { tail: self.tail, truncations: self.truncations, epochs, point })
+    }
+
+    /// The recovery point goes only where the epochs below it are durable.
+    fn write_checkpoints(&self) -> (Option<Arc<Epochs>>, Option<RecoveryPoint>) {
         let epochs = self.write_epochs();
         let epochs_durable = epochs.is_some() || self.epochs.is_none();
-        let point = self.point.filter(|point| epochs_durable && point.write(&self.dir).is_ok());
-        Ok(Flushed { tail: self.tail, truncations: self.truncations, epochs, point })
+        (epochs, self.point.filter(|point| epochs_durable && point.write(&self.dir).is_ok()))
     }
 
     fn sync(&self) -> Result<(), FileError> {

@@ -1,6 +1,5 @@
 //! Recovery: from the bytes of a segment to the batches that can be trusted. Pure.
 
-use crate::append::crosses_hole;
 use model::{LeaderEpoch, Offset};
 use record::{BatchError, BatchView, Header};
 
@@ -47,7 +46,7 @@ impl Expected {
 
     /// Where the epoch of a batch that came next starts.
     pub(crate) fn epoch_start(&self, header: &Header) -> Offset {
-        if crosses_hole(header, self.next) { self.next } else { header.base_offset }
+        if header.opens_hole_behind(self.next) { self.next } else { header.base_offset }
     }
 
     pub(crate) fn advance(&mut self, header: &Header) {

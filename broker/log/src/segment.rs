@@ -132,9 +132,11 @@ impl Segment {
         self.size.fetch_add(header.size_bytes as u64, Ordering::AcqRel);
     }
 
-    /// Ends the segment, or closes it: the time index gets its last entry, the index files are trimmed.
+    /// Ends the segment, or closes it: the time index gets its last entry, the files of the indexes become what they
+    /// should be.
     pub(crate) fn trim(&self) -> Result<(), FileError> {
         self.latest().map_or(Ok(()), |latest| self.times.push_if_later(latest))?;
+        self.txns.store()?;
         self.offsets.trim()?;
         self.times.trim()
     }

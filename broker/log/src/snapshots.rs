@@ -1,6 +1,5 @@
 //! Producer snapshots on disk, and the state rebuilt from them and the log.
 
-use crate::append::crosses_hole;
 use crate::epochs::Epochs;
 use crate::producers::Producers;
 use crate::reader::first_batch;
@@ -58,7 +57,7 @@ pub(crate) fn restore(dir: &Path, view: &View) -> Result<Producers, ReadError> {
     remove_snapshots(dir, |offset| offset > view.tail.offset)?;
     let (mut producers, from) = newest(dir)?.unwrap_or((Producers::default(), view.start));
     for segment in view.segments_from(from) {
-        segment.txns.truncate(from)?;
+        segment.txns.truncate(from);
         replay(segment, from.max(view.start), &view.epochs, &mut producers)?;
     }
     Ok(producers)
@@ -85,7 +84,7 @@ fn replay(segment: &Arc<Segment>, from: Offset, epochs: &Epochs, producers: &mut
         }
         let control = control_record(segment, &found)?;
         if let Some(aborted) = producers.note(&found.header, control) {
-            segment.txns.push(aborted)?;
+            segment.txns.push(aborted);
         }
     }
     Ok(())
@@ -93,7 +92,7 @@ fn replay(segment: &Arc<Segment>, from: Offset, epochs: &Epochs, producers: &mut
 
 fn opens_hole(found: &Found, epochs: &Epochs) -> bool {
     let hole = epochs.hole_before(found.header.base_offset);
-    hole.is_some_and(|hole| hole.base == found.header.base_offset && crosses_hole(&found.header, hole.start))
+    hole.is_some_and(|hole| hole.base == found.header.base_offset && found.header.opens_hole_behind(hole.start))
 }
 
 fn control_record(segment: &Segment, found: &Found) -> Result<Option<ControlRecord>, ReadError> {

@@ -48,7 +48,8 @@ impl Tail {
     /// by age, on a full index, or because its offset relative to this one would not fit.
     pub(crate) fn is_full_for(&self, pending: u64, header: &Header, config: &Config) -> bool {
         let segment = &self.segment;
-        if header.last_offset().since(segment.base) > i32::MAX as u64 {
+        // A segment may wait for a batch behind a hole that was refused.
+        if header.base_offset < segment.base || header.last_offset().since(segment.base) > i32::MAX as u64 {
             return true;
         }
         let size = segment.size() + pending;

@@ -66,7 +66,6 @@ impl Log {
     fn cut(&mut self, view: &View, cut: &Cut) -> Result<(), TruncateError> {
         // First, or a crash in between would look like the loss of flushed bytes.
         self.move_point_back(cut.mark)?;
-        self.shared.count_truncation();
         self.publish_cut(view, cut);
         for segment in view.segments[cut.kept..].iter().rev() {
             segment.remove()?;
@@ -75,10 +74,11 @@ impl Log {
         self.forget_behind(cut.mark, last)
     }
 
+    /// From here on no flush that began before the cut writes a word of its own about the log.
     fn move_point_back(&mut self, mark: Mark) -> Result<(), FileError> {
         let point = RecoveryPoint { mark, clean: false };
         self.unflushed.point = Some(point);
-        point.write_durably(&self.dir)
+        self.shared.cut(|| point.write_durably(&self.dir))
     }
 
     fn publish_cut(&self, view: &View, cut: &Cut) {
@@ -94,7 +94,7 @@ impl Log {
     fn reopen_end(&self, old: &Segment, mark: Mark) -> Result<Tail, TruncateError> {
         old.file.set_len(mark.position).map_err(files::failed("truncate", &old.path))?;
         let segment = Arc::new(Segment::reopen(&self.dir, old.base, &self.config)?);
-        segment.txns.truncate(mark.offset)?;
+        segment.txns.truncate(mark.offset);
         let mut tail = Tail::of_empty(segment.clone());
         for found in segment.walk(0, mark.position) {
             tail.note(&found?.header, &self.config);
@@ -144,7 +144,6 @@ impl Log {
     fn restart(&mut self, offset: Offset) -> Result<(), TruncateError> {
         let mark = Mark { offset, segment: offset, position: 0 };
         self.move_point_back(mark)?;
-        self.shared.count_truncation();
         let segments = self.view().segments;
         for segment in segments.iter().rev() {
             segment.remove()?;

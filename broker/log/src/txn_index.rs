@@ -3,8 +3,8 @@
 
 use crate::{FileError, files};
 use model::{Offset, ProducerId};
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 const ENTRY_BYTES: usize = 34;
@@ -44,47 +44,50 @@ impl AbortedTransaction {
     }
 }
 
+/// Kept in memory; the file is written when the segment is rolled or closed. Until then the log itself says the same.
 pub(crate) struct TxnIndex {
     path: PathBuf,
     entries: RwLock<Vec<AbortedTransaction>>,
+    changed: AtomicBool,
 }
 
 impl TxnIndex {
     pub(crate) fn create(path: PathBuf) -> Result<Self, FileError> {
         files::remove(&path)?;
-        Ok(Self { path, entries: RwLock::default() })
+        Ok(Self { path, entries: RwLock::default(), changed: AtomicBool::new(false) })
     }
 
     /// Reads the file, if there is one. A torn last entry is left out.
     pub(crate) fn open(path: PathBuf) -> Result<Self, FileError> {
         let bytes = files::read(&path)?.unwrap_or_default();
         let entries = bytes.chunks_exact(ENTRY_BYTES).map(AbortedTransaction::decode).collect();
-        Ok(Self { path, entries: RwLock::new(entries) })
+        Ok(Self { path, entries: RwLock::new(entries), changed: AtomicBool::new(false) })
     }
 
-    pub(crate) fn push(&self, aborted: AbortedTransaction) -> Result<(), FileError> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let appended = std::fs::File::options().append(true).create(true).open(&self.path);
-        let written = appended.and_then(|mut file| {
-            // Behind a torn entry nothing could be read back.
-            file.set_len((entries.len() * ENTRY_BYTES) as u64)?;
-            file.write_all(&aborted.encode())
-        });
-        written.map_err(files::failed("append to", &self.path))?;
-        entries.push(aborted);
-        Ok(())
+    pub(crate) fn push(&self, aborted: AbortedTransaction) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).push(aborted);
+        self.changed.store(true, Ordering::Release);
     }
 
     /// Keeps the transactions whose markers lie before `offset`.
-    pub(crate) fn truncate(&self, offset: Offset) -> Result<(), FileError> {
+    pub(crate) fn truncate(&self, offset: Offset) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let kept = entries.partition_point(|entry| entry.last_offset < offset);
-        if kept == entries.len() {
+        if kept < entries.len() {
+            entries.truncate(kept);
+            self.changed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Writes the file, if it is not as it should be. A segment without aborted transactions has none.
+    pub(crate) fn store(&self) -> Result<(), FileError> {
+        if !self.changed.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        entries.truncate(kept);
-        let length = (kept * ENTRY_BYTES) as u64;
-        files::open(&self.path)?.set_len(length).map_err(files::failed("truncate", &self.path))
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<_> = entries.iter().flat_map(AbortedTransaction::encode).collect();
+        let stored = if bytes.is_empty() { files::remove(&self.path) } else { files::replace(&self.path, &bytes) };
+        stored.inspect_err(|_| self.changed.store(true, Ordering::Release))
     }
 
     /// Collects into `found` what a reader of `[from, upto)` must leave out; says whether later segments can add to it.
@@ -105,6 +108,7 @@ impl TxnIndex {
     }
 
     pub(crate) fn sync(&self) -> Result<(), FileError> {
+        self.store()?;
         if self.entries.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Ok(());
         }
@@ -137,15 +141,21 @@ mod tests {
         let path = dir.path().join("x");
         let index = TxnIndex::create(path.clone()).unwrap();
         for entry in [aborted(10, 19, 12), aborted(12, 25, 26), aborted(30, 39, 40)] {
-            index.push(entry).unwrap();
+            index.push(entry);
         }
         assert_eq!(collect(&index, 0, 11), (vec![10], false));
         assert_eq!(collect(&index, 20, 35), (vec![12, 30], false));
         assert_eq!(collect(&index, 26, 100), (vec![30], true));
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&[1; 7]).unwrap();
+        index.store().unwrap();
+        let torn = [std::fs::read(&path).unwrap(), vec![1; 7]].concat();
+        std::fs::write(&path, torn).unwrap();
         let again = TxnIndex::open(path.clone()).unwrap();
-        again.truncate(Offset(30)).unwrap();
-        again.push(aborted(50, 60, 61)).unwrap();
+        again.truncate(Offset(30));
+        again.push(aborted(50, 60, 61));
+        again.sync().unwrap();
         assert_eq!(collect(&TxnIndex::open(path).unwrap(), 0, 100), (vec![10, 12, 50], true));
+        again.truncate(Offset(0));
+        again.sync().unwrap();
+        assert!(!dir.path().join("x").exists());
     }
 }

@@ -5,7 +5,7 @@ use crate::segment::Segment;
 use crate::{ReadError, Sealed};
 use model::Offset;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// An offset together with the place behind the last batch before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,18 @@ pub(crate) struct Shared {
     view: RwLock<View>,
     seal: OnceLock<Sealed>,
     truncations: AtomicU64,
+    /// Held while checkpoints are written beside the owner.
+    checkpoints: Mutex<()>,
 }
 
 impl Shared {
     pub(crate) fn new(view: View) -> Self {
-        Self { view: RwLock::new(view), seal: OnceLock::new(), truncations: AtomicU64::new(0) }
+        Self {
+            view: RwLock::new(view),
+            seal: OnceLock::new(),
+            truncations: AtomicU64::new(0),
+            checkpoints: Mutex::new(()),
+        }
     }
 
     pub(crate) fn view(&self) -> View {
@@ -100,7 +107,16 @@ impl Shared {
         self.truncations.load(Ordering::Acquire)
     }
 
-    pub(crate) fn count_truncation(&self) {
+    /// Counts a cut and does what has to be done first.
+    pub(crate) fn cut<T>(&self, first: impl FnOnce() -> T) -> T {
+        let _guard = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         self.truncations.fetch_add(1, Ordering::AcqRel);
+        first()
+    }
+
+    /// Does `write` unless the log was cut since there were `truncations`; no cut comes in between.
+    pub(crate) fn unless_cut<T>(&self, truncations: u64, write: impl FnOnce() -> T) -> Option<T> {
+        let _guard = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.truncations() == truncations).then(write)
     }
 }

@@ -186,6 +186,13 @@ impl Header {
         self.producer_id.0 >= 0
     }
 
+    /// Whether this batch, coming next behind `tail`, opens its epoch across a hole: the control batch of no producer
+    /// that lies further on. Only an unplanned promote writes one, and a copy may take it only when its tail is the
+    /// common end.
+    pub fn opens_hole_behind(&self, tail: Offset) -> bool {
+        self.base_offset > tail && self.attributes.is_control() && !self.is_idempotent()
+    }
+
     /// The sequence number of the last record; -1 without idempotence.
     pub const fn last_sequence(&self) -> i32 {
         if self.base_sequence < 0 {

@@ -58,6 +58,20 @@ impl<'a> BatchView<'a> {
     pub fn records(&self, cap: ByteCount) -> Result<Records<'a>, RecordError> {
         Records::new(&self.header, self.payload(), cap)
     }
+
+    /// The first record without a key: a compacted topic takes none (INVALID_RECORD). Decodes the records, which may
+    /// grow to `cap`.
+    ///
+    /// # Errors
+    /// [`RecordError`] when they cannot be decoded.
+    pub fn first_without_key(&self, cap: ByteCount) -> Result<Option<i32>, RecordError> {
+        for (index, record) in (0..).zip(self.records(cap)?) {
+            if record?.key.is_none() {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Deref for BatchView<'_> {
@@ -157,6 +171,15 @@ mod tests {
                 || BatchView::parse(&damaged).is_ok_and(|view| view.verify().is_err());
             assert!(noticed, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_record_without_a_key_is_found() {
+        let cap = model::limits::DECOMPRESSED_BYTES_MAX;
+        let without = |bytes: &[u8]| BatchView::parse(bytes).unwrap().first_without_key(cap).unwrap();
+        let keyed = BatchBuilder::new().record(1, Some(b""), None, &[]).record(2, Some(b"k"), None, &[]);
+        assert_eq!(without(&keyed.clone().build()), None);
+        assert_eq!(without(&keyed.record(3, None, Some(b"v"), &[]).build()), Some(2));
     }
 
     #[test]
