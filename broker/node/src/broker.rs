@@ -1,5 +1,7 @@
 use crate::api::fetch::Sessions;
 use crate::control::{Control, Gates};
+use crate::facts::Facts;
+use crate::groups::Groups;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
@@ -34,6 +36,10 @@ pub(crate) struct Inner {
     pub(crate) partitions: Partitions,
     /// What writes to the groups this region owns go through.
     pub(crate) gates: Gates,
+    /// What the council has to hear of.
+    pub(crate) facts: Facts,
+    /// The consumer groups.
+    pub(crate) groups: Groups,
     /// Who changes the metadata, once that has started.
     pub(crate) control: OnceLock<Control>,
     /// What they share: clock, disk, flusher.
@@ -64,6 +70,12 @@ impl Broker {
             disk: Disk::of(&config.data_dir, config.disk_reserve),
             node_id: config.node_id(),
         };
+        let facts = Facts::open(&config.data_dir)?;
+        let session = ports.entropy.next_u64();
+        let group_settings = broker_core::group::Settings {
+            initial_rebalance_delay: config.initial_rebalance_delay,
+            ..Default::default()
+        };
         Ok(Self(Arc::new(Inner {
             storage: Arc::new(storage),
             config,
@@ -75,6 +87,8 @@ impl Broker {
             partitions: Partitions::default(),
             gates: Gates::default(),
             control: OnceLock::new(),
+            facts,
+            groups: Groups::new(group_settings, session),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
             stop: watch::Sender::new(false),

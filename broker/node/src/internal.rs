@@ -1,11 +1,19 @@
 //! What links, offset sync and gateways' metadata followers ask, on the internal listener.
 
+mod link_fetch;
+
 use crate::Broker;
 use crate::api::{Call, Reply, Started};
 use bytes::Bytes;
+use wire::Message;
 
 /// Starts a private request.
-pub(crate) fn start(_: &Broker, call: Call, _: Bytes) -> Started {
-    tracing::warn!(api_key = call.header.api_key, peer = %call.peer, "no such private API");
-    Ok(Reply::Close)
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    match call.header.api_key {
+        wire::internal::link_fetch::Request::KEY => link_fetch::start(broker, call, body),
+        api_key => {
+            tracing::warn!(api_key, peer = %call.peer, "no such private API");
+            Ok(Reply::Close)
+        }
+    }
 }

@@ -14,7 +14,10 @@ mod broker;
 mod config;
 mod control;
 mod controller;
+mod copy;
 mod doors;
+mod facts;
+mod groups;
 mod internal;
 mod launch;
 mod listener;
@@ -30,6 +33,7 @@ mod topics;
 
 pub use broker::Broker;
 pub use control::ControlError;
+pub use copy::{CopyFailure, CopyState};
 pub use launch::StartError;
 pub use config::{Config, Flush, Listeners};
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};

@@ -1,0 +1,210 @@
+//! LinkFetch: another region's copy reads raw batches, and hears how far it is behind.
+//!
+//! Whether the copy's log has left this one is looked at first; then nothing else of the answer counts. A copy has no
+//! hole yet, so epochs are compared by where they start, not by where their first batch lies.
+
+use crate::Broker;
+use crate::api::{Call, Reply, Started};
+use crate::listener::{FileRange, Outgoing};
+use crate::partitions::Held;
+use crate::replica::{Ear, Marks, Partition, Standing};
+use broker_core::metadata::Image;
+use bytes::Bytes;
+use log::{ReadError, Slice};
+use model::{ByteCount, LeaderEpoch, Offset, PartitionId, limits};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use wire::internal::link_fetch::{Diverging, Partition as Asked, PartitionResponse, Request, Response};
+use wire::{ErrorCode, Records};
+
+/// Fewer bytes than this go through memory.
+const COPIED_BYTES_MAX: u64 = 16 * 1024;
+/// How often to look for records that have become old enough for a link that is held back.
+const DELAY_LOOK: Duration = Duration::from_millis(20);
+
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    let request: Request = call.decode(body)?;
+    let fetch = LinkFetch { broker: broker.clone(), call, request };
+    Ok(Reply::Later(Box::pin(fetch.answer())))
+}
+
+struct LinkFetch {
+    broker: Broker,
+    call: Call,
+    request: Request,
+}
+
+/// What was read for one answer.
+#[derive(Default)]
+struct Found {
+    partitions: Vec<PartitionResponse>,
+    files: Vec<Vec<FileRange>>,
+    bytes: u64,
+    /// Something that must not wait.
+    is_urgent: bool,
+}
+
+impl LinkFetch {
+    async fn answer(self) -> Option<Outgoing> {
+        let wait = Duration::from_millis(positive(self.request.max_wait_ms)).min(limits::REQUEST_WAIT_MAX);
+        let deadline = Instant::now() + wait;
+        let partitions = self.partitions();
+        let mut ear = Ear::new();
+        loop {
+            ear.listen_all(&partitions);
+            let found = self.read()?;
+            let is_enough = found.is_urgent || found.bytes >= positive(self.request.min_bytes).max(1);
+            if is_enough || Instant::now() >= deadline {
+                return self.encode(found);
+            }
+            // Late or not: the next look decides.
+            let _ = timeout_at(self.next_look(deadline), ear.heard()).await;
+        }
+    }
+
+    fn next_look(&self, deadline: Instant) -> Instant {
+        match self.broker.config().link_delay {
+            Duration::ZERO => deadline,
+            _ => deadline.min(Instant::now() + DELAY_LOOK),
+        }
+    }
+
+    fn partitions(&self) -> Vec<Arc<Partition>> {
+        let held = self.broker.0.partitions.held();
+        let find = |asked: &Asked| held.partition(asked.topic_id, PartitionId(asked.partition)).cloned();
+        self.request.partitions.iter().filter_map(find).collect()
+    }
+
+    /// Reads all that was asked for; `None` when a log was cut meanwhile.
+    fn read(&self) -> Option<Found> {
+        let (held, image) = (self.broker.0.partitions.held(), self.broker.image());
+        let bytes_max = positive(self.request.max_bytes).min(limits::FETCH_BYTES_MAX.0);
+        let mut found = Found::default();
+        for asked in &self.request.partitions {
+            let left = bytes_max.saturating_sub(found.bytes);
+            let response = self.read_one(&mut found, &held, &image, asked, left).unwrap_or_else(|error| {
+                Some(PartitionResponse { error, ..nothing(asked) })
+            })?;
+            found.is_urgent |= !response.error.is_ok() || response.diverging.is_some();
+            found.partitions.push(response);
+        }
+        Some(found)
+    }
+
+    fn read_one(
+        &self,
+        found: &mut Found,
+        held: &Held,
+        image: &Image,
+        asked: &Asked,
+        left: u64,
+    ) -> Result<Option<PartitionResponse>, ErrorCode> {
+        let partition = find(held, asked)?;
+        let (from, marks) = (Offset(asked.fetch_offset), partition.marks());
+        let response = PartitionResponse {
+            high_watermark: marks.high_watermark.0,
+            source_tail: marks.tail.0,
+            log_start: marks.start.0,
+            leader_epoch: partition.last_epoch().0,
+            ownership_epoch: ownership_epoch(image, partition),
+            ..nothing(asked)
+        };
+        if let Some(diverging) = divergence(partition, &marks, asked)? {
+            return Ok(Some(PartitionResponse { diverging: Some(diverging), ..response }));
+        }
+        if from < marks.start || from > marks.tail {
+            return Ok(Some(PartitionResponse { error: ErrorCode::OFFSET_OUT_OF_RANGE, ..response }));
+        }
+        let max = ByteCount(left.min(positive(asked.partition_max_bytes)));
+        let upto = self.visible(partition, from, marks.high_watermark);
+        let slice = partition.reader.read(from, upto, max, found.bytes == 0).map_err(|error| code(partition, &error))?;
+        let append_time = |offset| partition.append_time(offset).map_or(-1, |time| time.0);
+        let Some(records) = slice.map_or(Some(Records::default()), |slice| found.add(slice)) else { return Ok(None) };
+        Ok(Some(PartitionResponse {
+            oldest_unread_append_time_ms: append_time(from),
+            tail_append_time_ms: append_time(marks.tail.plus(-1)),
+            records,
+            ..response
+        }))
+    }
+
+    /// How far a link may read: what is committed and, when links are held back, old enough.
+    fn visible(&self, partition: &Partition, from: Offset, high_watermark: Offset) -> Offset {
+        let delay = self.broker.config().link_delay;
+        if delay.is_zero() {
+            return high_watermark;
+        }
+        let until = model::Timestamp(self.broker.0.clock.now().0.saturating_sub(delay.as_millis() as i64));
+        partition.appended_by(until, from, high_watermark)
+    }
+
+    fn encode(&self, found: Found) -> Option<Outgoing> {
+        let response = Response {
+            source_time_ms: self.broker.0.clock.now().0,
+            source_incarnation: self.broker.image().region().map_or(-1, |region| i32::from(region.incarnation.0)),
+            partitions: found.partitions,
+            ..Default::default()
+        };
+        self.call.encode_with_files(&response, found.files)
+    }
+}
+
+impl Found {
+    /// Takes note of a slice; `None` when its log was cut meanwhile.
+    fn add(&mut self, slice: Slice) -> Option<Records> {
+        self.bytes += slice.len;
+        if slice.len < COPIED_BYTES_MAX {
+            return slice.to_bytes().ok().map(Records::Bytes);
+        }
+        let len = slice.len as usize;
+        self.files.push(vec![slice.into()]);
+        Some(Records::Placeholder(len))
+    }
+}
+
+fn find<'a>(held: &'a Held, asked: &Asked) -> Result<&'a Arc<Partition>, ErrorCode> {
+    let topic = held.with_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
+    let partition = topic.partition(PartitionId(asked.partition)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    match partition.standing() {
+        Standing::Idle => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        Standing::Owner { .. } | Standing::Copy { .. } => Ok(partition),
+    }
+}
+
+/// Where the copy's log left this one, if it did. An epoch above all of this log says that the copy knows more: it is
+/// not for this log to have it cut.
+fn divergence(partition: &Partition, marks: &Marks, asked: &Asked) -> Result<Option<Diverging>, ErrorCode> {
+    let (last, from) = (LeaderEpoch(asked.last_epoch), Offset(asked.fetch_offset));
+    if last.0 < 0 || from < marks.start {
+        return Ok(None);
+    }
+    let end = partition.reader.end_of_epoch_for_replica(last).ok_or(ErrorCode::UNKNOWN_LEADER_EPOCH)?;
+    let left = end.epoch < last || end.end < from;
+    Ok(left.then(|| Diverging { epoch: end.epoch.0, end_offset: end.end.0, ..Default::default() }))
+}
+
+/// The grant the region obeys for the partition; -1 for one of no group.
+fn ownership_epoch(image: &Image, partition: &Partition) -> i32 {
+    let group = image.topic(partition.topic_id).and_then(|topic| image.group(topic.group.as_ref()?));
+    group.map_or(-1, |group| group.obeyed().0 as i32)
+}
+
+fn nothing(asked: &Asked) -> PartitionResponse {
+    PartitionResponse { topic_id: asked.topic_id, partition: asked.partition, ..Default::default() }
+}
+
+fn code(partition: &Partition, error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::Truncated => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ReadError::File(_) | ReadError::Damaged { .. } | ReadError::Records { .. } => {
+            tracing::error!(partition = %partition.name, %error, "log cannot be read");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
+    }
+}
+
+fn positive(number: i32) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
