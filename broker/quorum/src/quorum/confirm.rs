@@ -34,7 +34,12 @@ pub(super) async fn confirm(shared: Arc<Shared>, mut waiters: mpsc::Receiver<Wai
         if all.is_empty() {
             continue;
         }
-        let result = round(&shared).await;
+        let mut result = round(&shared).await;
+        if result == Err(ConfirmError::NoQuorum) {
+            // One lost message must not cost a region its lease.
+            sleep(shared.config.timing.heartbeat / 3).await;
+            result = round(&shared).await;
+        }
         for waiter in all {
             _ = waiter.send(result.clone());
         }

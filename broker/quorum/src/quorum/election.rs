@@ -5,9 +5,9 @@
 //! which no node does that has heard of a leader lately or has a longer log. An isolated node's term does not grow.
 
 use super::Shared;
-use crate::raft::Metrics;
+use crate::raft::{Metrics, Vote};
 use crate::transport::{Kind, Lane};
-use crate::{Member, Membership, NodeId, Position};
+use crate::{Member, Membership, NodeId, Position, Timing};
 use bytes::Bytes;
 use env::{Entropy, real::SystemEntropy};
 use std::collections::BTreeSet;
@@ -20,12 +20,12 @@ use tokio::time::{sleep, timeout};
 /// Stands for election whenever that is due.
 pub(super) async fn stand(shared: Arc<Shared>) {
     let mut metrics = shared.raft.metrics();
-    let (mut last, mut patience) = (Instant::now(), patience(&shared));
+    let mut patience = Patience::new(&shared.config.timing);
     loop {
         let role = role(&metrics.borrow_and_update(), shared.config.id);
         match role {
             Role::None => {
-                last = Instant::now();
+                patience = Patience::new(&shared.config.timing);
                 if let Ok(Err(_)) = timeout(shared.config.timing.heartbeat, metrics.changed()).await {
                     return;
                 }
@@ -36,14 +36,13 @@ pub(super) async fn stand(shared: Arc<Shared>) {
                 _ = timeout(shared.config.timing.election.start, metrics.wait_for(|now| now.state.is_leader())).await;
             }
             Role::Voter => {
-                let due = shared.heard().map_or(last, |heard| heard.max(last)) + patience;
-                let left = due.saturating_duration_since(Instant::now());
+                let left = patience.due(shared.heard()).saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     sleep(left.min(shared.config.timing.heartbeat)).await;
                     continue;
                 }
-                last = Instant::now();
-                patience = run(&shared).await;
+                patience = Patience::new(&shared.config.timing);
+                run(&shared).await;
             }
         }
     }
@@ -68,24 +67,41 @@ fn role(metrics: &Metrics, id: NodeId) -> Role {
     }
 }
 
-/// Stands for election if it can be won; returns how long to wait before the next time.
-async fn run(shared: &Arc<Shared>) -> Duration {
-    let timing = &shared.config.timing;
-    if !canvass(shared).await {
-        return random(&(timing.heartbeat / 2..timing.heartbeat));
-    }
-    _ = shared.raft.trigger().elect().await;
-    patience(shared)
+/// How long a node waits, by chance, before it stands for election.
+struct Patience {
+    since: Instant,
+    /// After the last try: others get the time to win.
+    with_others: Duration,
+    /// After a leader's last word.
+    with_leader: Duration,
 }
 
-/// How long to wait for a leader before standing for election. Where there has never been one, nobody's lease has to run
-/// out first.
-fn patience(shared: &Shared) -> Duration {
-    let timing = &shared.config.timing;
-    match shared.heard() {
-        Some(_) => random(&timing.election),
-        None => random(&(timing.heartbeat / 3..timing.heartbeat)),
+impl Patience {
+    fn new(timing: &Timing) -> Self {
+        let with_others = random(&(timing.heartbeat / 3..timing.heartbeat));
+        Self { since: Instant::now(), with_others, with_leader: random(&timing.election) }
     }
+
+    /// When it ends, if a leader was `heard`. Where there has never been one, nobody's lease has to run out first.
+    fn due(&self, heard: Option<Instant>) -> Instant {
+        let due = self.since + self.with_others;
+        heard.map_or(due, |heard| due.max(heard + self.with_leader))
+    }
+}
+
+/// Stands for election if it can be won.
+async fn run(shared: &Arc<Shared>) {
+    let before = (shared.heard(), vote(shared).await);
+    // While a majority was asked somebody else may have been elected, or got this node's vote: then a higher term would
+    // only depose them.
+    if canvass(shared).await && before == (shared.heard(), vote(shared).await) {
+        _ = shared.raft.trigger().elect().await;
+        sleep(random(&(Duration::ZERO..shared.config.timing.heartbeat))).await;
+    }
+}
+
+async fn vote(shared: &Shared) -> Option<Vote> {
+    shared.raft.with_raft_state(|state| *state.vote_ref()).await.ok()
 }
 
 /// Whether a majority would vote for this node.
@@ -132,4 +148,18 @@ pub(super) async fn serve(shared: &Shared, request: &[u8]) -> Result<Bytes, Stri
 fn random(range: &Range<Duration>) -> Duration {
     let width = (range.end - range.start).as_micros().max(1) as u64;
     range.start + Duration::from_micros(SystemEntropy.next_u64() % width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_was_heard_is_given_an_election_timeout() {
+        let timing = Timing::default();
+        let patience = Patience::new(&timing);
+        let heard = Instant::now() + Duration::from_secs(5);
+        assert!(patience.due(Some(heard)) >= heard + timing.election.start);
+        assert!(patience.due(None) < patience.since + timing.heartbeat);
+    }
 }

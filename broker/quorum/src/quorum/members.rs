@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// How long the other members leave the founding to the first.
+const FIRST_MEMBER_MAX: Duration = Duration::from_millis(500);
+
 type WriteError = RaftError<NodeId, ClientWriteError<NodeId, Member>>;
 
 fn refused(error: WriteError) -> MemberError {
@@ -22,6 +25,14 @@ fn refused(error: WriteError) -> MemberError {
 
 async fn in_time(within: Duration, change: impl Future<Output = Result<(), MemberError>>) -> Result<(), MemberError> {
     timeout(within, change).await.unwrap_or(Err(MemberError::TimedOut { waited: within }))
+}
+
+/// Whether the first member founds the quorum in time. Whoever founds stands for election at once, and all of them at the
+/// same time would depose each other.
+async fn founded(shared: &Shared) -> bool {
+    let mut metrics = shared.raft.metrics();
+    let known = metrics.wait_for(|now| now.membership_config.nodes().next().is_some());
+    timeout(FIRST_MEMBER_MAX, known).await.is_ok_and(|known| known.is_ok())
 }
 
 async fn add_learner(shared: &Shared, id: NodeId, member: Member) -> Result<(), MemberError> {
@@ -61,6 +72,9 @@ impl<S: StateMachine> Quorum<S> {
     /// # Errors
     /// [`MemberError::Refused`] when this node is not among `members`.
     pub async fn initialize(&self, members: BTreeMap<NodeId, Member>) -> Result<(), MemberError> {
+        if members.first_key_value().is_some_and(|(first, _)| *first != self.id()) && founded(self.shared()).await {
+            return Ok(());
+        }
         match self.shared().raft.initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(error)) => Err(MemberError::Refused(error.to_string())),

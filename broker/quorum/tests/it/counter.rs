@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct State {
     pub(crate) sum: u64,
     pub(crate) commands: u64,
-    pub(crate) ballast: Vec<u8>,
+    pub(crate) ballast: String,
     applied: Applied,
 }
 
@@ -56,7 +56,7 @@ impl StateMachine for Counter {
             state.commands += 1;
             match entry.command {
                 Command::Add(number) => state.sum += number,
-                Command::Ballast(bytes) => state.ballast = vec![7; bytes],
+                Command::Ballast(bytes) => state.ballast = "x".repeat(bytes),
                 Command::Text(_) | Command::Fail => {}
             }
             state.sum
