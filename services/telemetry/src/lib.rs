@@ -11,6 +11,9 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
+/// Libraries whose own words say nothing that our logs do not.
+const DEFAULT_FILTER: &str = "info,openraft=off,s3s=off";
+
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -28,7 +31,7 @@ pub enum TelemetryError {
 
 /// Sends the logs of this process to standard error. Only the first call has an effect.
 pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("FARSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("FARSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     // A second call, as in tests, finds the first one's subscriber in place.
     let _ = subscriber.with_writer(std::io::stderr).try_init();
