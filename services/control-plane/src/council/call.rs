@@ -1,5 +1,6 @@
 //! What nodes of the council, and gateways, ask each other.
 
+use crate::observe::Picture;
 use crate::ports::ConsumerGroup;
 use crate::work::{WorkCall, WorkReply};
 use api::routes::{FollowRoutes, RouteLease};
@@ -19,6 +20,8 @@ pub enum Call {
     Ping,
     /// What this node has seen of all regions; answered with [`Reply::Observations`].
     Observations,
+    /// The leader: what it knows of the platform; answered with [`Reply::Picture`].
+    Picture,
     /// Carry out an order in the node's region.
     Order(Order),
     /// The region as it sees itself.
@@ -72,6 +75,8 @@ pub enum Reply {
     Pong,
     /// See [`Call::Observations`].
     Observations(Vec<dr_planner::health::Observation>),
+    /// See [`Call::Picture`].
+    Picture(Box<Picture>),
     /// What came of an order.
     Order(Result<Done, OrderError>),
     /// See [`Call::Status`].

@@ -17,7 +17,7 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the calls that belong to other parts of the control plane.
 pub trait Extension: Send + Sync + 'static {
-    /// Answers [`Call::Observations`] and [`Call::Work`].
+    /// Answers [`Call::Observations`], [`Call::Picture`] and [`Call::Work`].
     fn call(&self, call: Call) -> PortFuture<'_, Reply>;
 }
 
@@ -64,7 +64,7 @@ impl Desk {
             }
             Call::Propose(command) => propose(council, *command).await,
             call @ (Call::FollowRoutes(_) | Call::Join(_) | Call::Admit { .. }) => pass_on(council, &call).await,
-            call @ (Call::Observations | Call::Work(_)) => match self.extension.get() {
+            call @ (Call::Observations | Call::Picture | Call::Work(_)) => match self.extension.get() {
                 Some(extension) => extension.call(call).await,
                 None => Reply::not_served("this node is starting"),
             },
@@ -109,8 +109,9 @@ async fn pass_on(council: &Council, call: &Call) -> Reply {
     }
 }
 
+/// The leader's clock says when: it is compared with when plans were made.
 async fn join(council: &Council, command: Command) -> Reply {
-    match council.submit(command).await {
+    match council.propose(&command.by, command.change).await {
         Ok(Answer::Region(identity)) => Reply::Identity(identity),
         Ok(other) => Reply::not_served(format!("the council answered {other:?}")),
         Err(error) => refused(&error),

@@ -1,0 +1,138 @@
+//! The leader asks all nodes what they see and all regions how they do, again and again.
+
+use super::Observatory;
+use super::facts::Facts;
+use crate::council::{Call, CallFailed, Council, Reply};
+use crate::tenure::node_name;
+use catalog::View;
+use dr_planner::health::PROBE_INTERVAL;
+use model::{RegionName, Timestamp};
+use quorum::NodeId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How long a node may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the leader may take to make sure that it leads, before it counts as one that does not know.
+const CONFIRM_TIMEOUT: Duration = Duration::from_millis(400);
+/// A status, which names every partition, is asked for every so many ticks.
+const STATUS_EVERY: u64 = 2;
+
+/// What a node is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Question {
+    Observations,
+    Links,
+    Status,
+}
+
+impl Question {
+    const fn call(self) -> Call {
+        match self {
+            Self::Observations => Call::Observations,
+            Self::Links => Call::Links,
+            Self::Status => Call::Status { with_hashes: false },
+        }
+    }
+}
+
+/// A node's answer.
+struct Heard {
+    from: RegionName,
+    question: Question,
+    asked_at: Timestamp,
+    reply: Result<Reply, CallFailed>,
+}
+
+/// Publishes a picture at every tick, for ever.
+pub(super) async fn collect(observatory: &Observatory) {
+    let mut collector =
+        Collector { observatory, facts: Facts::default(), asked: BTreeSet::new(), calls: JoinSet::new() };
+    let mut ticks = interval(PROBE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => break,
+                Some(heard) = collector.calls.join_next() => if let Ok(heard) = heard { collector.note(heard) },
+            }
+        }
+        collector.publish().await;
+        collector.ask_all(tick % STATUS_EVERY == 0);
+    }
+}
+
+struct Collector<'a> {
+    observatory: &'a Observatory,
+    facts: Facts,
+    /// Questions that are not answered yet; nobody is asked the same twice meanwhile.
+    asked: BTreeSet<(RegionName, Question)>,
+    calls: JoinSet<Heard>,
+}
+
+impl Collector<'_> {
+    fn ask_all(&mut self, with_status: bool) {
+        let view = self.observatory.council.view();
+        for (name, node) in nodes(&view) {
+            self.ask(&name, node, Question::Observations);
+            if view.region(&name).is_some() {
+                self.ask(&name, node, Question::Links);
+                if with_status {
+                    self.ask(&name, node, Question::Status);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, name: &RegionName, node: NodeId, question: Question) {
+        if !self.asked.insert((name.clone(), question)) {
+            return;
+        }
+        let (council, from) = (self.observatory.council.clone(), name.clone());
+        let asked_at = self.observatory.ports.clock.now();
+        self.calls.spawn(async move {
+            let reply = council.call(node, &question.call(), ANSWER_TIMEOUT).await;
+            Heard { from, question, asked_at, reply }
+        });
+    }
+
+    fn note(&mut self, heard: Heard) {
+        let Heard { from, question, asked_at, reply } = heard;
+        self.asked.remove(&(from.clone(), question));
+        match reply {
+            Ok(Reply::Observations(seen)) => self.facts.observed(from, seen, asked_at),
+            Ok(Reply::Links(links)) => self.facts.linked(from, &links, asked_at),
+            Ok(Reply::Status(status)) => self.facts.stated(*status, asked_at),
+            Ok(other) => tracing::warn!(%from, ?question, ?other, "a question was answered with something else"),
+            Err(error) => tracing::trace!(%from, ?question, %error, "no answer"),
+        }
+    }
+
+    async fn publish(&mut self) {
+        let Observatory { council, ports, picture, .. } = self.observatory;
+        let leader = confirmed_leader(council).await;
+        let next = self.facts.picture(&council.view(), leader, ports.clock.now());
+        picture.send_replace(Some(Arc::new(next)));
+    }
+}
+
+/// The nodes of the council by name.
+fn nodes(view: &View) -> Vec<(RegionName, NodeId)> {
+    let regions = view.regions.iter().map(|region| (region.address.region.clone(), NodeId::from(region.node_id)));
+    let witness = view.witness.as_ref().and_then(|witness| {
+        let name = RegionName::new(&witness.name).ok()?;
+        Some((name, NodeId::from(witness.node_id)))
+    });
+    regions.chain(witness).collect()
+}
+
+/// This node's name, if it leads as of now.
+async fn confirmed_leader(council: &Council) -> Option<RegionName> {
+    match timeout(CONFIRM_TIMEOUT, council.confirm_leadership()).await {
+        Ok(Ok(_)) => node_name(council),
+        _ => None,
+    }
+}
