@@ -84,7 +84,7 @@ impl Broker {
             tail: marks.tail,
             flushed: marks.flushed,
             high_watermark: marks.high_watermark,
-            epochs: copy.reader.epochs(),
+            epochs: copy.epochs(),
         })
     }
 

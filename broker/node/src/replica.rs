@@ -33,7 +33,7 @@ use crate::storage_health::Disk;
 use bell::Bell;
 use env::Clock;
 use flusher::Phase;
-use log::{Log, OpenError, Reader, Recovery};
+use log::{EpochStart, Log, OpenError, Reader, Recovery};
 use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -165,6 +165,19 @@ impl Partition {
                 self.reader.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
             }
         }
+    }
+
+    /// The epoch of the last batch. One that was begun since without a batch is in nobody else's log.
+    pub(crate) fn last_epoch(&self) -> LeaderEpoch {
+        self.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
+    }
+
+    /// The epochs of its batches, ascending.
+    pub(crate) fn epochs(&self) -> Vec<EpochStart> {
+        let tail = self.reader.tail();
+        let mut epochs = self.reader.epochs();
+        epochs.retain(|epoch| epoch.start < tail);
+        epochs
     }
 
     /// Bytes of batches on disk.

@@ -106,7 +106,7 @@ impl LinkFetch {
             high_watermark: marks.high_watermark.0,
             source_tail: marks.tail.0,
             log_start: marks.start.0,
-            leader_epoch: partition.last_epoch().0,
+            leader_epoch: partition.epoch().0,
             ownership_epoch: ownership_epoch(image, partition),
             ..nothing(asked)
         };

@@ -3,7 +3,7 @@
 use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
 use crate::replica::Ear;
 use log::{Copied, CopiedRange, Log, ReadError, TruncateError};
-use model::{LeaderEpoch, Offset, Timestamp};
+use model::{Offset, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) enum CopyError {
 }
 
 impl Partition {
-    /// Appends batches as they are. They are durable once [`flushed`](Self::flushed) says so.
+    /// Appends batches as they are at the tail. They are durable once [`flushed`](Self::flushed) says so.
     ///
     /// # Errors
     /// [`CopyError`]; after a write that failed midway the tail says how far it got.
@@ -84,7 +84,7 @@ impl Partition {
         }
     }
 
-    /// Takes note of what the source said. Nothing of it goes back, but for a source that was heard of anew.
+    /// Takes note of what the source said.
     pub(crate) fn mark_source(&self, source: SourceMarks) {
         let mut held = self.held();
         if !matches!(held.standing, Standing::Copy { .. }) {
@@ -172,11 +172,6 @@ impl Partition {
             }
         }
         Offset(old)
-    }
-
-    /// The epoch of the last batch, or the one begun since.
-    pub(crate) fn last_epoch(&self) -> LeaderEpoch {
-        self.reader.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
     }
 }
 

@@ -71,8 +71,6 @@ pub struct SourceMarks {
     pub high_watermark: Offset,
     /// Its next offset.
     pub tail: Offset,
-    /// The first offset it keeps.
-    pub log_start: Offset,
     /// Bytes it holds above the copy's tail, as far as is known.
     pub missing_bytes: u64,
     /// When the first record that the copy lacks was appended, on the source's clock.
