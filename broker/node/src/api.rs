@@ -4,14 +4,26 @@
 //! the table below. The table is what ApiVersions advertises.
 
 mod access;
+mod admin;
 mod api_versions;
+mod cluster;
+mod coordination;
+mod create_topics;
 pub(crate) mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_offsets;
+pub(crate) mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod sync_group;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
@@ -78,8 +90,17 @@ served! {
     Produce by produce,
     Fetch by fetch,
     ListOffsets by list_offsets,
+    Metadata by metadata,
+    OffsetCommit by offset_commit,
+    OffsetFetch by offset_fetch,
+    FindCoordinator by find_coordinator,
+    JoinGroup by join_group,
+    Heartbeat by heartbeat,
+    LeaveGroup by leave_group,
+    SyncGroup by sync_group,
     SaslHandshake by sasl_handshake,
     ApiVersions by api_versions,
+    CreateTopics by create_topics,
     InitProducerId by init_producer_id,
     OffsetForLeaderEpoch by offset_for_leader_epoch,
     SaslAuthenticate by sasl_authenticate,

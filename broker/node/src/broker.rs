@@ -1,4 +1,5 @@
 use crate::api::fetch::Sessions;
+use crate::api::metadata::BeingMade;
 use crate::control::{Control, Gates};
 use crate::facts::Facts;
 use crate::groups::Groups;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
+    pub(crate) being_made: BeingMade,
     /// Turns true when the broker stops.
     pub(crate) stop: watch::Sender<bool>,
     /// What runs until then.
@@ -91,6 +93,7 @@ impl Broker {
             groups: Groups::new(group_settings, session),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
+            being_made: BeingMade::default(),
             stop: watch::Sender::new(false),
             tasks: Mutex::default(),
             addresses: OnceLock::new(),

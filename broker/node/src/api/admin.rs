@@ -1,0 +1,70 @@
+//! What the requests that change topics share.
+
+use crate::settings::{ENTRIES, Entry};
+use crate::{Broker, CouncilError};
+use env::PortFuture;
+use model::limits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
+use wire::ErrorCode;
+
+/// A source of a setting: the topic itself.
+pub(crate) const FROM_TOPIC: i8 = 1;
+/// A source of a setting: how the broker was started.
+pub(crate) const FROM_BROKER: i8 = 4;
+/// A source of a setting: nobody said anything.
+pub(crate) const FROM_DEFAULT: i8 = 5;
+
+/// Kafka's code for what the council says no to.
+pub(crate) fn code(error: &CouncilError) -> ErrorCode {
+    match error {
+        CouncilError::Exists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+        CouncilError::Unknown(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        CouncilError::Invalid(_) => ErrorCode::INVALID_REQUEST,
+        CouncilError::Refused(_) => ErrorCode::POLICY_VIOLATION,
+        CouncilError::Unavailable(_) => ErrorCode::REQUEST_TIMED_OUT,
+    }
+}
+
+/// The answer of the council, if it comes within the client's time.
+///
+/// # Errors
+/// What the council says, or [`CouncilError::Unavailable`] when the time is up.
+pub(crate) async fn within<T>(
+    timeout_ms: i32,
+    asked: PortFuture<'_, Result<T, CouncilError>>,
+) -> Result<T, CouncilError> {
+    let wait = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)).min(limits::REQUEST_WAIT_MAX);
+    let late =
+        |_| CouncilError::Unavailable(format!("it took longer than {} ms; it may still happen", wait.as_millis()));
+    timeout(wait, asked).await.map_err(late)?
+}
+
+/// How many brokers the region has.
+pub(crate) fn broker_count(broker: &Broker) -> i32 {
+    i32::try_from(broker.image().brokers().count()).unwrap_or(i32::MAX).max(1)
+}
+
+/// How many replicas a partition gets.
+pub(crate) fn replication_factor(broker: &Broker) -> i16 {
+    i16::try_from(broker_count(broker).min(3)).unwrap_or(1)
+}
+
+/// One setting of a topic as it holds.
+pub(crate) struct Effective<'a> {
+    /// Which.
+    pub(crate) entry: &'static Entry,
+    /// What it is.
+    pub(crate) value: &'a str,
+    /// Who said so.
+    pub(crate) source: i8,
+}
+
+/// Every setting a topic can have, as it holds where the topic says `config`.
+pub(crate) fn entries(config: &BTreeMap<String, String>) -> impl Iterator<Item = Effective<'_>> {
+    ENTRIES.iter().map(|entry| match config.get(entry.name) {
+        Some(value) => Effective { entry, value, source: FROM_TOPIC },
+        None => Effective { entry, value: entry.default, source: FROM_DEFAULT },
+    })
+}

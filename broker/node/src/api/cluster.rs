@@ -1,0 +1,117 @@
+//! The cluster as clients see it: brokers by the listener a client came by, leaders, and what clients may do.
+
+use crate::Broker;
+use crate::api::Call;
+use crate::listener::Door;
+use crate::replica::Standing;
+use broker_core::metadata::{Image, Partition as Placed, Topic};
+use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicState};
+use wire::ErrorCode;
+use wire::api::metadata::OPERATIONS_NOT_ASKED;
+
+/// Kafka's numbers of what may be done to a topic: read, write, create, delete, alter, describe, and its configuration.
+pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// What may be done to the cluster: create, alter, describe, act for it, its configuration, write idempotently.
+pub(crate) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// What may be done to a consumer group: read, delete, describe.
+pub(crate) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8]);
+
+const fn bits(operations: &[u32]) -> i32 {
+    let (mut bits, mut at) = (0, 0);
+    while at < operations.len() {
+        bits |= 1 << operations[at];
+        at += 1;
+    }
+    bits
+}
+
+/// Everybody may do everything: `all`, if it was asked for.
+pub(crate) fn allowed(asked: bool, all: i32) -> i32 {
+    if asked { all } else { OPERATIONS_NOT_ASKED }
+}
+
+/// One broker of the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) id: i32,
+    pub(crate) host: String,
+    pub(crate) port: i32,
+}
+
+/// This broker, at the listener the client came by.
+pub(crate) fn this_node(broker: &Broker, call: &Call) -> Node {
+    let (id, address) = (broker.config().node_id(), call.listener);
+    Node { id, host: address.ip().to_string(), port: i32::from(address.port()) }
+}
+
+/// All brokers, each at the same kind of listener as the one the client came by.
+pub(crate) fn nodes(broker: &Broker, image: &Image, call: &Call) -> Vec<Node> {
+    let others = image.brokers().filter(|(slot, _)| *slot != broker.config().slot);
+    let other = |slot: BrokerSlot, address: &str| {
+        let (host, port) = address.rsplit_once(':')?;
+        Some(Node { id: node_id(broker, slot), host: host.to_owned(), port: port.parse().ok()? })
+    };
+    let others = others.filter_map(|(slot, known)| match call.door {
+        Door::Gateways => other(slot, &known.addresses.gateways),
+        Door::Clients | Door::Internal => other(slot, &known.addresses.clients),
+    });
+    [this_node(broker, call)].into_iter().chain(others).collect()
+}
+
+/// The id that clients know the broker in `slot` by.
+pub(crate) fn node_id(broker: &Broker, slot: BrokerSlot) -> i32 {
+    broker.config().node_id() - i32::from(broker.config().slot.0) + i32::from(slot.0)
+}
+
+/// The topic with this name, if clients may know of it.
+pub(crate) fn topic_named<'a>(image: &'a Image, name: &str) -> Option<&'a Topic> {
+    image.topic_named(name).filter(|topic| topic.state == TopicState::Live)
+}
+
+/// One partition as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) error_code: ErrorCode,
+    pub(crate) index: i32,
+    /// -1 while nobody leads it.
+    pub(crate) leader_id: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) isr: Vec<i32>,
+}
+
+/// The partitions of `topic`. A copy is led here too: clients may read it.
+pub(crate) fn partitions(broker: &Broker, topic: &Topic) -> Vec<Shown> {
+    let held = broker.0.partitions.held();
+    let shown = |(number, placed): (PartitionId, &Placed)| {
+        let partition = held.partition(topic.id, number);
+        let led = partition.filter(|partition| !matches!(partition.standing(), Standing::Idle));
+        let leader = led.map(|partition| (broker.config().node_id(), partition.epoch()));
+        show(broker, number, placed, leader)
+    };
+    topic.partitions().map(shown).collect()
+}
+
+fn show(broker: &Broker, number: PartitionId, placed: &Placed, leader: Option<(i32, LeaderEpoch)>) -> Shown {
+    let ids = |slots: &[BrokerSlot]| slots.iter().map(|slot| node_id(broker, *slot)).collect();
+    let (leader_id, leader_epoch) = leader.unwrap_or((-1, LeaderEpoch::NONE));
+    Shown {
+        error_code: if leader.is_some() { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+        index: number.0,
+        leader_id,
+        leader_epoch: leader_epoch.0,
+        replicas: ids(&placed.replicas),
+        isr: ids(&placed.isr),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_the_bits_kafka_sends_without_an_authorizer() {
+        assert_eq!((TOPIC_OPERATIONS, CLUSTER_OPERATIONS, GROUP_OPERATIONS), (3576, 8096, 328));
+        assert_eq!(allowed(false, TOPIC_OPERATIONS), i32::MIN);
+    }
+}

@@ -1,0 +1,81 @@
+//! FindCoordinator: this broker, for consumer groups whose protection group this region owns.
+
+use super::{Call, Started, cluster};
+use crate::Broker;
+use crate::groups::NotHere;
+use broker_core::metadata::{Group, Image};
+use bytes::Bytes;
+use model::GroupId;
+use wire::ErrorCode;
+use wire::api::find_coordinator::{Coordinator, GROUP, Request, Response, TRANSACTION};
+
+/// From this version on a request has many keys.
+const FIRST_WITH_MANY: i16 = 4;
+
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    let request: Request = call.decode(body)?;
+    let find = |key| coordinator(broker, &call, request.key_type, key);
+    if call.header.api_version >= FIRST_WITH_MANY {
+        let coordinators = request.coordinator_keys.into_iter().map(find).collect();
+        return Ok(call.reply(&Response { coordinators, ..Default::default() }));
+    }
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
+    Ok(call.reply(&Response { error_code, error_message, node_id, host, port, ..Default::default() }))
+}
+
+fn coordinator(broker: &Broker, call: &Call, key_type: i8, key: String) -> Coordinator {
+    let found = match key_type {
+        GROUP => of_group(broker, &GroupId::new(&key)),
+        TRANSACTION => Err(no_transactions()),
+        other => Err((ErrorCode::INVALID_REQUEST, format!("there is no coordinator of type {other}"))),
+    };
+    match found {
+        Ok(()) => {
+            let node = cluster::this_node(broker, call);
+            Coordinator { key, node_id: node.id, host: node.host, port: node.port, ..Default::default() }
+        }
+        Err((error_code, message)) => {
+            Coordinator { key, node_id: -1, port: -1, error_code, error_message: Some(message), ..Default::default() }
+        }
+    }
+}
+
+/// Final for every client: nothing is to be tried again.
+fn no_transactions() -> (ErrorCode, String) {
+    let message = "transactions are not offered; work without a transactional.id";
+    (ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message.to_owned())
+}
+
+fn of_group(broker: &Broker, group: &GroupId) -> Result<(), (ErrorCode, String)> {
+    match broker.enter_group(group) {
+        Ok(_) | Err(NotHere::Loading) => Ok(()),
+        Err(NotHere::Elsewhere) => Err(elsewhere(&broker.image(), group)),
+    }
+}
+
+fn elsewhere(image: &Image, group: &GroupId) -> (ErrorCode, String) {
+    match image.coordinating_group(group) {
+        Some(known) => (ErrorCode::COORDINATOR_NOT_AVAILABLE, whom_to_ask(image, group, known)),
+        // Before the first assignment nobody knows; afterwards nothing changes it but an operator.
+        None if image.council_index() == 0 => {
+            (ErrorCode::COORDINATOR_NOT_AVAILABLE, "the region is starting".to_owned())
+        }
+        None => {
+            let message = format!("no protection group covers the consumer group {group}; choose another name");
+            (ErrorCode::GROUP_AUTHORIZATION_FAILED, message)
+        }
+    }
+}
+
+fn whom_to_ask(image: &Image, group: &GroupId, known: &Group) -> String {
+    if known.owned {
+        return format!("consumer group {group} cannot be coordinated now: no lease stands, or writes are stopped");
+    }
+    let owner = &known.grant.owner;
+    match image.gateway() {
+        Some(gateway) => {
+            format!("consumer group {group} is coordinated in region {owner}; use the gateway at {gateway}")
+        }
+        None => format!("consumer group {group} is coordinated in region {owner}"),
+    }
+}
