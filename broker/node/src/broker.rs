@@ -3,11 +3,13 @@ use crate::api::metadata::BeingMade;
 use crate::control::{Control, Gates};
 use crate::facts::Facts;
 use crate::groups::Groups;
+use crate::leaders::LeaderBoard;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
 use crate::replica::{Flusher, Storage};
 use crate::storage_health::Disk;
+use crate::topics::sweep_deleted;
 use crate::{Config, Listeners};
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
     pub(crate) being_made: BeingMade,
+    /// What gateways are told of who leads what.
+    pub(crate) leaders: LeaderBoard,
     /// Turns true when the broker stops.
     pub(crate) stop: watch::Sender<bool>,
     /// What runs until then.
@@ -66,6 +70,7 @@ impl Broker {
             std::fs::create_dir_all(&dir)
                 .map_err(|error| io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())))?;
         }
+        sweep_deleted(&config.topics_dir());
         let storage = Storage {
             clock: ports.clock.clone(),
             flusher: Flusher::start()?,
@@ -81,6 +86,7 @@ impl Broker {
         Ok(Self(Arc::new(Inner {
             storage: Arc::new(storage),
             config,
+            leaders: LeaderBoard::new(&*ports.clock),
             clock: ports.clock,
             entropy: ports.entropy,
             council: ports.council,

@@ -1,5 +1,6 @@
 //! What links, offset sync and gateways' metadata followers ask, on the internal listener.
 
+mod control;
 mod link_fetch;
 
 use crate::Broker;
@@ -10,6 +11,7 @@ use wire::Message;
 /// Starts a private request.
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     match call.header.api_key {
+        wire::internal::control::Request::KEY => control::start(broker, call, body),
         wire::internal::link_fetch::Request::KEY => link_fetch::start(broker, call, body),
         api_key => {
             tracing::warn!(api_key, peer = %call.peer, "no such private API");

@@ -34,6 +34,7 @@ impl Broker {
         let control = Control::start(broker.clone(), controller, addresses);
         let _ = broker.0.control.set(control);
         broker.coordinate_groups();
+        broker.spawn(broker.clone().tell_leaders());
         doors.open(&broker)?;
         broker.keep_up();
         Ok(broker)

@@ -20,6 +20,7 @@ mod facts;
 mod groups;
 mod internal;
 mod launch;
+mod leaders;
 mod listener;
 mod orders;
 mod partitions;

@@ -43,6 +43,9 @@ impl Broker {
     fn commit_page(&self, ask: &SyncCommits) -> Result<CommitPage, String> {
         let image = self.image();
         let group = image.group(&ask.group).ok_or_else(|| format!("no protection group {}", ask.group))?;
+        if !group.owned {
+            return Err(format!("{} is owned by region {}; ask there", ask.group, group.grant.owner));
+        }
         let state = self.0.groups.state();
         if !state.is_loaded {
             return Err("the commits are being read".to_owned());

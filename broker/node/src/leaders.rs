@@ -1,0 +1,132 @@
+//! Who leads what in this region, for gateways that follow it.
+
+use crate::Broker;
+use crate::partitions::{Held, HeldTopic};
+use crate::replica::{Partition, Standing};
+use broker_core::metadata::Image;
+use env::Clock;
+use model::{BrokerSlot, Leaders, PartitionLeader, TopicLeaders};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often to look whether a copy has come to another epoch.
+const COPIES_LOOK: Duration = Duration::from_millis(250);
+/// Room for so many versions per millisecond: a later start of the broker counts on from higher.
+const VERSIONS_PER_MS: u32 = 16;
+
+/// What followers are told, now and later. Nothing before the first assignment is real.
+pub(crate) struct LeaderBoard {
+    first_version: u64,
+    shown: watch::Sender<Option<Arc<Leaders>>>,
+}
+
+impl LeaderBoard {
+    /// One whose versions are above those of every earlier start.
+    pub(crate) fn new(clock: &dyn Clock) -> Self {
+        let first_version = u64::try_from(clock.now().0).unwrap_or(0) << VERSIONS_PER_MS;
+        Self { first_version, shown: watch::Sender::new(None) }
+    }
+
+    /// Follows it.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Arc<Leaders>>> {
+        self.shown.subscribe()
+    }
+
+    /// Shows `leaders`, under a new version if they differ from those shown.
+    fn show(&self, leaders: Leaders) {
+        self.shown.send_if_modified(|shown| {
+            let version = shown.as_ref().map_or(self.first_version, |shown| shown.version);
+            if shown.as_ref().is_some_and(|shown| shown.topics == leaders.topics) {
+                return false;
+            }
+            *shown = Some(Arc::new(Leaders { version: version + 1, ..leaders }));
+            true
+        });
+    }
+}
+
+impl Broker {
+    /// Keeps what followers are told up to date, until the broker stops.
+    pub(crate) async fn tell_leaders(self) {
+        let (mut stop, mut images) = (self.0.stop.subscribe(), self.watch_image());
+        let mut changes = self.0.partitions.changes();
+        let mut looks = interval(COPIES_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let image = images.borrow_and_update().clone();
+            if image.council_index() > 0 {
+                self.0.leaders.show(leaders(&self, &image));
+            }
+            tokio::select! {
+                changed = images.changed() => if changed.is_err() { return },
+                _ = changes.changed() => {}
+                _ = looks.tick() => {}
+                () = crate::listener::stopped(&mut stop) => return,
+            }
+        }
+    }
+}
+
+fn leaders(broker: &Broker, image: &Image) -> Leaders {
+    let held = broker.0.partitions.held();
+    let mut topics: Vec<_> = held.topics().filter_map(|topic| topic_leaders(image, &held, topic)).collect();
+    topics.sort_unstable_by_key(|topic| topic.id);
+    // The version is given when it is shown.
+    Leaders { region: broker.config().region.clone(), version: 0, topics }
+}
+
+/// The leaders of a topic that carries client data.
+fn topic_leaders(image: &Image, held: &Held, topic: &HeldTopic) -> Option<TopicLeaders> {
+    let known = image.topic(topic.id).filter(|_| topic.is_live)?;
+    let group = image.group(known.group.as_ref()?)?;
+    let writable = image.takes_writes(known);
+    let partitions = known.partitions().filter_map(|(number, placed)| {
+        let partition = held.partition(topic.id, number)?;
+        let leader = leader(partition, placed.leader.map(|leader| leader.broker))?;
+        Some(PartitionLeader {
+            partition: number,
+            leader: leader.0,
+            leader_epoch: partition.epoch(),
+            ownership_epoch: group.obeyed(),
+            isr: placed.isr.iter().map(|slot| slot.0).collect(),
+            writable,
+        })
+    });
+    Some(TopicLeaders { id: topic.id, name: topic.name.clone(), partitions: partitions.collect() })
+}
+
+/// Who leads it, once that was started.
+fn leader(partition: &Partition, placed: Option<BrokerSlot>) -> Option<BrokerSlot> {
+    placed.filter(|_| !matches!(partition.standing(), Standing::Idle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use env::sim::ManualClock;
+    use model::{RegionName, TopicId, TopicName};
+
+    fn board() -> LeaderBoard {
+        LeaderBoard::new(&ManualClock::default())
+    }
+
+    fn with(topics: Vec<TopicLeaders>) -> Leaders {
+        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics }
+    }
+
+    #[test]
+    fn the_version_rises_with_what_is_shown_and_with_nothing_else() {
+        let board = board();
+        let version = || board.watch().borrow().as_ref().map(|shown| shown.version);
+        assert_eq!(version(), None);
+        board.show(with(vec![]));
+        let first = version().unwrap();
+        board.show(with(vec![]));
+        assert_eq!(version(), Some(first));
+        let topic = TopicLeaders { id: TopicId::ZERO, name: TopicName::new("t").unwrap(), partitions: vec![] };
+        board.show(with(vec![topic]));
+        assert_eq!(version(), Some(first + 1));
+    }
+}
