@@ -1,6 +1,7 @@
 //! Opening the three listeners, and closing everything again.
 
 use crate::listener::{self, Budget, Door, Hall};
+use crate::replica::Partition;
 use crate::{Broker, Listeners};
 use model::ByteCount;
 use std::io;
@@ -85,7 +86,7 @@ impl Broker {
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
         every(DISK_LOOK, |broker| broker.0.storage.disk.look());
         every(LAZY_FLUSH, |broker| {
-            broker.0.partitions.held().partitions().for_each(|partition| partition.flush_soon())
+            broker.0.partitions.held().partitions().for_each(Partition::flush_soon);
         });
         every(PRODUCER_SWEEP, |broker| {
             let since = broker.0.clock.now().0.saturating_sub(PRODUCER_IDLE_MAX.as_millis() as i64);

@@ -5,7 +5,7 @@ mod connection;
 mod outgoing;
 
 pub(crate) use budget::Budget;
-pub(crate) use outgoing::{Chunk, FileRange, Outgoing};
+pub(crate) use outgoing::{FileRange, Outgoing};
 
 use crate::api::Dispatch;
 use model::limits;

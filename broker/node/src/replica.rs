@@ -17,12 +17,12 @@ mod lead;
 mod reading;
 mod standing;
 
-pub(crate) use append::{Lost, Refusal, Refused, Taken};
+pub(crate) use append::{Lost, Refused, Taken};
 pub(crate) use bell::Ear;
 pub(crate) use copying::CopyError;
 pub(crate) use flusher::Flusher;
 pub(crate) use gate::{Gate, Pass, Passes, Shut};
-pub(crate) use lead::{Crossing, LeadError, Leadership};
+pub(crate) use lead::{Crossing, Leadership};
 pub(crate) use reading::{Isolation, Readable};
 pub use standing::SourceMarks;
 pub(crate) use standing::{Marks, Standing};
@@ -134,12 +134,6 @@ impl Partition {
     /// What this broker is to it.
     pub(crate) fn standing(&self) -> Standing {
         self.public().standing.clone()
-    }
-
-    /// Both, as of one moment.
-    pub(crate) fn state(&self) -> (Standing, Marks) {
-        let public = self.public();
-        (public.standing.clone(), public.marks)
     }
 
     /// What its topic is configured to be.

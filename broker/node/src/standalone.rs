@@ -1,7 +1,7 @@
 //! A broker alone: no council, no quorum, topics as given. For tests of the data plane.
 
 use crate::doors::Doors;
-use crate::replica::{Gate, Leadership};
+use crate::replica::{Crossing, Gate, Leadership};
 use crate::{Broker, Config, Ports};
 use broker_core::metadata::{Addresses, Answer, Command, Image, Refusal, Role, Started, TopicDraft};
 use env::PortFuture;
@@ -104,6 +104,30 @@ impl Standalone {
             partition.follow(model::CopyTerm(1), false);
         }
         self.broker.0.partitions.note_change();
+    }
+
+    /// Makes this region the owner under `ownership_epoch`, every partition behind a hole of `distance` offsets.
+    ///
+    /// # Errors
+    /// When a partition cannot be led.
+    ///
+    /// # Panics
+    /// When the epoch was obeyed before.
+    pub fn promote(&self, ownership_epoch: u32, distance: i64) -> io::Result<()> {
+        let mut image = Image::clone(&self.broker.image());
+        let index = u64::from(ownership_epoch) + 1;
+        let command = Command::Obey { council_index: index, grant: grant(&self.broker, ownership_epoch) };
+        image.apply(command).expect("a later grant");
+        self.broker.0.image.send_replace(Arc::new(image));
+        let epoch = LeaderEpoch::of(OwnershipEpoch(ownership_epoch), 0).map_err(io::Error::other)?;
+        for partition in self.broker.0.partitions.held().partitions() {
+            let common_end = partition.marks().tail;
+            let crossing = Some(Crossing { common_end, base: common_end.plus(distance) });
+            let leadership = Leadership { epoch, gate: self.gate.clone(), crossing, jumps: false };
+            partition.lead(&leadership).map_err(io::Error::other)?;
+        }
+        self.broker.0.partitions.note_change();
+        Ok(())
     }
 
     fn hold(&self, topics: &[Topic]) -> io::Result<()> {

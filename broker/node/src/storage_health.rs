@@ -33,11 +33,10 @@ impl Disk {
         let short = free < self.reserve;
         if self.short.swap(short, Ordering::Relaxed) != short {
             let (dir, reserve) = (self.dir.display(), self.reserve);
-            match short {
-                true => {
-                    tracing::error!(%dir, %free, %reserve, "disk is nearly full; writes are refused until there is space")
-                }
-                false => tracing::info!(%dir, %free, %reserve, "disk has space again; writes go on"),
+            if short {
+                tracing::error!(%dir, %free, %reserve, "disk is nearly full; writes are refused until there is space");
+            } else {
+                tracing::info!(%dir, %free, %reserve, "disk has space again; writes go on");
             }
         }
     }

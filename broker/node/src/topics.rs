@@ -113,17 +113,6 @@ impl Broker {
         deleted.into_iter().collect()
     }
 
-    /// Deletes what is left of topics that are not in `image`. It may block.
-    pub(crate) fn sweep_deleted_topics(&self, image: &Image) {
-        let Ok(entries) = std::fs::read_dir(self.0.config.topics_dir()) else { return };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let is_held = topic_of(&path).is_some_and(|name| image.topic_named(&name).is_some());
-            if !is_held || path.extension().is_some_and(|extension| extension == DELETED) {
-                remove_dir(&path);
-            }
-        }
-    }
-
     fn partition_dir(&self, name: &TopicPartition) -> PathBuf {
         self.0.config.topics_dir().join(name.to_string())
     }
@@ -150,11 +139,14 @@ fn missing(topics: &[(&Topic, HeldTopic)], slot: BrokerSlot) -> Vec<(usize, usiz
     missing
 }
 
-/// The topic's name in the name of a partition's directory.
-fn topic_of(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    let (topic, partition) = name.rsplit_once('-')?;
-    partition.bytes().all(|byte| byte.is_ascii_digit()).then(|| topic.to_owned())
+/// Finishes the deletions that a crash interrupted. Nothing else is touched: whose the other directories are is for the
+/// metadata to say.
+pub(crate) fn sweep_deleted(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == DELETED))
+        .for_each(|path| remove_dir(&path));
 }
 
 fn remove_dir(path: &Path) {

@@ -4,7 +4,7 @@ use super::{Call, SERVED, Started};
 use crate::Broker;
 use bytes::Bytes;
 use wire::api::api_versions::{Request, Response};
-use wire::{ApiKey, ErrorCode, Request as _};
+use wire::{ApiKey, ErrorCode};
 
 /// The first version in which clients name themselves (KIP-511).
 const FIRST_WITH_CLIENT_NAME: i16 = 3;

@@ -14,9 +14,9 @@ use wire::ErrorCode;
 use wire::api::{fetch, list_offsets, produce};
 use wire::client::Connection;
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn config(dir: &Path) -> Config {
+pub(crate) fn config(dir: &Path) -> Config {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listeners = Listeners { clients: any, gateways: any, internal: any };
     let mut config = Config::new(RegionName::new("r1").unwrap(), 0, dir.to_owned(), listeners);
@@ -24,59 +24,59 @@ pub fn config(dir: &Path) -> Config {
     config
 }
 
-pub fn ports() -> Ports {
+pub(crate) fn ports() -> Ports {
     Ports { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), council: Arc::new(NoCouncil) }
 }
 
-pub async fn start(config: Config, topics: &[Topic]) -> Standalone {
+pub(crate) async fn start(config: Config, topics: &[Topic]) -> Standalone {
     Standalone::start(config, ports(), topics).await.unwrap()
 }
 
 /// A broker in a directory of its own.
-pub struct Alone {
-    pub broker: Standalone,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Alone {
+    pub(crate) broker: Standalone,
+    pub(crate) dir: tempfile::TempDir,
 }
 
-pub async fn alone(topics: &[Topic]) -> Alone {
+pub(crate) async fn alone(topics: &[Topic]) -> Alone {
     alone_with(topics, |_| {}).await
 }
 
-pub async fn alone_with(topics: &[Topic], change: impl FnOnce(&mut Config)) -> Alone {
+pub(crate) async fn alone_with(topics: &[Topic], change: impl FnOnce(&mut Config)) -> Alone {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     change(&mut config);
     Alone { broker: start(config, topics).await, dir }
 }
 
-pub fn os(config: &mut Config) {
+pub(crate) fn os(config: &mut Config) {
     config.flush = Flush::Os;
 }
 
 impl Alone {
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::of(&self.broker).await
     }
 }
 
 /// One connection.
-pub struct Client(pub Connection);
+pub(crate) struct Client(pub Connection);
 
 impl Client {
-    pub async fn of(broker: &Standalone) -> Self {
+    pub(crate) async fn of(broker: &Standalone) -> Self {
         Self::at(broker.broker.addresses().unwrap().clients).await
     }
 
-    pub async fn at(address: SocketAddr) -> Self {
+    pub(crate) async fn at(address: SocketAddr) -> Self {
         Self(Connection::connect(&address.to_string(), "test", PATIENCE).await.unwrap())
     }
 
     /// Appends `batch` to partition `partition` of `topic`.
-    pub async fn produce(&self, topic: &str, partition: i32, batch: Bytes) -> produce::PartitionResponse {
+    pub(crate) async fn produce(&self, topic: &str, partition: i32, batch: Bytes) -> produce::PartitionResponse {
         self.produce_acks(topic, partition, batch, -1).await
     }
 
-    pub async fn produce_acks(
+    pub(crate) async fn produce_acks(
         &self,
         topic: &str,
         partition: i32,
@@ -87,12 +87,12 @@ impl Client {
         response.responses.into_iter().next().unwrap().partition_responses.into_iter().next().unwrap()
     }
 
-    pub async fn fetch(&self, topic: &str, partition: i32, offset: i64) -> fetch::PartitionResponse {
+    pub(crate) async fn fetch(&self, topic: &str, partition: i32, offset: i64) -> fetch::PartitionResponse {
         only(self.0.call(&fetch_request(topic, partition, offset), 11).await.unwrap())
     }
 
     /// The values of all records of a partition from `offset` on. One answer has those of one segment at most.
-    pub async fn values(&self, topic: &str, partition: i32, offset: i64) -> Vec<String> {
+    pub(crate) async fn values(&self, topic: &str, partition: i32, offset: i64) -> Vec<String> {
         let (mut values, mut next) = (Vec::new(), offset);
         loop {
             let found = self.fetch(topic, partition, next).await;
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    pub async fn list_offset(&self, topic: &str, timestamp: i64) -> list_offsets::PartitionResponse {
+    pub(crate) async fn list_offset(&self, topic: &str, timestamp: i64) -> list_offsets::PartitionResponse {
         let asked = list_offsets::Partition { timestamp, ..Default::default() };
         let topic = list_offsets::Topic { name: topic.to_owned(), partitions: vec![asked], ..Default::default() };
         let request = list_offsets::Request { topics: vec![topic], ..Default::default() };
@@ -113,29 +113,29 @@ impl Client {
     }
 }
 
-pub fn produce_request(topic: &str, partition: i32, batch: Bytes, acks: i16) -> produce::Request {
+pub(crate) fn produce_request(topic: &str, partition: i32, batch: Bytes, acks: i16) -> produce::Request {
     let data = produce::Partition { index: partition, records: Some(batch), ..Default::default() };
     let topic = produce::Topic { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
     produce::Request { acks, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() }
 }
 
-pub fn fetch_request(topic: &str, partition: i32, fetch_offset: i64) -> fetch::Request {
+pub(crate) fn fetch_request(topic: &str, partition: i32, fetch_offset: i64) -> fetch::Request {
     let from = fetch::Partition { partition, fetch_offset, partition_max_bytes: 1 << 20, ..Default::default() };
     let topic = fetch::Topic { topic: topic.to_owned(), partitions: vec![from], ..Default::default() };
     fetch::Request { min_bytes: 1, max_bytes: 1 << 20, topics: vec![topic], ..Default::default() }
 }
 
-pub fn only(response: fetch::Response) -> fetch::PartitionResponse {
+pub(crate) fn only(response: fetch::Response) -> fetch::PartitionResponse {
     assert_eq!(response.error_code, ErrorCode::NONE);
     response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
 }
 
 /// One batch with these values.
-pub fn batch(values: &[&str]) -> Bytes {
+pub(crate) fn batch(values: &[&str]) -> Bytes {
     builder(values).build().into()
 }
 
-pub fn builder(values: &[&str]) -> BatchBuilder {
+pub(crate) fn builder(values: &[&str]) -> BatchBuilder {
     let now = env::Clock::now(&SystemClock);
     let mut builder = BatchBuilder::new();
     values.iter().for_each(|value| builder.push(now, None, Some(value.as_bytes()), &[]));
@@ -143,12 +143,12 @@ pub fn builder(values: &[&str]) -> BatchBuilder {
 }
 
 /// A batch of about `bytes` bytes.
-pub fn large(bytes: usize) -> Bytes {
+pub(crate) fn large(bytes: usize) -> Bytes {
     batch(&[&"x".repeat(bytes)])
 }
 
 /// Offsets and values of everything in `records`.
-pub fn records(records: &wire::Records) -> Vec<(i64, String)> {
+pub(crate) fn records(records: &wire::Records) -> Vec<(i64, String)> {
     let mut found = Vec::new();
     for batch in Batches::new(records.bytes().unwrap()) {
         let batch = batch.unwrap();
@@ -162,7 +162,7 @@ pub fn records(records: &wire::Records) -> Vec<(i64, String)> {
 }
 
 /// Waits until `holds`.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "not in time: {what}");

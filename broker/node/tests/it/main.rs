@@ -4,6 +4,7 @@ mod disk;
 mod harness;
 mod hostile;
 mod idempotence;
+mod links;
 mod produce_and_fetch;
 mod refusals;
 mod restart;
