@@ -2,7 +2,7 @@
 
 use crate::ports::{Sink, Source};
 use mirror_core::cursor::{CommitPage, CommitSink, GroupCommit};
-use model::{Commit, CommitCursor, LeaderEpoch, Offset, OwnershipEpoch, ProtectionGroup, SyncCommits};
+use model::{Commit, CommitCursor, OwnershipEpoch, ProtectionGroup, SyncCommits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) async fn follow(
     loop {
         match page(&group, epoch, &*source, &mut commits).await {
             Ok((fresh, reached)) => {
-                let fresh = fresh.into_iter().map(commit).collect();
+                let fresh = fresh.into_iter().map(Commit::from).collect();
                 if let Err(error) = sink.apply_commits(&group, epoch, fresh, reached).await {
                     tracing::warn!(%group, %error, "commits are not written; they are carried again");
                     commits = held(&group, &*sink).await;
@@ -41,7 +41,7 @@ pub(crate) async fn follow(
 async fn held(group: &ProtectionGroup, sink: &dyn Sink) -> CommitSink {
     loop {
         match sink.held_commits(group).await {
-            Ok(held) => return CommitSink::new(held.into_iter().map(group_commit)),
+            Ok(held) => return CommitSink::new(held.into_iter().map(GroupCommit::from)),
             Err(error) => tracing::debug!(%group, %error, "the commits here are not known yet"),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
@@ -66,36 +66,8 @@ async fn page(
         cursor: page.next,
         session_changed: page.next.session != asked.session,
         more: page.next.version < page.newest.version,
-        commits: page.commits.into_iter().map(group_commit).collect(),
+        commits: page.commits.into_iter().map(GroupCommit::from).collect(),
     };
     let fresh = commits.apply(asked, page);
     Ok((fresh, commits.cursor()))
-}
-
-fn group_commit(commit: Commit) -> GroupCommit {
-    GroupCommit {
-        consumer_group: commit.consumer_group,
-        topic_id: commit.topic_id,
-        topic: commit.topic,
-        partition: commit.partition,
-        offset: commit.offset.unwrap_or(Offset(-1)),
-        leader_epoch: commit.leader_epoch,
-        metadata: commit.metadata,
-        commit_time: commit.commit_time,
-    }
-}
-
-fn commit(commit: GroupCommit) -> Commit {
-    let offset = (!commit.is_removal()).then_some(commit.offset);
-    Commit {
-        consumer_group: commit.consumer_group,
-        topic: commit.topic,
-        topic_id: commit.topic_id,
-        partition: commit.partition,
-        offset,
-        leader_epoch: if offset.is_some() { commit.leader_epoch } else { LeaderEpoch::NONE },
-        metadata: commit.metadata,
-        commit_time: commit.commit_time,
-        expire_time: None,
-    }
 }

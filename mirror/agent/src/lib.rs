@@ -10,6 +10,7 @@
 //! offsets and under the same leader epochs. One task per partition keeps order there and stalls nobody else.
 
 mod agent;
+pub mod archive;
 mod commits;
 mod fetcher;
 mod partition;

@@ -11,7 +11,7 @@ mod sink;
 pub use feed::{CommitFeed, CommitPage};
 pub use sink::CommitSink;
 
-use model::{GroupId, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName};
+use model::{Commit, GroupId, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// What one group last said of one partition.
@@ -43,6 +43,39 @@ impl GroupCommit {
 
     fn key(&self) -> CommitKey {
         (self.consumer_group.clone(), self.topic_id, self.partition)
+    }
+}
+
+impl From<Commit> for GroupCommit {
+    fn from(commit: Commit) -> Self {
+        Self {
+            consumer_group: commit.consumer_group,
+            topic_id: commit.topic_id,
+            topic: commit.topic,
+            partition: commit.partition,
+            offset: commit.offset.unwrap_or(Offset(-1)),
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata,
+            commit_time: commit.commit_time,
+        }
+    }
+}
+
+/// A carried commit expires by the source's decision alone: it has no time of its own for that.
+impl From<GroupCommit> for Commit {
+    fn from(commit: GroupCommit) -> Self {
+        let offset = (!commit.is_removal()).then_some(commit.offset);
+        Self {
+            consumer_group: commit.consumer_group,
+            topic: commit.topic,
+            topic_id: commit.topic_id,
+            partition: commit.partition,
+            offset,
+            leader_epoch: if offset.is_some() { commit.leader_epoch } else { LeaderEpoch::NONE },
+            metadata: commit.metadata,
+            commit_time: commit.commit_time,
+            expire_time: None,
+        }
     }
 }
 
