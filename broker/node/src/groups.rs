@@ -5,6 +5,7 @@
 
 mod commits;
 mod journal;
+mod listing;
 mod sync;
 
 use crate::Broker;
@@ -22,6 +23,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep;
 
 pub(crate) use commits::Committed;
+pub use listing::ConsumerGroup;
 
 /// The longest pause before the coordinator is asked whether something is due.
 const TICK_MAX: Duration = Duration::from_secs(1);

@@ -29,13 +29,16 @@ mod producer_ids;
 mod replica;
 pub mod settings;
 pub mod standalone;
+mod status;
 mod storage_health;
 mod topics;
 
 pub use broker::Broker;
 pub use control::ControlError;
 pub use copy::{CopyFailure, CopyState};
+pub use groups::ConsumerGroup;
 pub use launch::StartError;
 pub use config::{Config, Flush, Listeners};
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
 pub use replica::SourceMarks;
+pub use status::StatusError;

@@ -91,7 +91,7 @@ impl Broker {
             drained.map_err(|_| self.failed("writes that were taken are not answered yet"))?;
         }
         let ends = flushed_ends(self, &order.group).await.map_err(|error| self.failed(error))?;
-        Ok(Done::Stopped { ends, commits: self.commit_cursor(&order.group) })
+        Ok(Done::Stopped { ends, commits: self.commit_cursor() })
     }
 
     async fn catch_up(

@@ -19,9 +19,15 @@ const PAGE_MAX: u32 = 10_000;
 
 impl Broker {
     /// Where the commits of this start of the broker stand.
-    pub(crate) fn commit_cursor(&self, _: &ProtectionGroup) -> CommitCursor {
+    pub(crate) fn commit_cursor(&self) -> CommitCursor {
         let state = self.0.groups.state();
         CommitCursor { session: state.session, version: state.offsets.version() }
+    }
+
+    /// How far the commits of a group's owner under `epoch` have been copied here.
+    pub(crate) fn reached_commits(&self, group: &ProtectionGroup, epoch: OwnershipEpoch) -> CommitCursor {
+        let reached = self.0.groups.reached.borrow();
+        reached.get(group).filter(|(known, _)| *known == epoch).map(|(_, cursor)| *cursor).unwrap_or_default()
     }
 
     /// The commits of a protection group after a cursor; waits for some if there are none.
@@ -156,7 +162,7 @@ impl Broker {
     }
 }
 
-fn commit(change: Change) -> Commit {
+pub(super) fn commit(change: Change) -> Commit {
     let Change { key, committed } = change;
     let TopicPartition { topic, partition } = key.partition;
     let consumer_group = key.group;

@@ -82,6 +82,11 @@ impl Gate {
         self.stopped.load(Ordering::SeqCst)
     }
 
+    /// Whether a write would be let in at `now`.
+    pub(crate) fn is_open(&self, now: BootInstant) -> bool {
+        !self.is_stopped() && self.is_leased(now)
+    }
+
     /// Lets a write in.
     ///
     /// # Errors

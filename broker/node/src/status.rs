@@ -1,0 +1,107 @@
+//! What the region says of itself.
+
+use crate::Broker;
+use crate::partitions::HeldTopic;
+use crate::replica::{Partition, Standing};
+use broker_core::metadata::Group;
+use model::{CopyTerm, Holding, Incarnation, OffsetRange, PartitionStatus, RegionStatus};
+use std::sync::Arc;
+
+/// The broker stopped before it could say how it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker did not look at its partitions: {0}")]
+pub struct StatusError(String);
+
+impl Broker {
+    /// How the region stands towards every protection group.
+    pub fn holdings(&self) -> Vec<Holding> {
+        self.image().groups().map(|group| self.holding(group)).collect()
+    }
+
+    fn holding(&self, group: &Group) -> Holding {
+        let name = &group.grant.group;
+        let now = self.0.clock.boot();
+        Holding {
+            group: name.clone(),
+            obeyed: group.obeyed(),
+            owner: group.owned,
+            leased: self.0.gates.of(name).is_some_and(|gate| gate.is_leased(now)),
+            open: group.owned && group.opened,
+            stopped: group.stopped,
+            sealed: group.sealed,
+            commits: if group.owned { self.commit_cursor() } else { self.reached_commits(name, group.obeyed()) },
+        }
+    }
+
+    /// The region as it sees itself, with a hash over every partition's committed batches if `with_hashes`; that reads
+    /// all of their headers.
+    ///
+    /// # Errors
+    /// [`StatusError`] when the broker is stopping.
+    pub async fn status(&self, with_hashes: bool) -> Result<RegionStatus, StatusError> {
+        let broker = self.clone();
+        if !with_hashes {
+            return Ok(broker.look(false));
+        }
+        let looked = tokio::task::spawn_blocking(move || broker.look(true)).await;
+        looked.map_err(|error| StatusError(error.to_string()))
+    }
+
+    fn look(&self, with_hashes: bool) -> RegionStatus {
+        let (image, held) = (self.image(), self.0.partitions.held());
+        let of_topic = |topic: &Arc<HeldTopic>| {
+            let statuses = topic.held().map(|partition| self.partition_status(topic, partition, with_hashes));
+            statuses.collect::<Vec<_>>()
+        };
+        let mut partitions: Vec<_> = held.topics().flat_map(of_topic).collect();
+        partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        let (diverged, gaps) = self.0.facts.pending();
+        let orders = image.journal().orders();
+        RegionStatus {
+            region: self.0.config.region.clone(),
+            incarnation: image.region().map_or(Incarnation(0), |region| region.incarnation),
+            time: self.0.clock.now(),
+            council_index: image.council_index(),
+            holdings: self.holdings(),
+            partitions,
+            disks: vec![self.disk()],
+            diverged,
+            gaps,
+            orders: orders.map(|(run, step, order)| (run.clone(), step.clone(), order.at)).collect(),
+        }
+    }
+
+    fn partition_status(&self, topic: &HeldTopic, partition: &Partition, with_hash: bool) -> PartitionStatus {
+        let (standing, marks) = (partition.standing(), partition.marks());
+        let failed = partition.failed().map(|reason| reason.to_string());
+        let (takes_writes, copy_term) = match &standing {
+            Standing::Owner { gate, .. } => (gate.is_open(self.0.clock.boot()), CopyTerm(0)),
+            Standing::Copy { term, .. } => (false, *term),
+            Standing::Idle => (false, CopyTerm(0)),
+        };
+        PartitionStatus {
+            topic_id: topic.id,
+            topic: topic.name.clone(),
+            partition: partition.number(),
+            group: topic.group.clone(),
+            writable: takes_writes && failed.is_none(),
+            leader_epoch: partition.epoch(),
+            copy_term,
+            start: marks.start,
+            tail: marks.tail,
+            flushed: marks.flushed,
+            high_watermark: marks.high_watermark,
+            size: partition.size(),
+            hash: if with_hash { hash(partition, OffsetRange::new(marks.start, marks.high_watermark)) } else { None },
+            failed,
+        }
+    }
+}
+
+/// `None` when the log was cut meanwhile, or cannot be read.
+fn hash(partition: &Partition, range: OffsetRange) -> Option<String> {
+    let hash = partition.reader.content_hash(range);
+    hash.inspect_err(|error| tracing::warn!(partition = %partition.name, %error, "no hash"))
+        .ok()
+        .map(|hash| hash.to_string())
+}
