@@ -3,6 +3,7 @@
 mod context;
 mod front_door;
 mod gateway;
+mod metrics;
 mod region;
 mod s3;
 mod witness;

@@ -2,9 +2,9 @@
 
 use super::asked_to_end;
 use super::context::{Context, WITNESS};
-use super::region::NoCanary;
+use crate::canary::WireCanary;
 use crate::up::addresses::loopback;
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use control_plane::council::{Config, Identity};
 use control_plane::ports::Ports;
 use control_plane::{ControlPlane, PlaneConfig};
@@ -17,17 +17,33 @@ use std::sync::Arc;
 /// When it cannot start, or its disk fails.
 pub(super) async fn run(context: Context) -> Result<()> {
     let mut founding = context.founding();
-    let disk_id = context.disk_id(WITNESS)?;
-    let mut witness = founding.witness.clone().unwrap_or_else(|| unreachable!("only a platform with a witness starts one"));
-    witness.disk_id.clone_from(&disk_id);
-    founding.witness = Some(witness.clone());
-    let config = Config {
+    let mut witness = founding.witness.clone().context("a platform with an odd number of regions has no witness")?;
+    witness.disk_id = context.disk_id(WITNESS)?;
+    if !founding.is_formed {
+        founding.witness = Some(witness.clone());
+    }
+    let council = Config {
         identity: Identity::Witness(witness),
         founding,
         dir: context.data.join(WITNESS),
         listen: loopback(context.platform.addresses.witness),
     };
-    let _ = (config, Arc::new(SystemClock), SystemEntropy, NoCanary, asked_to_end().await);
-    let _: Option<(Ports, ControlPlane, PlaneConfig)> = None;
-    Ok(())
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        region: None,
+        canary: Arc::new(WireCanary::new()),
+        archivist: None,
+    };
+    let plane = ControlPlane::start(PlaneConfig::new(council)?, ports).await?;
+    let outcome = tokio::select! {
+        asked = asked_to_end() => asked,
+        reason = plane.failed() => fail(&reason),
+    };
+    plane.shutdown().await;
+    outcome
+}
+
+fn fail(reason: &str) -> Result<()> {
+    bail!("the council node failed: {reason}")
 }

@@ -1,0 +1,109 @@
+//! A region: broker, links, council node and REST in one process.
+
+mod archivist;
+mod council;
+mod links;
+mod plane;
+
+use super::asked_to_end;
+use super::context::{Context, addresses};
+use crate::canary::WireCanary;
+use crate::up::addresses::loopback;
+use anyhow::{Result, bail};
+use archivist::BrokerArchivist;
+use broker::{Broker, Flush, Listeners};
+use catalog::command::Founder;
+use control_plane::council::{Config, Identity};
+use control_plane::ports::Ports;
+use control_plane::{ControlPlane, PlaneConfig};
+use council::Topics;
+use crate::roles::metrics::Metrics;
+use env::real::{SystemClock, SystemEntropy};
+use mirror::archive::Archive;
+use mirror_core::archive::Layout;
+use model::RegionName;
+use plane::DataPlane;
+use std::sync::Arc;
+use std::time::Duration;
+
+const BUCKET_RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the region until this process is asked to end.
+///
+/// # Errors
+/// When a port is taken, or the council node's disk fails.
+pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
+    let (index, ports) = context.region(&region)?;
+    let disk_id = context.disk_id(region.as_str())?;
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let topics = Arc::new(Topics::default());
+    let broker_ports =
+        broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
+    let broker = Broker::start(broker_config(&context, &region, index)?, broker_ports).await?;
+    let data_plane = Arc::new(DataPlane::new(broker.clone(), region.clone(), clock.clone()));
+    broker.set_links(data_plane.clone());
+    let founder = Founder { region: region.clone(), disk_id, addresses: addresses(&ports) };
+    let mut founding = context.founding();
+    if !founding.is_formed {
+        founding.regions[usize::from(index)].disk_id.clone_from(&founder.disk_id);
+    }
+    let council = Config {
+        identity: Identity::Region { index, founder },
+        founding,
+        dir: context.data.join(region.as_str()),
+        listen: loopback(ports.council),
+    };
+    let mut config = PlaneConfig::new(council)?;
+    config.rest = Some(loopback(ports.rest));
+    config.telemetry = Arc::new(Metrics::start(region.as_str())?);
+    let archive = Archive::new(Arc::new(context.objects()), Layout::new("backups"), clock.clone());
+    let archivist = Arc::new(BrokerArchivist::new(broker.clone(), archive, region.clone()));
+    create_bucket(context.clone());
+    let ports = Ports {
+        clock,
+        entropy,
+        region: Some(data_plane.clone()),
+        canary: Arc::new(WireCanary::new()),
+        archivist: Some(archivist),
+    };
+    let plane = ControlPlane::start(config, ports).await?;
+    topics.serve(plane.topics());
+    let outcome = tokio::select! {
+        asked = asked_to_end() => asked,
+        reason = plane.failed() => fail(&reason),
+    };
+    plane.shutdown().await;
+    broker.shutdown().await;
+    outcome
+}
+
+/// Makes the bucket as soon as the object store is there.
+fn create_bucket(context: Context) {
+    tokio::spawn(async move {
+        let objects = context.objects();
+        while let Err(error) = objects.create_bucket().await {
+            tracing::debug!(%error, "the bucket cannot be made yet");
+            tokio::time::sleep(BUCKET_RETRY).await;
+        }
+    });
+}
+
+fn fail(reason: &str) -> Result<()> {
+    bail!("the council node failed: {reason}")
+}
+
+fn broker_config(context: &Context, region: &RegionName, index: u16) -> Result<broker::Config> {
+    let (_, ports) = context.region(region)?;
+    let listeners = Listeners {
+        clients: loopback(ports.clients),
+        gateways: loopback(ports.gateways),
+        internal: loopback(ports.internal),
+    };
+    let mut config = broker::Config::new(region.clone(), index, context.data.join(region.as_str()), listeners);
+    config.cluster_id.clone_from(&context.platform.cluster_id);
+    config.flush = if context.platform.flush == "os" { Flush::Os } else { Flush::BeforeAck };
+    config.link_delay = Duration::from_millis(context.platform.link_delay_ms);
+    // Groups of a platform on one machine start at once.
+    config.initial_rebalance_delay = Duration::ZERO;
+    Ok(config)
+}

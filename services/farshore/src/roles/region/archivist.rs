@@ -1,0 +1,231 @@
+//! Backup and restore between this region's broker and the object store.
+
+use broker::{Broker, CopyFailure, ShelfError};
+use bytes::Bytes;
+use control_plane::ports::{
+    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, PortError, Progress, RestoreReceipt, RestoreRequest,
+    RestoredPartition,
+};
+use env::PortFuture;
+use mirror::CopyKey;
+use mirror::archive::{
+    self, Archive, ArchiveFailure, BackupSource, Extent, LogRead, LogSpan, RegionError, RestoreTarget,
+};
+use mirror_core::archive::{BackupId, WriterSettings};
+use model::{ByteCount, Commit, Offset, OffsetRange, OwnershipEpoch, ProtectionGroup, RegionName, TopicId};
+use std::sync::Arc;
+
+/// How many partitions a backup reads at a time.
+const BACKUP_PARALLEL: usize = 4;
+
+/// Moves data between a broker and an archive.
+pub(super) struct BrokerArchivist {
+    shelf: Arc<Shelf>,
+    archive: Archive,
+    region: RegionName,
+}
+
+struct Shelf(Broker);
+
+impl BrokerArchivist {
+    pub(super) fn new(broker: Broker, archive: Archive, region: RegionName) -> Self {
+        Self { shelf: Arc::new(Shelf(broker)), archive, region }
+    }
+}
+
+fn port(failure: ArchiveFailure) -> PortError {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(&failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    PortError(text)
+}
+
+fn backup_id(name: &str) -> Result<BackupId, PortError> {
+    name.parse().map_err(|error| PortError(format!("{error}")))
+}
+
+fn told(progress: archive::Progress) -> Progress {
+    Progress {
+        bytes_done: progress.bytes_done,
+        bytes_total: progress.bytes_total,
+        partitions_done: progress.partitions_done,
+        partitions_total: progress.partitions_total,
+    }
+}
+
+impl Archivist for BrokerArchivist {
+    fn backup<'a>(
+        &'a self,
+        request: BackupRequest,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<BackupReceipt, PortError>> {
+        Box::pin(async move {
+            let request = archive::BackupRequest {
+                backup: backup_id(&request.backup)?,
+                group: request.group,
+                region: self.region.clone(),
+                topics: request.topics,
+                parallel: BACKUP_PARALLEL,
+                settings: WriterSettings::default(),
+            };
+            let tell = |at: archive::Progress| progress(told(at));
+            let receipt = self.archive.backup(&*self.shelf, request, &tell).await.map_err(port)?;
+            Ok(BackupReceipt {
+                manifest: receipt.manifest,
+                manifest_sha256: receipt.manifest_hash.to_string(),
+                partitions: receipt.partitions,
+                records: receipt.records,
+                bytes: receipt.bytes,
+                objects: receipt.objects,
+                commits: receipt.commits,
+            })
+        })
+    }
+
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>> {
+        Box::pin(async move {
+            let inspection = self.archive.inspect(&backup_id(backup)?).await.map_err(port)?;
+            let topics = inspection.topics.into_iter().map(|archived| ArchivedTopic {
+                topic: archived.topic,
+                last_epoch: archived.last_epoch,
+                bytes: archived.bytes,
+            });
+            Ok(topics.collect())
+        })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        request: RestoreRequest,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<RestoreReceipt, PortError>> {
+        Box::pin(async move {
+            let topics = request.topics.into_iter().map(|(name, id)| archive::RestoredTopic {
+                archived: name.clone(),
+                name,
+                id,
+            });
+            let request = archive::RestoreRequest {
+                backup: backup_id(&request.backup)?,
+                topics: topics.collect(),
+                with_offsets: request.with_offsets,
+                parallel: request.parallel as usize,
+            };
+            let tell = |at: archive::Progress| progress(told(at));
+            let receipt = self.archive.restore(&*self.shelf, request, &tell).await.map_err(port)?;
+            let partitions = receipt.partitions.into_iter().map(|log| RestoredPartition {
+                topic: log.topic,
+                partition: log.partition,
+                records: log.records,
+                bytes: log.bytes,
+                sha256: log.content_hash.to_string(),
+            });
+            Ok(RestoreReceipt { partitions: partitions.collect(), commits: receipt.commits })
+        })
+    }
+}
+
+fn shelf(error: ShelfError) -> RegionError {
+    match error {
+        ShelfError::Unknown { .. } => RegionError::NotReady(error.to_string()),
+        ShelfError::Dropped { .. } | ShelfError::Failed(_) => RegionError::Refused(error.to_string()),
+    }
+}
+
+fn copy(failure: CopyFailure) -> RegionError {
+    match failure {
+        CopyFailure::NotReady(reason) => RegionError::NotReady(reason),
+        CopyFailure::Sealed | CopyFailure::Failed(_) => RegionError::Refused(failure.to_string()),
+    }
+}
+
+impl BackupSource for Shelf {
+    fn ownership<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<OwnershipEpoch, RegionError>> {
+        let serves = self.0.serves(group);
+        let not_now = || RegionError::NotReady(format!("this region does not serve {group} now"));
+        Box::pin(async move { serves.ok_or_else(not_now) })
+    }
+
+    fn commits<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<Vec<Commit>, RegionError>> {
+        let held = self.0.held_commits(group).map_err(RegionError::NotReady);
+        Box::pin(async move { held })
+    }
+
+    fn extents(&self, topic: TopicId) -> PortFuture<'_, Result<Vec<Extent>, RegionError>> {
+        let extents = self.0.extents(topic);
+        Box::pin(async move {
+            let extents = extents.ok_or_else(|| RegionError::NotReady(format!("no topic {topic} here")))?;
+            let extents = extents.into_iter();
+            Ok(extents.map(|(partition, range, size)| Extent { partition, range, bytes: size.0 }).collect())
+        })
+    }
+
+    fn read(
+        &self,
+        (topic, partition): CopyKey,
+        from: Offset,
+        bytes_max: u32,
+    ) -> PortFuture<'_, Result<LogRead, RegionError>> {
+        Box::pin(async move {
+            let max = ByteCount(bytes_max.into());
+            match self.0.read_batches(topic, partition, from, max, true).await {
+                Ok(batches) => Ok(LogRead::Batches(batches)),
+                Err(ShelfError::Dropped { start, .. }) => Ok(LogRead::Dropped { log_start: start }),
+                Err(error) => Err(shelf(error)),
+            }
+        })
+    }
+}
+
+impl RestoreTarget for Shelf {
+    fn span(&self, (topic, partition): CopyKey) -> PortFuture<'_, Result<LogSpan, RegionError>> {
+        let state = self.0.copy_state(topic, partition);
+        Box::pin(async move {
+            let state = state.map_err(copy)?;
+            Ok(LogSpan { start: state.start, tail: state.flushed })
+        })
+    }
+
+    fn begin(&self, (topic, partition): CopyKey, at: Offset) -> PortFuture<'_, Result<(), RegionError>> {
+        Box::pin(async move { self.0.restart_copy(topic, partition, at).await.map_err(copy) })
+    }
+
+    fn append(
+        &self,
+        (topic, partition): CopyKey,
+        at: Offset,
+        batches: Bytes,
+    ) -> PortFuture<'_, Result<(), RegionError>> {
+        Box::pin(async move {
+            self.0.append_copy(topic, partition, at, batches).await.map_err(copy)?;
+            let tail = self.0.copy_state(topic, partition).map_err(copy)?.tail;
+            self.0.copy_flushed(topic, partition, tail).await.map_err(copy)
+        })
+    }
+
+    fn read(
+        &self,
+        (topic, partition): CopyKey,
+        from: Offset,
+        bytes_max: u32,
+    ) -> PortFuture<'_, Result<Bytes, RegionError>> {
+        Box::pin(async move {
+            self.0.read_batches(topic, partition, from, ByteCount(bytes_max.into()), false).await.map_err(shelf)
+        })
+    }
+
+    fn finish(&self, (topic, partition): CopyKey, range: OffsetRange) -> PortFuture<'_, Result<(), RegionError>> {
+        Box::pin(async move { self.0.raise_copy_start(topic, partition, range.start).await.map_err(copy) })
+    }
+
+    fn apply_commits<'a>(
+        &'a self,
+        _: &'a ProtectionGroup,
+        commits: Vec<Commit>,
+    ) -> PortFuture<'a, Result<(), RegionError>> {
+        Box::pin(async move { self.0.restore_commits(commits).await.map(drop).map_err(RegionError::NotReady) })
+    }
+}

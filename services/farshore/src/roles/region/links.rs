@@ -1,0 +1,116 @@
+//! The region's broker as the sink of its links.
+
+use broker::{Broker, CopyFailure, SourceMarks as BrokerMarks};
+use bytes::Bytes;
+use env::real::SystemClock;
+use env::{Clock, PortFuture};
+use mirror::{CopyKey, Sink, SinkError, SourceMarks};
+use mirror_core::gap::Gap;
+use mirror_core::window::LogState;
+use mirror_core::{EpochList, EpochStart};
+use model::{Commit, CommitCursor, Offset, OffsetRange, OwnershipEpoch, ProtectionGroup};
+use tokio::sync::watch;
+
+/// Writes to the broker's copies.
+#[derive(Clone)]
+pub(super) struct BrokerSink(pub(super) Broker);
+
+fn failed(failure: CopyFailure) -> SinkError {
+    match failure {
+        CopyFailure::NotReady(reason) => SinkError::NotReady(reason),
+        CopyFailure::Sealed => SinkError::Sealed,
+        CopyFailure::Failed(reason) => SinkError::Failed(reason),
+    }
+}
+
+fn epochs(epochs: Vec<log::EpochStart>) -> Result<EpochList, SinkError> {
+    let epochs = epochs.into_iter();
+    let epochs = epochs.map(|known| EpochStart { epoch: known.epoch, start: known.start, base: known.base }).collect();
+    EpochList::new(epochs).ok_or_else(|| SinkError::Failed("the copy's leader epochs are out of order".to_owned()))
+}
+
+impl Sink for BrokerSink {
+    fn log_state(&self, (topic, partition): CopyKey) -> PortFuture<'_, Result<LogState, SinkError>> {
+        Box::pin(async move {
+            let state = self.0.copy_state(topic, partition).map_err(failed)?;
+            Ok(LogState {
+                start: state.start,
+                tail: state.tail,
+                flushed: state.flushed,
+                high_watermark: state.high_watermark,
+                epochs: epochs(state.epochs)?,
+            })
+        })
+    }
+
+    fn watch_flushed(&self, (topic, partition): CopyKey) -> Result<watch::Receiver<Offset>, SinkError> {
+        self.0.watch_copy(topic, partition).map_err(failed)
+    }
+
+    fn append(
+        &self,
+        (topic, partition): CopyKey,
+        at: Offset,
+        records: Bytes,
+    ) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.append_copy(topic, partition, at, records).await.map_err(failed) })
+    }
+
+    fn archive(&self, (topic, partition): CopyKey, range: OffsetRange) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move {
+            let tail = self.0.archive_tail(topic, partition, range.start).await.map_err(failed)?;
+            tracing::warn!(%topic, %partition, range = %tail.range, records = tail.records, file = tail.file, "archived");
+            Ok(())
+        })
+    }
+
+    fn truncate(&self, (topic, partition): CopyKey, to: Offset) -> PortFuture<'_, Result<Offset, SinkError>> {
+        Box::pin(async move { self.0.truncate_copy(topic, partition, to).await.map_err(failed) })
+    }
+
+    fn restart(&self, (topic, partition): CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.restart_copy(topic, partition, at).await.map_err(failed) })
+    }
+
+    fn raise_log_start(&self, (topic, partition): CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.raise_copy_start(topic, partition, to).await.map_err(failed) })
+    }
+
+    fn raise_high_watermark(&self, _: CopyKey, _: Offset) {
+        // The broker reckons it from its own copy watermark and what `note_source` tells it.
+    }
+
+    fn note_source(&self, (topic, partition): CopyKey, epoch: OwnershipEpoch, marks: SourceMarks) {
+        let marks = BrokerMarks {
+            high_watermark: marks.high_watermark,
+            tail: marks.tail,
+            log_start: Offset::ZERO,
+            missing_bytes: marks.missing_bytes,
+            oldest_missing: marks.oldest_missing,
+            heard_at: SystemClock.now(),
+        };
+        self.0.mark_source(topic, partition, epoch, marks);
+    }
+
+    fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.record_gap((&gap).into()).map_err(|error| SinkError::Failed(error.to_string())) })
+    }
+
+    fn held_commits(&self, group: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>> {
+        let held = self.0.held_commits(group).map_err(SinkError::NotReady);
+        Box::pin(async move { held })
+    }
+
+    fn apply_commits<'a>(
+        &'a self,
+        group: &'a ProtectionGroup,
+        epoch: OwnershipEpoch,
+        commits: Vec<Commit>,
+        reached: CommitCursor,
+    ) -> PortFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move {
+            let applied = self.0.apply_commits(group, epoch, commits, reached).await;
+            applied.map_err(SinkError::NotReady)
+        })
+    }
+}
