@@ -10,9 +10,7 @@ pub const LINK_LAG_SECONDS: &str = "farshore.link.lag.seconds";
 pub const REGION_HEALTH_SCORE: &str = "farshore.region.health.score";
 /// The ownership epoch of a protection group.
 pub const GROUP_OWNERSHIP_EPOCH: &str = "farshore.group.ownership.epoch";
-/// Free bytes of a log directory.
-pub const DISK_FREE_BYTES: &str = "farshore.disk.free.bytes";
-/// The next offset of a partition.
-pub const PARTITION_TAIL: &str = "farshore.partition.tail";
-/// Runs that ended, by outcome.
-pub const RUNS_ENDED: &str = "farshore.runs.ended";
+/// The newest entry of the council's log that the node has applied.
+pub const COUNCIL_APPLIED_INDEX: &str = "farshore.council.applied.index";
+/// Whether the node leads the council.
+pub const COUNCIL_LEADS: &str = "farshore.council.leads";
