@@ -8,16 +8,26 @@ mod admin;
 mod api_versions;
 mod cluster;
 mod coordination;
+mod create_partitions;
 mod create_topics;
+mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_topic_partitions;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_groups;
 mod list_offsets;
 pub(crate) mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
@@ -98,12 +108,22 @@ served! {
     Heartbeat by heartbeat,
     LeaveGroup by leave_group,
     SyncGroup by sync_group,
+    DescribeGroups by describe_groups,
+    ListGroups by list_groups,
     SaslHandshake by sasl_handshake,
     ApiVersions by api_versions,
     CreateTopics by create_topics,
+    DeleteTopics by delete_topics,
     InitProducerId by init_producer_id,
     OffsetForLeaderEpoch by offset_for_leader_epoch,
+    DescribeConfigs by describe_configs,
     SaslAuthenticate by sasl_authenticate,
+    CreatePartitions by create_partitions,
+    DeleteGroups by delete_groups,
+    IncrementalAlterConfigs by incremental_alter_configs,
+    OffsetDelete by offset_delete,
+    DescribeCluster by describe_cluster,
+    DescribeTopicPartitions by describe_topic_partitions,
 }
 
 /// A request nobody here answers. Clients that looked at ApiVersions do not send it.

@@ -199,6 +199,12 @@ impl Broker {
         (state.coordinator.list().collect(), state.offsets.groups().cloned().collect())
     }
 
+    /// Whether the group has members, had some lately, or has committed offsets.
+    pub(crate) fn knows_group(&self, group: &GroupId) -> bool {
+        let state = self.0.groups.state();
+        state.coordinator.contains(group) || state.offsets.has_group(group)
+    }
+
     /// Deletes a group nobody is in, with its offsets.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! What the requests that change topics share.
 
-use crate::settings::{ENTRIES, Entry};
-use crate::{Broker, CouncilError};
+use crate::settings::{ENTRIES, Entry, FLUSH};
+use crate::{Broker, CouncilError, Flush};
+use broker_core::metadata::Topic;
 use env::PortFuture;
 use model::limits;
 use std::collections::BTreeMap;
@@ -62,9 +63,33 @@ pub(crate) struct Effective<'a> {
 }
 
 /// Every setting a topic can have, as it holds where the topic says `config`.
-pub(crate) fn entries(config: &BTreeMap<String, String>) -> impl Iterator<Item = Effective<'_>> {
-    ENTRIES.iter().map(|entry| match config.get(entry.name) {
+pub(crate) fn entries<'a>(
+    broker: &Broker,
+    config: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = Effective<'a>> + use<'a> {
+    let flush = flush_name(broker.config().flush);
+    ENTRIES.iter().map(move |entry| match config.get(entry.name) {
         Some(value) => Effective { entry, value, source: FROM_TOPIC },
+        None if entry.name == FLUSH => Effective { entry, value: flush, source: FROM_BROKER },
         None => Effective { entry, value: entry.default, source: FROM_DEFAULT },
     })
+}
+
+/// How a topic's configuration calls it.
+pub(crate) fn flush_name(flush: Flush) -> &'static str {
+    match flush {
+        Flush::BeforeAck => "before-ack",
+        Flush::Os => "os",
+    }
+}
+
+/// Clients change no topic that is the broker's or Farshore's own.
+///
+/// # Errors
+/// What to answer.
+pub(crate) fn check_changeable(topic: &Topic) -> Result<(), (ErrorCode, String)> {
+    if !topic.name.is_internal() {
+        return Ok(());
+    }
+    Err((ErrorCode::INVALID_TOPIC_EXCEPTION, format!("{} is the broker's own; clients do not change it", topic.name)))
 }

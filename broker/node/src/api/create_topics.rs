@@ -116,7 +116,7 @@ fn partitions(broker: &Broker, asked: i32) -> Result<i32, Refusal> {
 }
 
 fn response(broker: &Broker, spec: TopicSpec) -> TopicResponse {
-    let configs = admin::entries(&spec.config).map(|entry| ConfigResponse {
+    let configs = admin::entries(broker, &spec.config).map(|entry| ConfigResponse {
         name: entry.entry.name.to_owned(),
         value: Some(entry.value.to_owned()),
         config_source: entry.source,

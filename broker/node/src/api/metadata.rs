@@ -93,7 +93,7 @@ impl Show<'_> {
         TopicResponse {
             name: Some(topic.name.to_string()),
             topic_id: topic.id,
-            is_internal: topic.group.is_none(),
+            is_internal: topic.name.is_internal(),
             partitions: cluster::partitions(self.broker, topic).into_iter().map(partition).collect(),
             topic_authorized_operations: cluster::allowed(self.operations, cluster::TOPIC_OPERATIONS),
             ..Default::default()

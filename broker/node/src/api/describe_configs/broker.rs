@@ -1,0 +1,119 @@
+//! What this broker was started with, under Kafka's names. None of it changes while the broker runs.
+
+use super::{Refusal, Setting};
+use crate::api::admin::{self, FROM_BROKER};
+use crate::control::OFFSETS_PARTITIONS;
+use crate::settings::entry;
+use crate::{Broker, Flush};
+use model::limits;
+use wire::ErrorCode;
+
+/// The types of broker settings, as Kafka numbers them.
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LONG: i8 = 5;
+
+/// Settings of topics and what Kafka calls them for a whole broker.
+const TOPIC_DEFAULTS: &[(&str, &str)] = &[
+    ("cleanup.policy", "log.cleanup.policy"),
+    ("compression.type", "compression.type"),
+    ("delete.retention.ms", "log.cleaner.delete.retention.ms"),
+    ("index.interval.bytes", "log.index.interval.bytes"),
+    ("max.message.bytes", "message.max.bytes"),
+    ("message.timestamp.type", "log.message.timestamp.type"),
+    ("min.insync.replicas", "min.insync.replicas"),
+    ("retention.bytes", "log.retention.bytes"),
+    ("retention.ms", "log.retention.ms"),
+    ("segment.bytes", "log.segment.bytes"),
+    ("segment.index.bytes", "log.index.size.max.bytes"),
+    ("segment.ms", "log.roll.ms"),
+    ("unclean.leader.election.enable", "unclean.leader.election.enable"),
+];
+
+/// The settings of broker `name`; an empty name means those of all brokers, of which there are none.
+pub(super) fn settings(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    let id = broker.config().node_id();
+    if name.parse() != Ok(id) {
+        return Err((ErrorCode::INVALID_REQUEST, format!("this is broker {id}; ask broker {name} for its settings")));
+    }
+    Ok(started_with(broker).into_iter().chain(topic_defaults()).collect())
+}
+
+fn started_with(broker: &Broker) -> Vec<Setting> {
+    let config = broker.config();
+    let factor = admin::replication_factor(broker);
+    let flush = admin::flush_name(config.flush);
+    let rebalance_delay = config.initial_rebalance_delay.as_millis();
+    vec![
+        given(
+            "auto.create.topics.enable",
+            config.auto_create_topics,
+            BOOLEAN,
+            "Whether a topic that is asked for is made.",
+        ),
+        given("broker.id", config.node_id(), INT, "The id clients know the broker by."),
+        given("default.replication.factor", factor, INT, "How many replicas a partition gets."),
+        given("farshore.flush", flush, STRING, "What an acknowledgement waits for where a topic does not say."),
+        given("farshore.region", &config.region, STRING, "The region the broker belongs to."),
+        given(
+            "group.initial.rebalance.delay.ms",
+            rebalance_delay,
+            LONG,
+            "How long a new group waits for more members.",
+        ),
+        given("group.max.size", limits::GROUP_MEMBERS_MAX, INT, "The most members of one group."),
+        given("log.dirs", config.topics_dir().display(), STRING, "Where the logs are."),
+        given("node.id", config.node_id(), INT, "The id clients know the broker by."),
+        given("num.partitions", config.default_partitions, INT, "How many partitions a topic gets that does not say."),
+        given(
+            "offset.metadata.max.bytes",
+            limits::COMMIT_METADATA_BYTES_MAX,
+            INT,
+            "How much a client may put beside an offset.",
+        ),
+        given("offsets.topic.num.partitions", OFFSETS_PARTITIONS, INT, "How many partitions committed offsets have."),
+        given("socket.request.max.bytes", limits::FRAME_BYTES_MAX.0, INT, "The largest request."),
+    ]
+}
+
+fn given(name: &str, value: impl ToString, kind: i8, documentation: &'static str) -> Setting {
+    Setting {
+        name: name.to_owned(),
+        value: value.to_string(),
+        source: FROM_BROKER,
+        default: None,
+        kind,
+        documentation,
+        read_only: true,
+    }
+}
+
+fn topic_defaults() -> impl Iterator<Item = Setting> {
+    TOPIC_DEFAULTS.iter().filter_map(|(topic, name)| {
+        let entry = entry(topic)?;
+        Some(Setting {
+            name: (*name).to_owned(),
+            value: entry.default.to_owned(),
+            source: admin::FROM_DEFAULT,
+            default: None,
+            kind: super::kind(entry),
+            documentation: entry.documentation,
+            read_only: true,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_of_topics_is_one() {
+        assert_eq!(topic_defaults().count(), TOPIC_DEFAULTS.len());
+        assert_eq!(admin::flush_name(Flush::Os), "os");
+    }
+}

@@ -1,0 +1,148 @@
+//! IncrementalAlterConfigs: settings of topics change through the council; those of a broker are given at its start.
+
+use super::{Call, Started, admin, cluster};
+use crate::settings::{self, Kind};
+use crate::{Broker, ConfigChange};
+use broker_core::metadata::Image;
+use bytes::Bytes;
+use model::TopicId;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::ErrorCode;
+use wire::api::describe_configs::TOPIC;
+use wire::api::incremental_alter_configs::{
+    APPEND, Config, DELETE, Request, Resource, ResourceResponse, Response, SET, SUBTRACT,
+};
+
+/// The request has no time limit of its own.
+const TIMEOUT_MS: i32 = 30_000;
+
+/// Why nothing was changed.
+type Refusal = (ErrorCode, String);
+
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    let request: Request = call.decode(body)?;
+    let broker = broker.clone();
+    Ok(call.reply_later(async move {
+        let (mut responses, mut seen) = (Vec::with_capacity(request.resources.len()), BTreeSet::new());
+        for resource in request.resources {
+            let is_first = seen.insert((resource.resource_type, resource.resource_name.clone()));
+            let altered = match is_first {
+                true => alter(&broker, &resource, request.validate_only).await,
+                false => {
+                    Err((ErrorCode::INVALID_REQUEST, "the resource is there more than once in the request".to_owned()))
+                }
+            };
+            responses.push(response(resource, altered));
+        }
+        Some(Response { responses, ..Default::default() })
+    }))
+}
+
+fn response(resource: Resource, altered: Result<(), Refusal>) -> ResourceResponse {
+    let Resource { resource_type, resource_name, .. } = resource;
+    let response = ResourceResponse { resource_type, resource_name, ..Default::default() };
+    match altered {
+        Ok(()) => response,
+        Err((error_code, message)) => ResourceResponse { error_code, error_message: Some(message), ..response },
+    }
+}
+
+async fn alter(broker: &Broker, resource: &Resource, validate_only: bool) -> Result<(), Refusal> {
+    if resource.resource_type != TOPIC {
+        let message = "only settings of topics can be changed; those of a broker are given when it is started";
+        return Err((ErrorCode::INVALID_REQUEST, message.to_owned()));
+    }
+    let (topic, changes) = changes(&broker.image(), resource)?;
+    let altering = broker.0.council.alter_config(topic, changes, validate_only);
+    let altered = admin::within(TIMEOUT_MS, altering).await;
+    altered.map_err(|error| (admin::code(&error), error.to_string()))
+}
+
+/// What is to become of the topic's own entries; every value was checked.
+fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigChange>), Refusal> {
+    let name = &resource.resource_name;
+    let unknown = || (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"));
+    let topic = cluster::topic_named(image, name).ok_or_else(unknown)?;
+    admin::check_changeable(topic)?;
+    let mut changes = BTreeMap::new();
+    for config in &resource.configs {
+        let value = changed(&topic.config, config)?;
+        if changes.insert(config.name.clone(), value).is_some() {
+            return Err((
+                ErrorCode::INVALID_REQUEST,
+                format!("{} is there more than once in the request", config.name),
+            ));
+        }
+    }
+    Ok((topic.id, changes.into_iter().collect()))
+}
+
+/// The entry's new value; `None` takes it away.
+fn changed(known: &BTreeMap<String, String>, config: &Config) -> Result<Option<String>, Refusal> {
+    let invalid = |message: String| (ErrorCode::INVALID_CONFIG, message);
+    let entry = settings::entry(&config.name);
+    let entry = entry.ok_or_else(|| invalid(settings::BadEntry::Unknown(config.name.clone()).to_string()))?;
+    if config.config_operation == DELETE {
+        return Ok(None);
+    }
+    let given = config.value.as_deref().ok_or_else(|| invalid(format!("{} needs a value", config.name)))?;
+    let now = known.get(entry.name).map_or(entry.default, String::as_str);
+    let value = match (config.config_operation, entry.kind) {
+        (SET, _) => given.to_owned(),
+        (APPEND, Kind::List(_)) => listed(items(now).chain(items(given))),
+        (SUBTRACT, Kind::List(_)) => listed(items(now).filter(|item| !items(given).any(|gone| gone == *item))),
+        (APPEND | SUBTRACT, _) => return Err(invalid(format!("{} is no list; set it instead", config.name))),
+        (other, _) => return Err((ErrorCode::INVALID_REQUEST, format!("there is no operation {other}"))),
+    };
+    entry.check(&value).map_err(|error| invalid(error.to_string()))?;
+    Ok(Some(value))
+}
+
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Every item once, in the order they came.
+fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let mut once = Vec::new();
+    for item in items {
+        if !once.contains(&item) {
+            once.push(item);
+        }
+    }
+    once.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(operation: i8, name: &str, value: Option<&str>) -> Result<Option<String>, ErrorCode> {
+        let known = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let config = Config {
+            name: name.to_owned(),
+            config_operation: operation,
+            value: value.map(str::to_owned),
+            ..Default::default()
+        };
+        changed(&known, &config).map_err(|(code, _)| code)
+    }
+
+    #[test]
+    fn lists_grow_and_shrink_and_the_rest_is_set() {
+        assert_eq!(change(SET, "retention.ms", Some("5")), Ok(Some("5".into())));
+        assert_eq!(change(DELETE, "retention.ms", None), Ok(None));
+        assert_eq!(change(APPEND, "cleanup.policy", Some("delete")), Ok(Some("compact,delete".into())));
+        assert_eq!(change(APPEND, "cleanup.policy", Some("compact")), Ok(Some("compact".into())));
+        assert_eq!(change(SUBTRACT, "cleanup.policy", Some("compact")), Err(ErrorCode::INVALID_CONFIG));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert_eq!(change(SET, "retention.msec", Some("5")), Err(ErrorCode::INVALID_CONFIG));
+        assert_eq!(change(SET, "retention.ms", Some("soon")), Err(ErrorCode::INVALID_CONFIG));
+        assert_eq!(change(SET, "retention.ms", None), Err(ErrorCode::INVALID_CONFIG));
+        assert_eq!(change(APPEND, "retention.ms", Some("5")), Err(ErrorCode::INVALID_CONFIG));
+        assert_eq!(change(9, "retention.ms", Some("5")), Err(ErrorCode::INVALID_REQUEST));
+    }
+}
