@@ -11,7 +11,7 @@ pub(crate) use gates::Gates;
 use crate::controller::{ChangeError, Controller};
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
 use crate::{Broker, Listeners};
-use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, TopicDraft, place, reconcile};
+use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Refusal, TopicDraft, place, reconcile};
 use env::PortFuture;
 use model::{Assignment, BrokerSlot, Incarnation, ProducerId, ProtectionGroup, TopicId, TopicName, TopicState};
 use realise::realise;
@@ -58,8 +58,8 @@ impl Control {
     /// Starts the control task of `broker`.
     pub(crate) fn start(broker: Broker, controller: Controller, listeners: Listeners) -> Self {
         let (jobs, asked) = mpsc::channel(16);
-        let worker = Worker { broker, controller: controller.clone(), listeners, session: None };
-        tokio::spawn(worker.run(asked));
+        let worker = Worker { broker: broker.clone(), controller: controller.clone(), listeners, session: None };
+        broker.spawn(worker.run(asked));
         Self { jobs, controller }
     }
 
@@ -127,35 +127,62 @@ impl Worker {
         }
     }
 
+    /// What was agreed on is made real even where the rest was refused.
     async fn work(&mut self, job: Job) -> Result<Vec<Answer>, ControlError> {
         let (answers, jumps) = match job {
-            Job::Assign(assignment) => (self.assign(&assignment).await?, None),
-            Job::Change { commands, jumps } => (self.propose(commands).await?, jumps),
+            Job::Assign(assignment) => (self.assign(&assignment).await.map(|()| Vec::new()), None),
+            Job::Change { commands, jumps } => (self.propose(commands).await, jumps),
         };
-        self.make_real(jumps).await?;
-        Ok(answers)
+        let made = self.make_real(jumps).await;
+        answers.and_then(|answers| made.map(|()| answers))
     }
 
-    async fn assign(&mut self, assignment: &Assignment) -> Result<Vec<Answer>, ControlError> {
-        if self.controller.image().region().is_none() {
-            let (region, incarnation) = (assignment.region.clone(), assignment.incarnation);
-            self.controller.propose(&Command::Found { region, incarnation }).await?;
-        }
+    async fn assign(&mut self, assignment: &Assignment) -> Result<(), ControlError> {
+        self.found(assignment).await?;
         self.register().await?;
         self.create_own_topics().await?;
+        let (mut before, mut refused) = (Vec::new(), None);
         for _ in 0..ROUNDS_MAX {
             let commands = reconcile(&self.controller.image(), assignment);
             if commands.is_empty() {
+                return Ok(());
+            }
+            if commands == before {
                 break;
             }
             // What cannot be made now, for example a name that is taken until a deletion is done, comes in a later round.
-            for command in commands {
-                if let Err(error) = self.controller.propose(&command).await {
-                    tracing::debug!(%error, "a part of the assignment waits");
-                }
+            refused = None;
+            for command in &commands {
+                refused = refused.or(self.propose_part(command).await?);
             }
+            before = commands;
         }
-        Ok(Vec::new())
+        let reason = refused.map_or_else(|| "it needs more rounds".to_owned(), |refusal| refusal.to_string());
+        Err(ControlError(format!("a part of the assignment cannot be made real: {reason}")))
+    }
+
+    /// Names the region, or refuses to work on what another one has left.
+    async fn found(&self, assignment: &Assignment) -> Result<(), ControlError> {
+        let (region, incarnation) = (assignment.region.clone(), assignment.incarnation);
+        let image = self.controller.image();
+        let is_known = image.region().is_some_and(|known| known.name == region && known.incarnation == incarnation);
+        if !is_known {
+            self.controller.propose(&Command::Found { region, incarnation }).await?;
+        }
+        Ok(())
+    }
+
+    /// Proposes a part of an assignment; gives why the metadata refuses it, or some of it.
+    async fn propose_part(&self, command: &Command) -> Result<Option<Refusal>, ControlError> {
+        match self.controller.propose(command).await {
+            Ok(Answer::Started(started)) => Ok(started.into_iter().find_map(Result::err)),
+            Ok(_) => Ok(None),
+            Err(ChangeError::Refused(refusal)) => {
+                tracing::debug!(%refusal, "a part of the assignment waits");
+                Ok(Some(refusal))
+            }
+            Err(error @ ChangeError::Quorum(_)) => Err(error.into()),
+        }
     }
 
     async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Answer>, ControlError> {

@@ -4,6 +4,7 @@
 //! goes the same way. The order of the log is the order in which commits count.
 
 mod commits;
+mod expiry;
 mod journal;
 mod listing;
 mod sync;
@@ -14,6 +15,7 @@ use broker_core::group::offsets::Offsets;
 use broker_core::group::{
     Coordinator, Description, Effect, GroupError, Listing, MemberId, Moment, Reply, Request, Settings, Token,
 };
+use broker_core::metadata::Image;
 use journal::Written;
 use model::{CommitCursor, GroupId, OwnershipEpoch, ProtectionGroup, TopicPartition};
 use std::collections::{BTreeMap, HashMap};
@@ -89,11 +91,13 @@ impl Groups {
 }
 
 impl Broker {
-    /// Starts coordinating: reads the topic once it is led, lets time pass, and lets go of what another region owns.
+    /// Starts coordinating: reads the topic once it is led, lets time pass, lets go of what another region owns, and
+    /// forgets what nobody needs.
     pub(crate) fn coordinate_groups(&self) {
         self.spawn(self.clone().load_groups());
         self.spawn(self.clone().let_time_pass());
         self.spawn(self.clone().let_go());
+        self.spawn(self.clone().expire_commits());
     }
 
     pub(crate) fn moment(&self) -> Moment {
@@ -178,14 +182,18 @@ impl Broker {
         let (mut stop, mut images) = (self.0.stop.subscribe(), self.watch_image());
         loop {
             let image = images.borrow_and_update().clone();
-            let is_lost = |group: &GroupId| !image.coordinating_group(group).is_some_and(|group| group.takes_writes());
-            let effects = self.0.groups.state().coordinator.lose(is_lost);
-            self.take_effect(effects);
+            self.forget_lost_groups(&image);
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
                 () = crate::listener::stopped(&mut stop) => return,
             }
         }
+    }
+
+    fn forget_lost_groups(&self, image: &Image) {
+        let is_lost = |group: &GroupId| !image.coordinating_group(group).is_some_and(|group| group.takes_writes());
+        let effects = self.0.groups.state().coordinator.lose(is_lost);
+        self.take_effect(effects);
     }
 
     /// The group as DescribeGroups shows it.
@@ -226,10 +234,7 @@ impl Broker {
     ///
     /// # Errors
     /// When that is not known.
-    pub(crate) fn subscribed_topics(
-        &self,
-        group: &GroupId,
-    ) -> Result<std::collections::BTreeSet<String>, GroupError> {
+    pub(crate) fn subscribed_topics(&self, group: &GroupId) -> Result<std::collections::BTreeSet<String>, GroupError> {
         self.0.groups.state().coordinator.subscribed_topics(group)
     }
 }

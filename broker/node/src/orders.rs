@@ -4,7 +4,7 @@ mod ends;
 
 use crate::Broker;
 use crate::control::ControlError;
-use broker_core::metadata::{Command, Group};
+use broker_core::metadata::{Answer, Command, Group};
 use ends::{caught_up, ends, flushed_ends, sealed};
 use model::{
     Action, CommitCursor, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName, StepId,
@@ -158,7 +158,8 @@ impl Broker {
         let start = Command::StartLeaders { broker: slot, session, starts };
         let jumps = unplanned.then(|| group.clone());
         // Everything is durable before clients are let in.
-        self.control().open(vec![start], jumps).await?;
+        let answers = self.control().open(vec![start], jumps).await?;
+        check_started(answers)?;
         self.control().change(vec![Command::Open { group, ownership_epoch, unplanned }]).await?;
         Ok(())
     }
@@ -177,10 +178,20 @@ impl Broker {
         });
         let answers = self.control().change(commands.collect()).await.map_err(|error| self.failed(error))?;
         match answers.into_iter().next() {
-            Some(broker_core::metadata::Answer::Journaled(first)) => Ok(first),
+            Some(Answer::Journaled(first)) => Ok(first),
             _ => Ok(done),
         }
     }
+}
+
+/// Every leadership has to be started before the group is opened.
+fn check_started(answers: Vec<Answer>) -> Result<(), ControlError> {
+    let starts = answers.into_iter().flat_map(|answer| match answer {
+        Answer::Started(started) => started,
+        _ => Vec::new(),
+    });
+    let refused = starts.into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |refusal| Err(ControlError(refusal.to_string())))
 }
 
 /// The step whose effect `step` takes back.

@@ -4,8 +4,11 @@ use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition};
 use broker_core::metadata::{BrokerEpoch, Image, Partition as Placed, Role, Topic};
-use model::ProtectionGroup;
+use model::{LeaderEpoch, ProtectionGroup, TopicState};
 use std::sync::Arc;
+
+/// How many partitions are worked on at once: most of it is waiting for the disk.
+const AT_ONCE: usize = 4;
 
 /// Makes `image` real for the broker in its `session`. Producers may jump forward in partitions of the group `jumps` that
 /// begin to be led. It blocks.
@@ -21,16 +24,24 @@ pub(super) fn realise(
     broker.0.gates.follow(image);
     delete(broker, image);
     let failed = broker.hold_topics(image);
-    let mut outcome = failed.into_iter().next().map_or(Ok(()), |error| Err(not_made(error)));
+    let opened = failed.into_iter().next().map_or(Ok(()), |error| Err(not_made(error)));
+    let stage = Stage { broker, image, session, jumps };
+    opened.and(stage.stand_all(&places(broker, image)))
+}
+
+/// One partition that is open here, with what the metadata says of it.
+type Place<'a> = (&'a Topic, &'a Placed, Arc<Partition>);
+
+fn places<'a>(broker: &Broker, image: &'a Image) -> Vec<Place<'a>> {
     let held = broker.0.partitions.held();
-    for topic in image.topics() {
-        let jumps = jumps.is_some() && topic.group.as_ref() == jumps;
-        let placed = topic.partitions().filter_map(|(number, placed)| Some((placed, held.partition(topic.id, number)?)));
-        for (placed, partition) in placed {
-            outcome = outcome.and(stand(broker, image, topic, placed, partition, session, jumps));
-        }
-    }
-    outcome
+    let of = |topic: &'a Topic| {
+        let held = held.clone();
+        topic.partitions().filter_map(move |(number, placed)| {
+            let partition = held.partition(topic.id, number)?;
+            Some((topic, placed, partition.clone()))
+        })
+    };
+    image.topics().flat_map(of).collect()
 }
 
 fn delete(broker: &Broker, image: &Image) {
@@ -53,46 +64,78 @@ fn not_made(error: impl std::error::Error) -> ControlError {
     ControlError(text)
 }
 
-/// Makes this broker be to the partition what the image says.
-fn stand(
-    broker: &Broker,
-    image: &Image,
-    topic: &Topic,
-    placed: &Placed,
-    partition: &Arc<Partition>,
+/// What every partition is looked at against.
+struct Stage<'a> {
+    broker: &'a Broker,
+    image: &'a Image,
     session: BrokerEpoch,
-    jumps: bool,
-) -> Result<(), ControlError> {
-    let leader = placed.leader.filter(|leader| leader.broker == broker.0.config.slot && leader.session == session);
-    let Some(leader) = leader else {
-        partition.resign();
-        return Ok(());
-    };
-    match leader.role {
-        Role::Owner { leader_epoch } => {
-            let lineage = placed.lineage(leader_epoch.ownership());
-            let crossing =
-                lineage.map(|lineage| Crossing { common_end: lineage.common_end, base: lineage.base });
-            let Some(gate) = gate(broker, topic) else {
-                partition.resign();
-                return Ok(());
-            };
-            let led = partition.lead(&Leadership { epoch: leader_epoch, gate, crossing, jumps });
-            led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
+    /// Producers may jump forward in partitions of this group that begin to be led.
+    jumps: Option<&'a ProtectionGroup>,
+}
+
+impl Stage<'_> {
+    fn stand_all(&self, places: &[Place<'_>]) -> Result<(), ControlError> {
+        let part = places.len().div_ceil(AT_ONCE).max(1);
+        // All of a part, whatever the first failure is.
+        let work = |part: &[Place<'_>]| {
+            part.iter().fold(Ok(()), |outcome: Result<(), _>, place| {
+                let stood = self.stand(place);
+                outcome.and(stood)
+            })
+        };
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = places.chunks(part).map(|part| scope.spawn(move || work(part))).collect();
+            let outcomes = parts.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(panicked())));
+            outcomes.fold(Ok(()), |outcome, part| outcome.and(part))
+        })
+    }
+
+    /// Makes this broker be to the partition what the image says.
+    fn stand(&self, (topic, placed, partition): &Place<'_>) -> Result<(), ControlError> {
+        let slot = self.broker.0.config.slot;
+        let leader = placed.leader.filter(|leader| leader.broker == slot && leader.session == self.session);
+        match leader.map(|leader| leader.role) {
+            None => partition.resign(),
+            Some(Role::Copy { term }) => partition.follow(term, self.is_sealed(topic)),
+            Some(Role::Owner { leader_epoch }) => return self.lead(topic, placed, partition, leader_epoch),
         }
-        Role::Copy { term } => {
-            let group = topic.group.as_ref().and_then(|group| image.group(group));
-            let is_sealed = group.is_some_and(|group| !group.owned && !group.takes_copies());
-            partition.follow(term, is_sealed);
-            Ok(())
+        Ok(())
+    }
+
+    fn lead(
+        &self,
+        topic: &Topic,
+        placed: &Placed,
+        partition: &Arc<Partition>,
+        epoch: LeaderEpoch,
+    ) -> Result<(), ControlError> {
+        let Some(gate) = self.gate(topic) else {
+            partition.resign();
+            return Ok(());
+        };
+        let lineage = placed.lineage(epoch.ownership());
+        let crossing = lineage.map(|lineage| Crossing { common_end: lineage.common_end, base: lineage.base });
+        let jumps = self.jumps.is_some() && topic.group.as_ref() == self.jumps;
+        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps });
+        led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
+    }
+
+    /// What writes to the topic go through; `None` when another region holds the grant by now.
+    fn gate(&self, topic: &Topic) -> Option<Arc<Gate>> {
+        match &topic.group {
+            Some(group) => self.broker.0.gates.of(group),
+            None => Some(Gate::free()),
         }
+    }
+
+    /// Whether links may no longer write to the topic's copies. They may not either once the region owns the group and
+    /// has not opened it yet; a restore may.
+    fn is_sealed(&self, topic: &Topic) -> bool {
+        let group = topic.group.as_ref().and_then(|group| self.image.group(group));
+        topic.state == TopicState::Live && group.is_none_or(|group| !group.takes_copies())
     }
 }
 
-/// What writes to the topic go through; `None` when another region holds the grant by now.
-fn gate(broker: &Broker, topic: &Topic) -> Option<Arc<Gate>> {
-    match &topic.group {
-        Some(group) => broker.0.gates.of(group),
-        None => Some(Gate::free()),
-    }
+fn panicked() -> ControlError {
+    ControlError("a partition could not be looked at".to_owned())
 }

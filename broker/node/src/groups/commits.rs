@@ -1,8 +1,8 @@
 //! Committed offsets, for clients.
 
-use super::journal::{NotWritten, Record};
+use super::journal::{Entry, NotWritten};
 use crate::Broker;
-use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
+use broker_core::group::record::{CommitKey, OffsetRecord};
 use broker_core::group::{Commit, GroupError};
 use model::{GroupId, LeaderEpoch, Offset, OwnershipEpoch, Timestamp, TopicId, TopicPartition};
 
@@ -39,10 +39,10 @@ impl Broker {
     pub(crate) async fn commit(&self, group: &GroupId, commits: Vec<Committed>) -> Result<(), NotWritten> {
         let (commit_time, ownership_epoch) = (self.0.clock.now(), self.epoch_of(group));
         let entries = commits.into_iter().map(|commit| entry(group, commit, commit_time, ownership_epoch));
-        self.write_entries(group, entries.collect()).await
+        self.write_entries(entries.collect(), &|| true).await
     }
 
-    fn epoch_of(&self, group: &GroupId) -> OwnershipEpoch {
+    pub(super) fn epoch_of(&self, group: &GroupId) -> OwnershipEpoch {
         self.image().coordinating_group(group).map(|known| known.obeyed()).unwrap_or_default()
     }
 
@@ -56,18 +56,7 @@ impl Broker {
         partitions: Vec<TopicPartition>,
     ) -> Result<(), NotWritten> {
         let key = |partition| CommitKey { group: group.clone(), partition };
-        self.write_entries(group, partitions.into_iter().map(|partition| (key(partition), None)).collect()).await
-    }
-
-    pub(super) async fn write_entries(
-        &self,
-        group: &GroupId,
-        entries: Vec<(CommitKey, Option<OffsetRecord>)>,
-    ) -> Result<(), NotWritten> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.write_commits(group, entries.iter().map(record).collect(), entries).await
+        self.write_entries(partitions.into_iter().map(|partition| (key(partition), None)).collect(), &|| true).await
     }
 
     /// What the group has committed for a partition.
@@ -83,16 +72,7 @@ impl Broker {
     }
 }
 
-fn record((key, committed): &(CommitKey, Option<OffsetRecord>)) -> Record {
-    (offset_key(key), committed.as_ref().map(offset_value))
-}
-
-fn entry(
-    group: &GroupId,
-    commit: Committed,
-    commit_time: Timestamp,
-    ownership_epoch: OwnershipEpoch,
-) -> (CommitKey, Option<OffsetRecord>) {
+fn entry(group: &GroupId, commit: Committed, commit_time: Timestamp, ownership_epoch: OwnershipEpoch) -> Entry {
     let Committed { partition, topic_id, offset, leader_epoch, metadata } = commit;
     let key = CommitKey { group: group.clone(), partition };
     (key, Some(OffsetRecord { offset, leader_epoch, metadata, commit_time, topic_id, ownership_epoch }))

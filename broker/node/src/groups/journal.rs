@@ -4,12 +4,12 @@ use super::State;
 use crate::Broker;
 use crate::control::OFFSETS_TOPIC;
 use crate::replica::{Isolation, Partition};
-use broker_core::group::record::{CommitKey, OffsetRecord};
+use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
 use broker_core::group::{Moment, replay};
 use bytes::Bytes;
 use model::{ByteCount, GroupId, Offset, limits};
 use record::{BatchBuilder, Batches, CheckedBatch, ProduceRules};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// How much is read at once when the topic is loaded.
@@ -29,16 +29,18 @@ pub(super) struct Written {
 pub(crate) struct NotWritten(String);
 
 /// One record of the topic.
-pub(super) type Record = (Bytes, Option<Bytes>);
+type Record = (Bytes, Option<Bytes>);
+
+/// A commit, or the deletion of one.
+pub(super) type Entry = (CommitKey, Option<OffsetRecord>);
 
 impl Broker {
     /// The partition that holds everything of `group`, as Kafka's tools reckon it: Java's hash of the name.
     fn partition_of(&self, group: &GroupId) -> Result<(usize, Arc<Partition>), NotWritten> {
         let held = self.0.partitions.held();
         let topic = held.named(OFFSETS_TOPIC).ok_or_else(|| NotWritten("it is not made yet".into()))?;
-        let hash = group.as_str().encode_utf16().fold(0i32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-        });
+        let hash =
+            group.as_str().encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
         let number = (hash & i32::MAX) as usize % topic.partitions.len().max(1);
         let partition = topic.partitions.get(number).and_then(Option::as_ref);
         Ok((number, partition.ok_or_else(|| NotWritten("its partition is not here".into()))?.clone()))
@@ -52,31 +54,46 @@ impl Broker {
         value: Option<&Bytes>,
     ) -> Result<(), NotWritten> {
         let (number, partition) = self.partition_of(group)?;
-        self.write(number, &partition, vec![(key.clone(), value.cloned())], Vec::new()).await
+        self.write(number, &partition, &[(key.clone(), value.cloned())], Vec::new(), &|| true).await
     }
 
-    /// Writes records of one group; `entries` count, in the order of the log, once they are committed.
-    pub(super) async fn write_commits(
+    /// Writes commits and waits until they are committed; they count in the order of the log. `is_allowed` is asked at
+    /// the moment of the write.
+    ///
+    /// # Errors
+    /// [`NotWritten`]: some may count, now or later.
+    pub(super) async fn write_entries(
         &self,
-        group: &GroupId,
-        records: Vec<Record>,
-        entries: Vec<(CommitKey, Option<OffsetRecord>)>,
+        entries: Vec<Entry>,
+        is_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), NotWritten> {
-        let (number, partition) = self.partition_of(group)?;
-        self.write(number, &partition, records, entries).await
+        let mut parts: BTreeMap<usize, (Arc<Partition>, Vec<Entry>)> = BTreeMap::new();
+        for entry in entries {
+            let (number, partition) = self.partition_of(&entry.0.group)?;
+            parts.entry(number).or_insert_with(|| (partition, Vec::new())).1.push(entry);
+        }
+        for (number, (partition, entries)) in parts {
+            let records: Vec<Record> = entries.iter().map(record).collect();
+            self.write(number, &partition, &records, entries, is_allowed).await?;
+        }
+        Ok(())
     }
 
     async fn write(
         &self,
         number: usize,
         partition: &Arc<Partition>,
-        records: Vec<Record>,
-        entries: Vec<(CommitKey, Option<OffsetRecord>)>,
+        records: &[Record],
+        entries: Vec<Entry>,
+        is_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), NotWritten> {
-        let batch = self.batch(&records)?;
+        let batch = self.batch(records)?;
         let (epoch, next) = {
             // Appending and queueing under one lock keeps the queue in the order of the log.
             let mut state = self.0.groups.state();
+            if !is_allowed() {
+                return Err(NotWritten("the grant they were taken under is over".into()));
+            }
             let taken = partition.append_own(&batch).map_err(|error| NotWritten(error.to_string()))?;
             let next = taken.appended.next_offset;
             let queue = state.queue(number);
@@ -119,7 +136,10 @@ impl Broker {
                 let broker = self.clone();
                 let loaded = tokio::task::spawn_blocking(move || broker.replay_all(&partitions)).await;
                 match loaded {
-                    Ok(Ok(())) => return,
+                    Ok(Ok(())) => {
+                        self.forget_lost_groups(&self.image());
+                        return;
+                    }
                     Ok(Err(error)) => tracing::error!(error, "{OFFSETS_TOPIC} cannot be read; groups stay closed"),
                     Err(error) => tracing::error!(%error, "{OFFSETS_TOPIC} cannot be read; groups stay closed"),
                 }
@@ -157,6 +177,10 @@ impl Broker {
         self.0.groups.sooner.notify_one();
         Ok(())
     }
+}
+
+fn record((key, committed): &Entry) -> Record {
+    (offset_key(key), committed.as_ref().map(offset_value))
 }
 
 impl State {

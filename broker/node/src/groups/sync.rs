@@ -1,6 +1,6 @@
 //! Commits on their way to other regions, and from them.
 
-use super::journal::NotWritten;
+use super::journal::Entry;
 use crate::Broker;
 use broker_core::group::offsets::Change;
 use broker_core::group::record::{CommitKey, OffsetRecord};
@@ -8,7 +8,7 @@ use model::{
     Commit, CommitCursor, CommitPage, GroupId, LeaderEpoch, OwnershipEpoch, ProtectionGroup, SyncCommits,
     TopicPartition,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -109,26 +109,33 @@ impl Broker {
         commits: Vec<Commit>,
         reached: CommitCursor,
     ) -> Result<(), String> {
-        let obeyed = self.image().group(group).map(|known| (known.obeyed(), known.owned));
-        if obeyed != Some((epoch, false)) {
+        let is_allowed = || self.takes_commits(group, epoch);
+        if !is_allowed() {
             return Err(format!("commits of ownership epoch {epoch} of {group} are out of date"));
         }
-        let mut by_group: BTreeMap<GroupId, Vec<(CommitKey, Option<OffsetRecord>)>> = BTreeMap::new();
-        for commit in commits {
-            let group = commit.consumer_group.clone();
-            let (key, record) = entry(commit, epoch);
-            let is_news = self.0.groups.state().offsets.accepts_remote(&key, epoch, record.as_ref());
-            if is_news {
-                by_group.entry(group).or_default().push((key, record));
-            }
-        }
-        for (group, entries) in by_group {
-            self.write_entries(&group, entries).await.map_err(|error: NotWritten| error.to_string())?;
-        }
+        let news = self.news_among(commits, epoch)?;
+        self.write_entries(news, &is_allowed).await.map_err(|error| error.to_string())?;
         self.0.groups.reached.send_modify(|known| {
             known.insert(group.clone(), (epoch, reached));
         });
         Ok(())
+    }
+
+    /// Whether another region owns the group under `epoch`, and its commits are still taken. With the gate of a grant of
+    /// our own the first commit of a client may come at any moment; it must not be written over.
+    fn takes_commits(&self, group: &ProtectionGroup, epoch: OwnershipEpoch) -> bool {
+        let image = self.image();
+        let takes = image.group(group).is_some_and(|known| known.obeyed() == epoch && known.takes_copies());
+        takes && self.0.gates.of(group).is_none()
+    }
+
+    fn news_among(&self, commits: Vec<Commit>, epoch: OwnershipEpoch) -> Result<Vec<Entry>, String> {
+        let state = self.0.groups.state();
+        if !state.is_loaded {
+            return Err("the commits here are being read".to_owned());
+        }
+        let entries = commits.into_iter().map(|commit| entry(commit, epoch));
+        Ok(entries.filter(|(key, record)| state.offsets.accepts_remote(key, epoch, record.as_ref())).collect())
     }
 
     /// Waits until every commit of the owner up to `cursor` is here.
@@ -146,18 +153,18 @@ impl Broker {
     /// # Errors
     /// When they cannot be written, or another region owns a group.
     pub async fn restore_commits(&self, commits: Vec<Commit>) -> Result<u64, String> {
-        let mut by_group: BTreeMap<GroupId, Vec<(CommitKey, Option<OffsetRecord>)>> = BTreeMap::new();
+        let (mut entries, mut passes) = (Vec::with_capacity(commits.len()), Vec::new());
+        let groups: BTreeSet<GroupId> = commits.iter().map(|commit| commit.consumer_group.clone()).collect();
+        for group in &groups {
+            passes.push(self.enter_group(group).map_err(|error| format!("{group}: {error}"))?);
+        }
         for commit in commits {
-            let known = self.image().coordinating_group(&commit.consumer_group).map(|known| known.obeyed());
-            let epoch = known.ok_or_else(|| format!("no protection group covers {}", commit.consumer_group))?;
-            by_group.entry(commit.consumer_group.clone()).or_default().push(entry(commit, epoch));
+            let epoch = self.epoch_of(&commit.consumer_group);
+            entries.push(entry(commit, epoch));
         }
-        let count = by_group.values().map(|entries| entries.len() as u64).sum();
-        for (group, entries) in by_group {
-            let pass = self.enter_group(&group).map_err(|error| format!("{group}: {error}"))?;
-            self.write_entries(&group, entries).await.map_err(|error| error.to_string())?;
-            drop(pass);
-        }
+        let count = entries.len() as u64;
+        self.write_entries(entries, &|| true).await.map_err(|error| error.to_string())?;
+        drop(passes);
         Ok(count)
     }
 }
@@ -192,7 +199,7 @@ pub(super) fn commit(change: Change) -> Commit {
     }
 }
 
-fn entry(commit: Commit, ownership_epoch: OwnershipEpoch) -> (CommitKey, Option<OffsetRecord>) {
+fn entry(commit: Commit, ownership_epoch: OwnershipEpoch) -> Entry {
     let partition = TopicPartition { topic: commit.topic, partition: commit.partition };
     let key = CommitKey { group: commit.consumer_group, partition };
     let record = commit.offset.map(|offset| OffsetRecord {
