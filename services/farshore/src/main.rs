@@ -1,6 +1,8 @@
 //! The one binary: every role, the supervisor, the command line.
 
+mod canary;
 mod cli;
+mod drill;
 mod http;
 mod roles;
 mod table;

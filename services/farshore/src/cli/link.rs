@@ -1,0 +1,85 @@
+//! `farshore link`
+
+use super::place::{Place, list};
+use crate::table::{self, Table, or_dash};
+use anyhow::Result;
+use api::links::Link as Mirror;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Shows how far every standby is behind: in records, bytes and seconds.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Link {
+    /// Shows every partition.
+    #[arg(long, short)]
+    partitions: bool,
+    /// Shows it again every second until interrupted.
+    #[arg(long, short)]
+    watch: bool,
+}
+
+impl Link {
+    pub(super) async fn run(self, place: &Place) -> Result<()> {
+        let api = place.api();
+        loop {
+            let links: Vec<Mirror> = list(&api, "/v1/links").await?;
+            if self.watch && !place.json {
+                // Clears the screen and goes to its first corner.
+                print!("\x1b[2J\x1b[H");
+            }
+            table::print(place.json, &links, |links| if self.partitions { partitions(links) } else { rows(links) })?;
+            if !self.watch {
+                return Ok(());
+            }
+            sleep(REFRESH).await;
+        }
+    }
+}
+
+fn rows(links: &[Mirror]) -> Table {
+    let mut table = Table::new(["link", "state", "partitions", "records behind", "bytes", "seconds", "silent"]);
+    for link in links {
+        table.row([
+            link.name.clone(),
+            link.state.clone(),
+            link.partitions.len().to_string(),
+            link.lag_records.to_string(),
+            super::bytes(link.lag_bytes),
+            super::seconds(link.lag_seconds),
+            super::millis(link.silent_ms),
+        ]);
+    }
+    table
+}
+
+fn partitions(links: &[Mirror]) -> Table {
+    let mut table = Table::new([
+        "link",
+        "topic",
+        "partition",
+        "state",
+        "tail",
+        "source tail",
+        "records behind",
+        "seconds",
+        "silent",
+    ]);
+    for link in links {
+        for partition in &link.partitions {
+            table.row([
+                link.name.clone(),
+                partition.topic.clone(),
+                partition.partition.to_string(),
+                partition.state.clone(),
+                partition.tail_offset.to_string(),
+                or_dash(partition.source_tail_offset),
+                partition.lag_records.to_string(),
+                super::seconds(partition.lag_seconds),
+                super::millis(partition.silent_ms),
+            ]);
+        }
+    }
+    table
+}

@@ -1,0 +1,14 @@
+//! `farshore openapi`
+
+use anyhow::Result;
+
+/// Prints the OpenAPI document of the REST API.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Openapi {}
+
+impl Openapi {
+    pub(super) fn run(self) -> Result<()> {
+        println!("{}", control_plane::rest::openapi().to_pretty_json()?);
+        Ok(())
+    }
+}

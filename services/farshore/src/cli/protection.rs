@@ -1,0 +1,253 @@
+//! `farshore protection`
+
+use super::place::{Place, escaped, list};
+use super::run::follow;
+use crate::http::Api;
+use crate::table::{self, Table, or_dash};
+use anyhow::Result;
+use api::plans::Plan;
+use api::protection_groups::{
+    AutomationBlock, BlockAutomationRequest, FailoverRequest, Policy, ProtectionGroup, SwitchoverRequest,
+};
+use api::runs::{Run, RunState};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Shows and moves protection groups: topics and consumer groups that fail over together.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Shows every protection group: owner, epoch, objectives.
+    List,
+    /// Shows one group as the REST API has it.
+    Describe {
+        /// Its name.
+        #[arg(default_value = "default")]
+        name: String,
+    },
+    /// Cuts over now and accepts the measured loss: for when the owner is lost or must not write any more.
+    Failover(Move),
+    /// Cuts over after catching up: nothing is lost and nothing is written twice.
+    Switchover(Move),
+    /// Says what a failover and a switchover would cost now. Changes nothing.
+    Assess {
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
+    /// Changes a setting of a group.
+    #[command(subcommand)]
+    Set(Setting),
+}
+
+/// A move to another region.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The group.
+    #[arg(default_value = "default")]
+    name: String,
+    /// The new owner; the best standby when it is left out.
+    #[arg(long, short)]
+    target: Option<String>,
+    /// Why, for the report.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only makes the plan and says what it would cost.
+    #[arg(long)]
+    dry_run: bool,
+    /// Answers with the run at once instead of following it to its end.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Setting {
+    /// Whether the loss of the owner starts a failover by itself.
+    Automatic {
+        /// on or off.
+        value: Switch,
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
+    /// Allows automatic action again after it was blocked, or blocks it for a while.
+    Block {
+        /// on or off.
+        value: Switch,
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+        /// For how many minutes; until it is taken away when it is left out.
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// Why.
+        #[arg(long, default_value = "blocked from the command line")]
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Failover,
+    Switchover,
+}
+
+#[derive(Serialize)]
+struct Assessment {
+    failover: Option<Plan>,
+    switchover: Option<Plan>,
+    refused: Vec<String>,
+}
+
+impl Command {
+    pub(super) async fn run(self, place: &Place) -> Result<ExitCode> {
+        let api = place.api();
+        match self {
+            Self::List => {
+                let groups: Vec<ProtectionGroup> = list(&api, "/v1/protection-groups").await?;
+                table::print(place.json, &groups, |groups| rows(groups))?;
+            }
+            Self::Describe { name } => {
+                let group: ProtectionGroup = api.get(&path(&name)).await?;
+                println!("{}", serde_json::to_string_pretty(&group)?);
+            }
+            Self::Failover(asked) => return asked.run(&api, place, Kind::Failover).await,
+            Self::Switchover(asked) => return asked.run(&api, place, Kind::Switchover).await,
+            Self::Assess { name } => {
+                let found = assess(&api, &name).await;
+                table::print(place.json, &found, costs)?;
+                found.refused.iter().for_each(|refusal| eprintln!("{refusal}"));
+                return Ok(if found.failover.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Self::Set(setting) => setting.run(&api, place).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/protection-groups/{}", escaped(name))
+}
+
+impl Move {
+    async fn run(self, api: &Api, place: &Place, kind: Kind) -> Result<ExitCode> {
+        if self.dry_run {
+            let plan: Plan = ask(api, &self.name, kind, &self).await?;
+            table::print(place.json, &plan, steps)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let run: Run = ask(api, &self.name, kind, &self).await?;
+        if self.no_wait {
+            table::print(place.json, &run, |run| super::run::rows(std::slice::from_ref(run)))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let run = follow(api, &run.id).await?;
+        super::run::report(api, place, &run.id).await?;
+        Ok(if run.state == RunState::Succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+async fn ask<T: serde::de::DeserializeOwned>(api: &Api, name: &str, kind: Kind, asked: &Move) -> Result<T> {
+    let (target, reason, dry_run) = (asked.target.clone(), asked.reason.clone(), asked.dry_run);
+    match kind {
+        Kind::Failover => {
+            api.post(&format!("{}/failover", path(name)), &FailoverRequest { target, reason, dry_run }).await
+        }
+        Kind::Switchover => {
+            api.post(&format!("{}/switchover", path(name)), &SwitchoverRequest { target, reason, dry_run }).await
+        }
+    }
+}
+
+async fn assess(api: &Api, name: &str) -> Assessment {
+    let asked = Move { name: name.to_owned(), target: None, reason: None, dry_run: true, no_wait: true };
+    let mut refused = Vec::new();
+    let mut plan = |what: &str, plan: Result<Plan>| match plan {
+        Ok(plan) => Some(plan),
+        Err(error) => {
+            refused.push(format!("{what}: {error:#}"));
+            None
+        }
+    };
+    let failover = plan("failover", ask(api, name, Kind::Failover, &asked).await);
+    let switchover = plan("switchover", ask(api, name, Kind::Switchover, &asked).await);
+    Assessment { failover, switchover, refused }
+}
+
+impl Setting {
+    async fn run(self, api: &Api, place: &Place) -> Result<()> {
+        match self {
+            Self::Automatic { value, name } => {
+                let group: ProtectionGroup = api.get(&path(&name)).await?;
+                let policy = Policy { automatic_failover: value == Switch::On, ..group.policy };
+                let group: ProtectionGroup = api.put_if(&path(&name), &policy, group.revision).await?;
+                table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
+            }
+            Self::Block { value, name, minutes, reason } => {
+                let path = format!("{}/automation-block", path(&name));
+                if value == Switch::Off {
+                    return api.delete(&path).await;
+                }
+                let asked = BlockAutomationRequest { duration_ms: minutes.map(|minutes| minutes * 60_000), reason };
+                let _: Option<AutomationBlock> = api.put(&path, &asked).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn rows(groups: &[ProtectionGroup]) -> Table {
+    let mut table =
+        Table::new(["group", "owner", "epoch", "home", "standbys", "automatic", "rpo", "rto", "topics", "run"]);
+    for group in groups {
+        table.row([
+            group.policy.name.clone(),
+            group.owner.clone(),
+            group.ownership_epoch.to_string(),
+            group.policy.home.clone(),
+            group.policy.standbys.join(","),
+            match (&group.automation_blocked, group.policy.automatic_failover) {
+                (Some(_), _) => "blocked".to_owned(),
+                (None, true) => "on".to_owned(),
+                (None, false) => "off".to_owned(),
+            },
+            super::millis(group.policy.rpo_ms),
+            super::millis(group.policy.rto_ms),
+            group.topics.len().to_string(),
+            or_dash(group.run.as_ref()),
+        ]);
+    }
+    table
+}
+
+fn costs(found: &Assessment) -> Table {
+    let mut table = Table::new(["move", "target", "records lost", "bytes", "seconds", "takes", "objectives"]);
+    for (name, plan) in [("failover", &found.failover), ("switchover", &found.switchover)] {
+        let Some(plan) = plan else { continue };
+        let cost = plan.expected.as_ref();
+        table.row([
+            name.to_owned(),
+            plan.target.clone(),
+            or_dash(cost.map(|cost| cost.lost_records)),
+            or_dash(cost.map(|cost| super::bytes(cost.lost_bytes))),
+            or_dash(cost.map(|cost| super::seconds(cost.lost_seconds))),
+            or_dash(cost.map(|cost| super::millis(cost.duration_ms))),
+            or_dash(cost.map(|cost| if cost.objectives_met { "met" } else { "missed" })),
+        ]);
+    }
+    table
+}
+
+fn steps(plan: &Plan) -> Table {
+    let mut table = Table::new(["step", "region", "after", "what it does"]);
+    for step in &plan.steps {
+        let name = if step.pivot { format!("{} (no way back)", step.id) } else { step.id.clone() };
+        table.row([name, or_dash(step.region.as_ref()), step.after.join(","), step.description.clone()]);
+    }
+    table
+}
