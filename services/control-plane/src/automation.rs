@@ -38,7 +38,8 @@ impl Automation {
         let workshop = Workshop::new(ports.archivist.clone());
         council.extend(Arc::new(Counter { observatory: observatory.clone(), workshop }));
         let mut tasks = JoinSet::new();
-        tasks.spawn(observatory.clone().serve());
+        tasks.spawn(observatory.clone().probe());
+        tasks.spawn(observatory.clone().lead());
         tasks.spawn(Executor::new(council.clone(), ports.clone(), options.failpoints).serve());
         tasks.spawn(Reports::new(council.clone(), observatory.clone(), ports.clock.clone()).serve());
         tasks.spawn(works.clone().serve());

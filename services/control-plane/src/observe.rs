@@ -46,13 +46,18 @@ impl Observatory {
         Self { council, ports, watch, picture: latest::Sender::new(None), idle: Arc::default() }
     }
 
-    /// Probes all regions, and collects and judges whenever this node leads, for ever.
-    pub async fn serve(self) {
-        let collecting = while_leading(&self.council, || async {
+    /// Probes all other regions, for ever.
+    pub async fn probe(self) {
+        watch::probe(&self.council, &self.watch).await;
+    }
+
+    /// Collects what all nodes see, and judges it, whenever this node leads, for ever.
+    pub async fn lead(self) {
+        while_leading(&self.council, || async {
             let _blind_again = Forget(&self);
             tokio::join!(collect::collect(&self), judge::judge(&self));
-        });
-        tokio::join!(watch::probe(&self.council, &self.watch), collecting);
+        })
+        .await;
     }
 
     /// The newest picture, while this node leads.

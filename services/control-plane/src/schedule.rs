@@ -32,6 +32,8 @@ use tokio::time::timeout;
 
 /// How often schedules with work in progress are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How many firings back one in progress is looked for.
+const FIRINGS_LOOKED_AT: u32 = 1000;
 /// After this time a firing whose work nobody can find is given up.
 const FIRING_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -95,15 +97,16 @@ impl Schedules {
     /// Sees to the firing in progress and to the times that have come since.
     async fn look(&self, stored: &StoredSchedule) -> Result<(), NotKept> {
         let (schedule, now) = (&stored.schedule, self.ports.clock.now());
-        let last = self.council.reader().firings(&schedule.name, 1).await?.into_iter().next();
-        let running = match &last {
-            Some(firing) if firing.state == FiringState::Claimed => self.see_to(schedule, firing).await?,
-            _ => false,
+        let firings = self.council.reader().firings(&schedule.name, FIRINGS_LOOKED_AT).await?;
+        // Behind the one in progress there may be times that were missed because of it.
+        let running = match firings.iter().find(|firing| firing.state == FiringState::Claimed) {
+            Some(claimed) => self.see_to(schedule, claimed).await?,
+            None => false,
         };
         if !schedule.enabled {
             return Ok(());
         }
-        let since = last.map_or(stored.changed_at, |last| last.due.max(stored.changed_at));
+        let since = firings.first().map_or(stored.changed_at, |last| last.due.max(stored.changed_at));
         let fires = fires_between(schedule, since, now)?;
         let due = schedule.due(&fires, running, now);
         self.act(schedule, &fires, due).await

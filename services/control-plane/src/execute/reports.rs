@@ -106,10 +106,8 @@ impl Reports {
             next.times.recovered = Some(now);
             seen.recovered.insert(run.id.clone(), now);
         }
-        if next.standing == Standing::Final && may_still_recover(&next, seen, now) || stored.as_ref() == Some(&next) {
-            return Ok(());
-        }
-        self.store(next).await
+        let waits = next.standing == Standing::Final && may_still_recover(&next, seen, now);
+        if waits || stored == as_stored(&next) { Ok(()) } else { self.store(next).await }
     }
 
     async fn store(&self, report: Report) -> Result<(), NotReported> {
@@ -129,6 +127,11 @@ impl Reports {
         let moved = report.outcome == Some(Outcome::Succeeded) && Some(group.grant.ownership_epoch) == report.to_epoch;
         moved && is_recovered(&picture.inventory, &group.policy, &report.target)
     }
+}
+
+/// The report as it comes back from its JSON: a number may differ in its last digit.
+fn as_stored(report: &Report) -> Option<Report> {
+    serde_json::from_slice(&serde_json::to_vec(report).ok()?).ok()
 }
 
 /// Whether a report that could be final is held back because the instant of recovery may still come.

@@ -125,7 +125,10 @@ impl Running<'_> {
     async fn finish(&mut self, outcome: Outcome) -> Result<(), Stopped> {
         self.reach(FINISH, Point::BeforeStarted).await;
         if self.append(Event::Finished { outcome }).await? {
-            tracing::info!(run = %self.machine.run(), %outcome, "a run has ended");
+            match outcome {
+                Outcome::Stuck => tracing::error!(run = %self.machine.run(), "a run is stuck: a person has to look"),
+                outcome => tracing::info!(run = %self.machine.run(), %outcome, "a run has ended"),
+            }
             self.reach(FINISH, Point::AfterOutcome).await;
         }
         Ok(())

@@ -16,9 +16,12 @@ use dr_planner::run::{Cancel, Event, IllegalTransition, Machine};
 use env::Entropy;
 use model::{ProtectionGroup, RegionName, RunId, Timestamp};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long the leader may take to show its picture.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long to wait before it is asked again.
+const PICTURE_RETRY: Duration = Duration::from_millis(100);
 /// How often an event is tried again that another one came before.
 const EVENT_ATTEMPTS: u32 = 10;
 
@@ -104,12 +107,19 @@ impl Recovery {
     /// What the leader sees: facts, health, and why nothing is done automatically.
     ///
     /// # Errors
-    /// [`RecoveryError::NoPicture`] when there is no leader, or it has only begun.
+    /// [`RecoveryError::NoPicture`] when there is no leader for a while.
     pub async fn picture(&self) -> Result<Picture, RecoveryError> {
-        match self.council.call_leader(&Call::Picture, PICTURE_TIMEOUT).await {
-            Ok(Reply::Picture(picture)) => Ok(*picture),
-            Ok(other) => Err(RecoveryError::NoPicture(format!("it answered {other:?}"))),
-            Err(error) => Err(RecoveryError::NoPicture(error.what)),
+        let deadline = Instant::now() + PICTURE_TIMEOUT;
+        loop {
+            let why = match self.council.call_leader(&Call::Picture, PICTURE_TIMEOUT).await {
+                Ok(Reply::Picture(picture)) => return Ok(*picture),
+                Ok(other) => format!("it answered {other:?}"),
+                Err(error) => error.what,
+            };
+            if Instant::now() >= deadline {
+                return Err(RecoveryError::NoPicture(why));
+            }
+            sleep(PICTURE_RETRY).await;
         }
     }
 

@@ -12,12 +12,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the leader may take to make sure that it leads, before it counts as one that does not know.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long a picture waits for the answers to its own questions; later ones are in the next.
+const ANSWERS_AWAITED: Duration = Duration::from_millis(60);
 /// A status, which names every partition, is asked for every so many ticks.
 const STATUS_EVERY: u64 = 2;
 
@@ -54,14 +56,10 @@ pub(super) async fn collect(observatory: &Observatory) {
     let mut ticks = interval(PROBE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u64.. {
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => break,
-                Some(heard) = collector.calls.join_next() => if let Ok(heard) = heard { collector.note(heard) },
-            }
-        }
-        collector.publish().await;
+        collector.listen(ticks.tick()).await;
         collector.ask_all(tick % STATUS_EVERY == 0);
+        collector.listen(sleep(ANSWERS_AWAITED)).await;
+        collector.publish().await;
     }
 }
 
@@ -74,6 +72,18 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
+    /// Takes note of what comes, until `end`.
+    async fn listen<T>(&mut self, end: impl Future<Output = T>) {
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                Some(heard) = self.calls.join_next() => if let Ok(heard) = heard { self.note(heard) },
+                _ = &mut end => return,
+            }
+        }
+    }
+
     fn ask_all(&mut self, with_status: bool) {
         let view = self.observatory.council.view();
         for (name, node) in nodes(&view) {

@@ -1,0 +1,7 @@
+//! Councils of real nodes on loopback, in one process, with regions that only keep book.
+
+mod boundaries;
+mod platform;
+mod recovery;
+mod region;
+mod work;

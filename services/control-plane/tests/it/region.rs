@@ -1,0 +1,447 @@
+//! A region that keeps book: what it was ordered, and where its logs would end.
+
+use control_plane::ports::{
+    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Canary, CanaryPass, ConsumerGroup, PortError, Progress,
+    Region, RestoreReceipt, RestoreRequest, RestoredPartition,
+};
+use env::{BootInstant, Clock, PortFuture};
+use model::{
+    Action, Assignment, ByteCount, CommitCursor, CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation,
+    LeaderEpoch, LinkPartitionStatus, Offset, OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd,
+    PartitionId, PartitionStatus, ProtectionGroup, RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp,
+    TopicId, TopicSpec,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+type Key = (TopicId, PartitionId);
+
+/// All regions. They outlive the nodes that serve them, as disks outlive processes.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) regions: Mutex<BTreeMap<RegionName, Arc<Book>>>,
+    /// Since when a region is down.
+    pub(crate) down: Mutex<BTreeMap<RegionName, Instant>>,
+    /// Backups by name.
+    backups: Mutex<BTreeMap<String, Vec<ArchivedTopic>>>,
+}
+
+/// What one region keeps on disk.
+pub(crate) struct Book {
+    pub(crate) name: RegionName,
+    world: Arc<World>,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+pub(crate) struct Pages {
+    assignment: Option<Assignment>,
+    pub(crate) ends: BTreeMap<Key, PartitionEnd>,
+    /// What copies have heard of their sources' tails.
+    pub(crate) source_tails: BTreeMap<Key, Offset>,
+    opened: BTreeSet<(ProtectionGroup, OwnershipEpoch)>,
+    stopped: BTreeSet<ProtectionGroup>,
+    sealed: BTreeSet<ProtectionGroup>,
+    journal: BTreeMap<(RunId, StepId), (Order, Done)>,
+    /// Every order that was carried out, in order.
+    pub(crate) effects: Vec<Order>,
+    /// How often each order came.
+    pub(crate) deliveries: BTreeMap<(RunId, StepId), usize>,
+    /// Steps that fail, with what.
+    pub(crate) failing: BTreeMap<String, OrderError>,
+    diverged: Vec<DivergedTail>,
+    crossed: BTreeSet<(Key, OwnershipEpoch)>,
+    pub(crate) disk_full: bool,
+}
+
+impl World {
+    pub(crate) fn book(self: &Arc<Self>, name: &RegionName) -> Arc<Book> {
+        let mut regions = self.regions.lock().unwrap();
+        let book = || Arc::new(Book { name: name.clone(), world: self.clone(), pages: Mutex::default() });
+        regions.entry(name.clone()).or_insert_with(book).clone()
+    }
+
+    pub(crate) fn region(&self, name: &str) -> Arc<Book> {
+        self.regions.lock().unwrap().get(name).unwrap().clone()
+    }
+
+    pub(crate) fn effects(&self) -> Vec<(RegionName, Order)> {
+        let regions = self.regions.lock().unwrap();
+        let of = |book: &Arc<Book>| {
+            let name = book.name.clone();
+            book.pages().effects.clone().into_iter().map(move |order| (name.clone(), order)).collect::<Vec<_>>()
+        };
+        regions.values().flat_map(of).collect()
+    }
+
+    fn silence_ms(&self, region: &RegionName) -> u64 {
+        self.down.lock().unwrap().get(region).map_or(20, |since| since.elapsed().as_millis() as u64 + 20)
+    }
+}
+
+impl Book {
+    pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap()
+    }
+
+    fn incarnation(pages: &Pages) -> Incarnation {
+        pages.assignment.as_ref().map_or(Incarnation(0), |assignment| assignment.incarnation)
+    }
+
+    fn obey(&self, order: &Order) -> Result<Done, OrderError> {
+        let mut pages = self.pages();
+        let key = (order.run.clone(), order.step.clone());
+        *pages.deliveries.entry(key.clone()).or_default() += 1;
+        if let Some((before, done)) = pages.journal.get(&key) {
+            assert_eq!(before, order, "one step gave two orders");
+            return Ok(done.clone());
+        }
+        if let Some(error) = pages.failing.get(order.step.as_str()) {
+            return Err(error.clone());
+        }
+        let obeyed = pages.grant(&order.group).map(|grant| grant.ownership_epoch).unwrap_or_default();
+        if obeyed > order.ownership_epoch {
+            let (region, group) = (self.name.clone(), order.group.clone());
+            return Err(OrderError::Outdated { region, group, obeyed, ordered: order.ownership_epoch });
+        }
+        if obeyed < order.ownership_epoch {
+            return Err(OrderError::NotReady { region: self.name.clone(), reason: "not heard of it".into() });
+        }
+        let done = pages.carry_out(order);
+        pages.journal.insert(key, (order.clone(), done.clone()));
+        pages.effects.push(order.clone());
+        Ok(done)
+    }
+}
+
+impl Pages {
+    fn grant(&self, group: &ProtectionGroup) -> Option<&model::Grant> {
+        self.assignment.as_ref()?.groups.iter().find(|grant| grant.group == *group)
+    }
+
+    fn topics(&self) -> Vec<TopicSpec> {
+        self.assignment.as_ref().map_or_else(Vec::new, |assignment| assignment.topics.clone())
+    }
+
+    fn keys(&self, group: &ProtectionGroup) -> Vec<Key> {
+        let topics = self.topics().into_iter().filter(|topic| topic.group == *group);
+        topics.flat_map(|topic| (0..topic.partitions).map(move |n| (topic.id, PartitionId(n)))).collect()
+    }
+
+    pub(crate) fn end(&self, key: Key) -> PartitionEnd {
+        let unset =
+            PartitionEnd { topic: key.0, partition: key.1, tail: Offset(100), last_epoch: LeaderEpoch(4096 + 1) };
+        self.ends.get(&key).copied().unwrap_or(unset)
+    }
+
+    fn ends(&self, group: &ProtectionGroup) -> Vec<PartitionEnd> {
+        self.keys(group).into_iter().map(|key| self.end(key)).collect()
+    }
+
+    fn carry_out(&mut self, order: &Order) -> Done {
+        let group = &order.group;
+        match &order.action {
+            Action::StopWrites => {
+                self.stopped.insert(group.clone());
+                Done::Stopped { ends: self.ends(group), commits: CommitCursor { session: 1, version: 7 } }
+            }
+            Action::ResumeWrites => {
+                self.stopped.remove(group);
+                Done::Ok
+            }
+            Action::CatchUp { ends, .. } => {
+                self.ends.extend(ends.iter().map(|end| ((end.topic, end.partition), *end)));
+                Done::CaughtUp { ends: self.ends(group) }
+            }
+            Action::Collect { .. } => Done::CaughtUp { ends: self.ends(group) },
+            Action::Seal => {
+                self.sealed.insert(group.clone());
+                Done::Sealed { partitions: self.keys(group).into_iter().map(|key| self.sealed_copy(key)).collect() }
+            }
+            Action::Unseal => {
+                self.sealed.remove(group);
+                Done::Ok
+            }
+            Action::Open { openings, .. } => {
+                for opening in openings {
+                    self.cross((opening.topic, opening.partition), opening.base, order.ownership_epoch);
+                }
+                self.opened.insert((group.clone(), order.ownership_epoch));
+                self.sealed.remove(group);
+                Done::Opened { ends: self.ends(group) }
+            }
+        }
+    }
+
+    fn sealed_copy(&self, key: Key) -> SealedPartition {
+        let end = self.end(key);
+        let source_tail = self.source_tails.get(&key).copied().unwrap_or(end.tail);
+        let missing = (source_tail.0 - end.tail.0).max(0) as u64;
+        SealedPartition {
+            topic: key.0,
+            partition: key.1,
+            durable_end: end.tail,
+            last_epoch: end.last_epoch,
+            source_tail: Some(source_tail),
+            source_watermark: Some(end.tail),
+            missing_bytes: missing * 1000,
+            oldest_missing: (missing > 0).then(|| Timestamp(env::real::SystemClock.now().0 - 1500)),
+            heard_at: Some(env::real::SystemClock.now()),
+        }
+    }
+
+    fn cross(&mut self, key: Key, base: Offset, epoch: OwnershipEpoch) {
+        let last_epoch = LeaderEpoch::of(epoch, 1).unwrap();
+        self.ends.insert(key, PartitionEnd { topic: key.0, partition: key.1, tail: base.plus(1), last_epoch });
+    }
+
+    /// Follows a new owner across the holes of its lineage; what diverges is archived first.
+    fn follow(&mut self, me: &RegionName) {
+        let Some(assignment) = self.assignment.clone() else { return };
+        for grant in assignment.groups.iter().filter(|grant| grant.owner != *me) {
+            for opening in &grant.openings {
+                let key = (opening.topic, opening.partition);
+                if !self.crossed.insert((key, grant.ownership_epoch)) {
+                    continue;
+                }
+                let end = self.end(key);
+                if end.tail > opening.common_end && end.tail < opening.base {
+                    self.diverged.push(tail(opening, end));
+                }
+                self.cross(key, opening.base, grant.ownership_epoch);
+            }
+        }
+    }
+}
+
+fn tail(opening: &model::Opening, end: PartitionEnd) -> DivergedTail {
+    let range = OffsetRange::new(opening.common_end, end.tail);
+    DivergedTail {
+        topic: opening.topic,
+        partition: opening.partition,
+        ownership_epoch: end.last_epoch.ownership(),
+        range,
+        records: range.len(),
+        bytes: range.len() * 1000,
+        first_time: Timestamp(1),
+        last_time: Timestamp(2),
+        file: format!("diverged/{}-{}.log", opening.topic, opening.partition),
+    }
+}
+
+impl Region for Book {
+    fn assign(&self, assignment: Assignment) -> PortFuture<'_, Result<(), PortError>> {
+        let mut pages = self.pages();
+        let first = OwnershipEpoch(1);
+        let owned = assignment.groups.iter().filter(|grant| grant.owner == self.name);
+        // A group is open from the beginning where it begins.
+        let opened: Vec<_> = owned
+            .filter(|grant| grant.ownership_epoch == first || grant.openings.is_empty() && grant.home == self.name)
+            .map(|grant| (grant.group.clone(), grant.ownership_epoch))
+            .collect();
+        pages.opened.extend(opened);
+        pages.assignment = Some(assignment);
+        pages.follow(&self.name);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn extend_lease(&self, _: &ProtectionGroup, _: OwnershipEpoch, _: BootInstant) {}
+
+    fn holdings(&self) -> Vec<Holding> {
+        let pages = self.pages();
+        let Some(assignment) = &pages.assignment else { return vec![] };
+        let holding = |grant: &model::Grant| {
+            let owner = grant.owner == self.name;
+            Holding {
+                group: grant.group.clone(),
+                obeyed: grant.ownership_epoch,
+                owner,
+                leased: owner,
+                open: owner && pages.opened.contains(&(grant.group.clone(), grant.ownership_epoch)),
+                stopped: pages.stopped.contains(&grant.group),
+                sealed: pages.sealed.contains(&grant.group),
+                commits: CommitCursor::default(),
+            }
+        };
+        assignment.groups.iter().map(holding).collect()
+    }
+
+    fn order(&self, order: Order) -> PortFuture<'_, Result<Done, OrderError>> {
+        Box::pin(async move { self.obey(&order) })
+    }
+
+    fn status(&self, _: bool) -> PortFuture<'_, Result<RegionStatus, PortError>> {
+        let holdings = self.holdings();
+        let pages = self.pages();
+        let open = |group: &ProtectionGroup| {
+            holdings.iter().any(|holding| holding.group == *group && holding.open && !holding.stopped)
+        };
+        let partition = |topic: &TopicSpec, n: i32| {
+            let end = pages.end((topic.id, PartitionId(n)));
+            PartitionStatus {
+                topic_id: topic.id,
+                topic: topic.name.clone(),
+                partition: PartitionId(n),
+                group: Some(topic.group.clone()),
+                writable: open(&topic.group),
+                leader_epoch: end.last_epoch,
+                copy_term: CopyTerm(1),
+                start: Offset::ZERO,
+                tail: end.tail,
+                flushed: end.tail,
+                high_watermark: end.tail,
+                size: ByteCount(1),
+                hash: None,
+                failed: None,
+            }
+        };
+        let topics = pages.topics();
+        let partitions = topics.iter().flat_map(|topic| (0..topic.partitions).map(move |n| (topic, n)));
+        let disk = DiskStatus { path: "/".into(), free: ByteCount(500), total: ByteCount(1000), full: pages.disk_full };
+        let status = RegionStatus {
+            region: self.name.clone(),
+            incarnation: Self::incarnation(&pages),
+            time: env::real::SystemClock.now(),
+            council_index: pages.assignment.as_ref().map_or(0, |assignment| assignment.council_index),
+            holdings: holdings.clone(),
+            partitions: partitions.map(|(topic, n)| partition(topic, n)).collect(),
+            disks: vec![disk],
+            diverged: pages.diverged.clone(),
+            gaps: vec![],
+            orders: vec![],
+        };
+        Box::pin(async { Ok(status) })
+    }
+
+    fn links(&self) -> Vec<LinkPartitionStatus> {
+        let pages = self.pages();
+        let Some(assignment) = &pages.assignment else { return vec![] };
+        let copied = assignment.groups.iter().filter(|grant| grant.owner != self.name);
+        let link = |grant: &model::Grant, topic: &TopicSpec, n: i32| {
+            let key = (topic.id, PartitionId(n));
+            let tail = pages.end(key).tail;
+            let source_tail = pages.source_tails.get(&key).copied().unwrap_or(tail);
+            LinkPartitionStatus {
+                topic_id: topic.id,
+                topic: topic.name.clone(),
+                partition: PartitionId(n),
+                group: grant.group.clone(),
+                source: grant.owner.clone(),
+                target: self.name.clone(),
+                state: "caught_up".into(),
+                tail,
+                source_tail: Some(source_tail),
+                lag_records: (source_tail.0 - tail.0).max(0) as u64,
+                lag_bytes: 0,
+                lag_seconds: 0.0,
+                silent_ms: self.world.silence_ms(&grant.owner),
+            }
+        };
+        let topics_of = |grant: &model::Grant| {
+            let group = grant.group.clone();
+            assignment.topics.iter().filter(move |topic| topic.group == group)
+        };
+        let links = copied.flat_map(|grant| {
+            topics_of(grant).flat_map(move |topic| (0..topic.partitions).map(move |n| (grant, topic, n)))
+        });
+        links.map(|(grant, topic, n)| link(grant, topic, n)).collect()
+    }
+
+    fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {
+        Box::pin(async { Ok(vec![]) })
+    }
+
+    fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
+        self.pages().diverged.retain(|tail| !diverged.contains(tail));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A client whose canaries go through unless told otherwise.
+#[derive(Default)]
+pub(crate) struct Bird {
+    pub(crate) dies: Mutex<bool>,
+}
+
+impl Canary for Bird {
+    fn pass<'a>(&'a self, _: &'a ProtectionGroup, _: &'a str) -> PortFuture<'a, Result<CanaryPass, PortError>> {
+        let now = env::real::SystemClock.now();
+        let dies = *self.dies.lock().unwrap();
+        let passed = CanaryPass { produced_at: now, consumed_at: now };
+        Box::pin(async move { if dies { Err(PortError("no answer".into())) } else { Ok(passed) } })
+    }
+}
+
+/// An archive in memory.
+pub(crate) struct Shelf {
+    pub(crate) book: Arc<Book>,
+    pub(crate) world: Arc<World>,
+    /// What restores fail with.
+    pub(crate) damage: Arc<Mutex<Option<String>>>,
+    /// Held while backups are to stay at work.
+    pub(crate) hold: Arc<tokio::sync::RwLock<()>>,
+}
+
+impl Shelf {
+    async fn put(&self, request: BackupRequest, progress: &(dyn Fn(Progress) + Send + Sync)) -> BackupReceipt {
+        let bytes_total = request.topics.len() as u64 * 1000;
+        progress(Progress { bytes_done: 1, bytes_total, partitions_done: 0, partitions_total: 1 });
+        let _go_on = self.hold.read().await;
+        let archived = |topic: TopicSpec| ArchivedTopic { topic, last_epoch: LeaderEpoch(4096 + 1), bytes: 1000 };
+        let topics: Vec<_> = request.topics.into_iter().map(archived).collect();
+        let partitions = topics.iter().map(|archived| archived.topic.partitions as u64).sum();
+        self.world.backups.lock().unwrap().insert(request.backup.clone(), topics);
+        BackupReceipt {
+            manifest: format!("backups/{}", request.backup),
+            manifest_sha256: "00".into(),
+            partitions,
+            records: partitions * 100,
+            bytes: partitions * 1000,
+            objects: 1,
+            commits: 0,
+        }
+    }
+
+    fn take(&self, request: &RestoreRequest) -> Result<RestoreReceipt, PortError> {
+        if let Some(damage) = self.damage.lock().unwrap().clone() {
+            return Err(PortError(damage));
+        }
+        let mut pages = self.book.pages();
+        let mut partitions = vec![];
+        for (name, id) in &request.topics {
+            let topics = pages.topics();
+            let topic = topics.iter().find(|topic| topic.id == *id).expect("the topic was made before");
+            for n in (0..topic.partitions).map(PartitionId) {
+                let (topic, last_epoch) = (*id, LeaderEpoch(4096 + 1));
+                pages.ends.insert((*id, n), PartitionEnd { topic, partition: n, tail: Offset(100), last_epoch });
+                let (topic, sha256) = (name.clone(), "00".to_owned());
+                partitions.push(RestoredPartition { topic, partition: n, records: 100, bytes: 1000, sha256 });
+            }
+        }
+        Ok(RestoreReceipt { partitions, commits: u64::from(request.with_offsets) })
+    }
+}
+
+impl Archivist for Shelf {
+    fn backup<'a>(
+        &'a self,
+        request: BackupRequest,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<BackupReceipt, PortError>> {
+        Box::pin(async move { Ok(self.put(request, progress).await) })
+    }
+
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>> {
+        let found = self.world.backups.lock().unwrap().get(backup).cloned();
+        Box::pin(async move { found.ok_or_else(|| PortError(format!("there is no manifest of {backup}"))) })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        request: RestoreRequest,
+        _: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> PortFuture<'a, Result<RestoreReceipt, PortError>> {
+        Box::pin(async move { self.take(&request) })
+    }
+}
