@@ -150,6 +150,8 @@ pub(crate) struct TopicSettings {
     pub(crate) retention: Option<Duration>,
     /// How much is kept.
     pub(crate) retention_bytes: Option<ByteCount>,
+    /// How many replicas have to be in sync for acks=all.
+    pub(crate) insync_min: u64,
     /// How far a batch's time may be ahead of this broker's.
     pub(crate) time_ahead_max: Duration,
     /// How far it may be behind.
@@ -171,6 +173,7 @@ impl TopicSettings {
             is_deleted: has("delete"),
             retention: u64::try_from(values.number("retention.ms")).ok().map(Duration::from_millis),
             retention_bytes: u64::try_from(values.number("retention.bytes")).ok().map(ByteCount),
+            insync_min: values.count("min.insync.replicas"),
             time_ahead_max: values.millis("message.timestamp.after.max.ms"),
             time_behind_max: values.millis("message.timestamp.before.max.ms"),
         }

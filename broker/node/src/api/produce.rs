@@ -45,6 +45,8 @@ struct Intake<'a> {
     held: Arc<Held>,
     door: Door,
     version: i16,
+    /// Whether every in-sync replica has to have it.
+    all: bool,
     /// What refuses all of it.
     refusal: Option<Refusal>,
     now: Timestamp,
@@ -67,6 +69,7 @@ impl<'a> Intake<'a> {
             held: broker.0.partitions.held(),
             door: call.door,
             version: call.header.api_version,
+            all: request.acks == -1,
             refusal,
             now: clock.now(),
             boot: clock.boot(),
@@ -109,7 +112,9 @@ impl<'a> Intake<'a> {
         if let Standing::Copy { .. } = partition.standing() {
             return Ok(Err(self.refused(partition, &Refused::NotOwner)));
         }
-        let batch = match validate::check(records, &partition.settings(), self.now) {
+        let settings = partition.settings();
+        let checked = self.check_insync(partition, settings.insync_min);
+        let batch = match checked.and_then(|()| validate::check(records, &settings, self.now)) {
             Ok(batch) => batch,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -121,6 +126,16 @@ impl<'a> Intake<'a> {
             }
             Err(refusal) => Ok(Err(self.refused(partition, &refusal.reason))),
         }
+    }
+
+    /// One replica, the leader itself, is always in sync.
+    fn check_insync(&self, partition: &Partition, insync_min: u64) -> Result<(), Refusal> {
+        if !self.all || insync_min <= 1 {
+            return Ok(());
+        }
+        let image = self.broker.image();
+        let insync = image.partition(partition.topic_id, partition.number()).map_or(1, |placed| placed.isr.len());
+        if insync as u64 >= insync_min { Ok(()) } else { Err(Refusal::insync(insync, insync_min)) }
     }
 
     fn refused(&self, partition: &Partition, reason: &Refused) -> Refusal {

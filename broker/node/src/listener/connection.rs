@@ -1,6 +1,6 @@
 //! One connection: requests in, answers out, both in order.
 
-use super::{Hall, Outgoing};
+use super::Hall;
 use crate::api::{Call, Reply};
 use crate::listener::budget::Share;
 use bytes::{Bytes, BytesMut};
@@ -29,7 +29,7 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 /// A frame that has begun must have arrived after this time.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 /// The peer must take some of an answer within this time.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a connection was closed by this side.
 #[derive(Debug, thiserror::Error)]
@@ -80,15 +80,10 @@ async fn answer(stream: &TcpStream, mut replies: mpsc::Receiver<Pending>) -> Res
             Reply::Nothing => continue,
             Reply::Close => return Err(Closed::Withheld),
         };
-        send(stream, outgoing).await?;
+        outgoing.send(stream, SEND_PATIENCE).await?;
         drop(share);
     }
     Ok(())
-}
-
-async fn send(stream: &TcpStream, outgoing: Outgoing) -> Result<(), Closed> {
-    let sent = timeout(SEND_TIMEOUT, outgoing.send(stream)).await;
-    Ok(sent.map_err(|_| Closed::Timeout("the peer does not take its answer"))??)
 }
 
 struct Session {

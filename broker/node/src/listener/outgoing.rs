@@ -7,11 +7,16 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// How many chunks of memory go into one system call.
 const CHUNKS_AT_ONCE: usize = 16;
+/// A planned switch waits for every write that was taken to be acknowledged: a client that does not listen must not
+/// hold it up.
+const ACK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// So many bytes of a file. The file stays open, and so readable, for as long as this exists.
 #[derive(Clone, Debug)]
@@ -66,15 +71,16 @@ impl Outgoing {
         Self { passes: Some(passes), ..self }
     }
 
-    /// Sends all of it.
+    /// Sends all of it. The peer has to take some of it within `patience`, again and again; an acknowledgement, for
+    /// which others may be waiting, within a short time.
     ///
     /// # Errors
-    /// What the socket says; `UnexpectedEof` when a file is shorter than was promised; `PermissionDenied` when a write
-    /// may not be acknowledged any more. Whichever it is, the connection is of no more use: the peer has part of an
-    /// answer, or would wait for it.
-    pub(crate) async fn send(mut self, stream: &TcpStream) -> io::Result<()> {
+    /// What the socket says; `TimedOut` when the peer takes nothing; `UnexpectedEof` when a file is shorter than was
+    /// promised; `PermissionDenied` when a write may not be acknowledged any more. Whichever it is, the connection is of
+    /// no more use: the peer has part of an answer, or would wait for it.
+    pub(crate) async fn send(mut self, stream: &TcpStream, patience: Duration) -> io::Result<()> {
+        let patience = if self.passes.is_some() { patience.min(ACK_PATIENCE) } else { patience };
         while let Some(chunk) = self.chunks.front() {
-            stream.writable().await?;
             self.check_passes()?;
             let sent = match chunk {
                 Chunk::File(range) => range.send(stream),
@@ -82,7 +88,9 @@ impl Outgoing {
             };
             match sent {
                 Ok(sent) => self.advance(sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timeout(patience, stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -183,6 +191,9 @@ impl FileRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replica::Gate;
+    use env::Clock;
+    use env::sim::ManualClock;
     use std::io::Write;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
@@ -203,12 +214,46 @@ mod tests {
             wire::Piece::Bytes(Bytes::from_static(b"tail")),
         ];
         let outgoing = Outgoing::splice(head, [vec![range]]);
-        let sending = tokio::spawn(async move { outgoing.send(&writer).await });
+        let sending = tokio::spawn(async move { outgoing.send(&writer, Duration::from_secs(10)).await });
         let mut received = Vec::new();
         reader.read_to_end(&mut received).await.unwrap();
         sending.await.unwrap().unwrap();
         assert_eq!(&received[..6], b"header");
         assert_eq!(&received[6..250_006], &content[1000..251_000]);
         assert_eq!(&received[250_006..], b"tail");
+    }
+
+    #[tokio::test]
+    async fn a_write_is_not_acknowledged_once_its_lease_has_lapsed() {
+        let clock = Arc::new(ManualClock::default());
+        let gate = Gate::shut();
+        gate.extend(clock.boot().plus(Duration::from_secs(3)));
+        let acknowledging = || {
+            let pass = Gate::enter(&gate, clock.boot()).unwrap();
+            Outgoing::from(Bytes::from_static(b"ack")).acknowledging(Passes::new(vec![pass], clock.clone()))
+        };
+        let (in_time, too_late) = (acknowledging(), acknowledging());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (writer, _) = listener.accept().await.unwrap();
+        in_time.send(&writer, Duration::from_secs(10)).await.unwrap();
+        clock.pass(Duration::from_secs(3));
+        let refused = too_late.send(&writer, Duration::from_secs(10)).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        drop(writer);
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"ack");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (writer, _) = listener.accept().await.unwrap();
+        let outgoing = Outgoing::from(Bytes::from(vec![0; 64 << 20]));
+        let refused = outgoing.send(&writer, Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+        drop(reader);
     }
 }

@@ -107,3 +107,11 @@ async fn a_lapsed_lease_takes_no_writes() {
     assert_eq!(client.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     assert_eq!(client.values("t", 0, 0).await, ["a"]);
 }
+
+#[tokio::test]
+async fn acks_of_all_need_the_replicas_that_the_topic_asks_for() {
+    let alone = alone(&[Topic::new("t", 1).with("min.insync.replicas", "2")]).await;
+    let client = alone.client().await;
+    assert_eq!(client.produce_acks("t", 0, batch(&["v"]), -1).await.error_code, ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(client.produce_acks("t", 0, batch(&["v"]), 1).await.error_code, ErrorCode::NONE);
+}

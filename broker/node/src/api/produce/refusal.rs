@@ -51,6 +51,11 @@ impl Refusal {
         Self::new(ErrorCode::POLICY_VIOLATION, format!("{name} is owned by {owner}{gateway}"))
     }
 
+    pub(super) fn insync(insync: usize, insync_min: u64) -> Self {
+        let message = format!("{insync} replicas are in sync; min.insync.replicas asks for {insync_min}");
+        Self::new(ErrorCode::NOT_ENOUGH_REPLICAS, message)
+    }
+
     pub(super) fn records(records: Vec<i32>, message: &str) -> Self {
         Self { records, ..Self::new(ErrorCode::INVALID_RECORD, message) }
     }

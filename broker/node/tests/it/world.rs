@@ -1,0 +1,297 @@
+//! Regions with a council that lives in memory: it decides about topics and grants, and tells every region.
+
+use broker::{Broker, Config, ConfigChange, Council, CouncilError, Listeners, NewTopic, Ports};
+use env::real::{SystemClock, SystemEntropy};
+use env::{Clock, Entropy, PortFuture};
+use model::{
+    Action, Assignment, Coverage, Done, Grant, GrantState, GroupId, Incarnation, Opening, Order, OrderError,
+    OwnershipEpoch, Pattern, ProtectionGroup, RegionAddress, RegionName, RunId, StepId, TopicId, TopicName, TopicSpec,
+    TopicState,
+};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a renewal lets an owner go on.
+pub const LEASE: Duration = Duration::from_millis(600);
+
+pub fn region(name: &str) -> RegionName {
+    RegionName::new(name).unwrap()
+}
+
+pub fn default_group() -> ProtectionGroup {
+    ProtectionGroup::new("default").unwrap()
+}
+
+/// The grant of everything to `owner`.
+pub fn grant(owner: &str, epoch: u32) -> Grant {
+    Grant {
+        group: default_group(),
+        owner: region(owner),
+        ownership_epoch: OwnershipEpoch(epoch),
+        state: GrantState::Held,
+        home: region("r1"),
+        standbys: vec![region("r2")],
+        coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
+        openings: vec![],
+    }
+}
+
+struct Decided {
+    index: u64,
+    groups: Vec<Grant>,
+    topics: Vec<TopicSpec>,
+}
+
+/// The council.
+pub struct World {
+    decided: Mutex<Decided>,
+    /// Who is there, and whether its leases are renewed.
+    regions: Mutex<Vec<Member>>,
+    /// One change is told to everybody before the next.
+    telling: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Member {
+    name: RegionName,
+    index: u16,
+    broker: Broker,
+    renewed: bool,
+}
+
+impl World {
+    /// Region r1 owns everything, and there are no topics.
+    pub fn new() -> Arc<Self> {
+        let decided = Decided { index: 1, groups: vec![grant("r1", 1)], topics: vec![] };
+        let world = Arc::new(Self {
+            decided: Mutex::new(decided),
+            regions: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
+        });
+        tokio::spawn(renew(Arc::downgrade(&world)));
+        world
+    }
+
+    /// Starts a region in `dir` and tells it what is decided.
+    pub async fn start(self: &Arc<Self>, name: &str, dir: &Path) -> Broker {
+        self.start_with(name, dir, |_| {}).await
+    }
+
+    pub async fn start_with(self: &Arc<Self>, name: &str, dir: &Path, change: impl FnOnce(&mut Config)) -> Broker {
+        let index: u16 = name.strip_prefix('r').unwrap().parse::<u16>().unwrap() - 1;
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listeners = Listeners { clients: any, gateways: any, internal: any };
+        let mut config = Config::new(region(name), index, dir.to_owned(), listeners);
+        config.disk_reserve = model::ByteCount(0);
+        config.initial_rebalance_delay = Duration::from_millis(50);
+        change(&mut config);
+        let council = Arc::new(Seat(self.clone()));
+        let ports = Ports { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), council };
+        let broker = Broker::start(config, ports).await.unwrap();
+        let member = Member { name: region(name), index, broker: broker.clone(), renewed: true };
+        self.regions.lock().unwrap().push(member);
+        self.tell().await;
+        self.renew_once();
+        broker
+    }
+
+    /// Stops a region in an orderly way and forgets it.
+    pub async fn stop(&self, broker: Broker) {
+        let name = broker.config().region.clone();
+        self.regions.lock().unwrap().retain(|known| known.name != name);
+        broker.shutdown().await;
+    }
+
+    /// Whether the leases of a region are renewed from now on.
+    pub fn keep_leases(&self, name: &str, renewed: bool) {
+        let mut regions = self.regions.lock().unwrap();
+        regions.iter_mut().filter(|known| known.name.as_str() == name).for_each(|known| known.renewed = renewed);
+        drop(regions);
+        self.renew_once();
+    }
+
+    /// Decides, and tells every region.
+    pub async fn decide(&self, change: impl FnOnce(&mut Vec<Grant>, &mut Vec<TopicSpec>)) {
+        {
+            let mut decided = self.decided.lock().unwrap();
+            decided.index += 1;
+            let Decided { groups, topics, .. } = &mut *decided;
+            change(groups, topics);
+        }
+        self.tell().await;
+    }
+
+    /// Gives everything to `owner` under `epoch`.
+    pub async fn give(&self, owner: &str, epoch: u32, openings: Vec<Opening>) {
+        self.decide(|groups, _| *groups = vec![Grant { openings, ..grant(owner, epoch) }]).await;
+        self.renew_once();
+    }
+
+    async fn tell(&self) {
+        let _one_at_a_time = self.telling.lock().await;
+        let regions = self.regions.lock().unwrap().clone();
+        for known in &regions {
+            known.broker.assign(self.assignment(&known.name)).await.unwrap();
+        }
+    }
+
+    /// What a region is to be.
+    pub fn assignment(&self, name: &RegionName) -> Assignment {
+        let regions = self.regions.lock().unwrap().iter().map(address).collect();
+        let decided = self.decided.lock().unwrap();
+        Assignment {
+            council_index: decided.index,
+            region: name.clone(),
+            incarnation: Incarnation(7),
+            groups: decided.groups.clone(),
+            topics: decided.topics.clone(),
+            regions,
+            gateway: Some("127.0.0.1:9092".to_owned()),
+        }
+    }
+
+    fn renew_once(&self) {
+        let until = SystemClock.boot().plus(LEASE);
+        let regions = self.regions.lock().unwrap().clone();
+        for known in regions.iter().filter(|known| known.renewed) {
+            for held in known.broker.holdings().iter().filter(|held| held.owner) {
+                known.broker.extend_lease(&held.group, held.obeyed, until);
+            }
+        }
+    }
+
+    pub fn topic(&self, name: &str) -> TopicSpec {
+        let decided = self.decided.lock().unwrap();
+        decided.topics.iter().find(|topic| topic.name.as_str() == name).unwrap().clone()
+    }
+
+    pub async fn create(&self, name: &str, partitions: i32) -> TopicId {
+        let topic = NewTopic { name: TopicName::new(name).unwrap(), partitions, config: Default::default() };
+        self.create_topic(topic, false).await.unwrap().id
+    }
+
+    async fn create_topic(&self, topic: NewTopic, validate_only: bool) -> Result<TopicSpec, CouncilError> {
+        let NewTopic { name, partitions, config } = topic;
+        let id = TopicId(uuid::Uuid::from_u128(SystemEntropy.next_u128()));
+        let (group, state) = (default_group(), TopicState::Live);
+        let spec = TopicSpec { id, name, partitions, config, group, state, epochs_above: None };
+        if self.decided.lock().unwrap().topics.iter().any(|known| known.name == spec.name) {
+            return Err(CouncilError::Exists(spec.name));
+        }
+        if !validate_only {
+            self.decide(|_, topics| topics.push(spec.clone())).await;
+        }
+        Ok(spec)
+    }
+}
+
+fn address(member: &Member) -> RegionAddress {
+    let listeners = member.broker.addresses().unwrap();
+    RegionAddress {
+        region: member.name.clone(),
+        index: member.index,
+        incarnation: Incarnation(7),
+        clients: listeners.clients.to_string(),
+        gateways: listeners.gateways.to_string(),
+        internal: listeners.internal.to_string(),
+        council: "127.0.0.1:1".to_owned(),
+        rest: "127.0.0.1:1".to_owned(),
+    }
+}
+
+async fn renew(world: std::sync::Weak<World>) {
+    while let Some(world) = world.upgrade() {
+        world.renew_once();
+        drop(world);
+        tokio::time::sleep(LEASE / 6).await;
+    }
+}
+
+/// The council as one broker sees it.
+struct Seat(Arc<World>);
+
+impl Council for Seat {
+    fn create_topic(&self, topic: NewTopic, validate_only: bool) -> PortFuture<'_, Result<TopicSpec, CouncilError>> {
+        Box::pin(self.0.create_topic(topic, validate_only))
+    }
+
+    fn delete_topic(&self, topic: TopicId) -> PortFuture<'_, Result<(), CouncilError>> {
+        Box::pin(async move {
+            self.0.decide(|_, topics| topics.retain(|known| known.id != topic)).await;
+            Ok(())
+        })
+    }
+
+    fn add_partitions(&self, topic: TopicId, total: i32, validate: bool) -> PortFuture<'_, Result<(), CouncilError>> {
+        Box::pin(async move {
+            if !validate {
+                self.0.decide(|_, topics| find(topics, topic).partitions = total).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn alter_config(
+        &self,
+        topic: TopicId,
+        changes: Vec<ConfigChange>,
+        validate_only: bool,
+    ) -> PortFuture<'_, Result<(), CouncilError>> {
+        Box::pin(async move {
+            if validate_only {
+                return Ok(());
+            }
+            self.0.decide(|_, topics| changes.into_iter().for_each(|change| alter(find(topics, topic), change))).await;
+            Ok(())
+        })
+    }
+}
+
+fn find(topics: &mut [TopicSpec], id: TopicId) -> &mut TopicSpec {
+    topics.iter_mut().find(|topic| topic.id == id).unwrap()
+}
+
+fn alter(topic: &mut TopicSpec, (name, value): ConfigChange) {
+    match value {
+        Some(value) => topic.config.insert(name, value),
+        None => topic.config.remove(&name),
+    };
+}
+
+/// An order of run `run`.
+pub fn order(run: &str, step: &str, epoch: u32, action: Action) -> Order {
+    Order {
+        run: RunId::new(run).unwrap(),
+        step: StepId::new(step).unwrap(),
+        group: default_group(),
+        ownership_epoch: OwnershipEpoch(epoch),
+        action,
+    }
+}
+
+/// Gives an order until it is carried out, as an executor does.
+pub async fn carry_out(broker: &Broker, order: Order) -> Done {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match broker.order(order.clone()).await {
+            Ok(done) => return done,
+            Err(OrderError::NotReady { reason, .. }) => {
+                assert!(tokio::time::Instant::now() < deadline, "not in time: {reason}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The commits of one consumer group in a region: (topic, partition, offset, metadata).
+pub fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
+    let held = broker.held_commits(&default_group()).unwrap();
+    let of = held.into_iter().filter(|commit| commit.consumer_group == GroupId::new(group));
+    of.map(|commit| {
+        (commit.topic.to_string(), commit.partition.0, commit.offset.map_or(-1, |offset| offset.0), commit.metadata)
+    })
+    .collect()
+}
