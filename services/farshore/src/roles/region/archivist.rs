@@ -72,7 +72,7 @@ impl Archivist for BrokerArchivist {
                 settings: WriterSettings::default(),
             };
             let tell = |at: archive::Progress| progress(told(at));
-            let receipt = self.archive.backup(&*self.shelf, request, &tell).await.map_err(port)?;
+            let receipt = self.archive.backup(self.shelf.clone(), request, &tell).await.map_err(port)?;
             Ok(BackupReceipt {
                 manifest: receipt.manifest,
                 manifest_sha256: receipt.manifest_hash.to_string(),
@@ -115,7 +115,7 @@ impl Archivist for BrokerArchivist {
                 parallel: request.parallel as usize,
             };
             let tell = |at: archive::Progress| progress(told(at));
-            let receipt = self.archive.restore(&*self.shelf, request, &tell).await.map_err(port)?;
+            let receipt = self.archive.restore(self.shelf.clone(), request, &tell).await.map_err(port)?;
             let partitions = receipt.partitions.into_iter().map(|log| RestoredPartition {
                 topic: log.topic,
                 partition: log.partition,
@@ -145,8 +145,9 @@ fn copy(failure: CopyFailure) -> RegionError {
 impl BackupSource for Shelf {
     fn ownership<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<OwnershipEpoch, RegionError>> {
         let serves = self.0.serves(group);
-        let not_now = || RegionError::NotReady(format!("this region does not serve {group} now"));
-        Box::pin(async move { serves.ok_or_else(not_now) })
+        Box::pin(async move {
+            serves.ok_or_else(|| RegionError::NotReady(format!("this region does not serve {group} now")))
+        })
     }
 
     fn commits<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<Vec<Commit>, RegionError>> {

@@ -84,7 +84,6 @@ impl Sink for BrokerSink {
         let marks = BrokerMarks {
             high_watermark: marks.high_watermark,
             tail: marks.tail,
-            log_start: Offset::ZERO,
             missing_bytes: marks.missing_bytes,
             oldest_missing: marks.oldest_missing,
             heard_at: SystemClock.now(),
