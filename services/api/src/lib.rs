@@ -5,6 +5,7 @@
 //! RFC 3339 in UTC. Fields are only ever added. What a client sends may leave out every field that has a default.
 
 pub mod backups;
+pub mod consumer_groups;
 pub mod drills;
 pub mod endpoints;
 pub mod health;
@@ -39,6 +40,10 @@ mod tests {
         protection_groups::FailoverRequest,
         protection_groups::SwitchoverRequest,
         protection_groups::BlockAutomationRequest,
+        protection_groups::UpdateProtectionGroup,
+        Page<consumer_groups::ConsumerGroup>,
+        plans::CreatePlan,
+        runs::PauseRequest,
         Page<plans::Plan>,
         Page<runs::Run>,
         Page<runs::RunEvent>,

@@ -58,6 +58,24 @@ pub struct ExpectedCost {
     pub objectives_met: bool,
 }
 
+/// Asks for a plan without starting it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePlan {
+    /// What kind of move.
+    pub kind: Kind,
+    /// The group it shall move.
+    #[schema(example = "default")]
+    pub group: String,
+    /// The owner it shall end with; the best standby when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "r2")]
+    pub target: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// What kind of move a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

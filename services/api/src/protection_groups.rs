@@ -210,6 +210,27 @@ pub struct SwitchoverRequest {
     pub dry_run: bool,
 }
 
+/// Changes what is asked of a protection group. What is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateProtectionGroup {
+    /// Whether the loss of the owner region starts a failover by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_failover: Option<bool>,
+    /// The regions that keep copies, in the order in which they take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["r2", "r3"]))]
+    pub standbys: Option<Vec<String>>,
+    /// The most milliseconds of writes an unplanned failover may lose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub rpo_ms: Option<u64>,
+    /// The longest time from the incident to the first produce and consume at the new owner, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub rto_ms: Option<u64>,
+}
+
 /// Forbids automatic action on a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -148,6 +148,14 @@ pub struct CancelRequest {
     pub abandon: bool,
 }
 
+/// Has a run start nothing new until it is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// Why.
+    pub reason: String,
+}
+
 /// What a run cost. Provisional until the old log is back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunReport {

@@ -1,0 +1,140 @@
+//! `/v1/links`
+
+use super::Api;
+use super::asked::{Path, Query, cut};
+use super::refused::{Answered, Refused};
+use super::shapes::time;
+use ::api::links::{Link, LinkPartition};
+use ::api::{Page, Paging};
+use axum::Json;
+use axum::extract::State;
+use model::{LinkPartitionStatus, Timestamp};
+use std::collections::BTreeMap;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(find))
+}
+
+/// All links, as their targets tell.
+#[utoipa::path(get, path = "/v1/links", tag = "links", params(Paging),
+    responses((status = 200, description = "The links of regions that answer.", body = Page<Link>)))]
+async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<Json<Page<Link>>> {
+    Ok(Json(cut(api.all_links().await.into_iter(), &paging, |link| &link.name)?))
+}
+
+/// The link of one protection group from one region to another.
+#[utoipa::path(get, path = "/v1/links/{source}/{target}/{group}", tag = "links",
+    params(("source", description = "The source region."), ("target", description = "The target region."),
+        ("group", description = "The protection group.")),
+    responses((status = 200, description = "The link.", body = Link)))]
+async fn find(
+    State(api): State<Api>,
+    Path((source, target, group)): Path<(String, String, String)>,
+) -> Answered<Json<Link>> {
+    let name = link_name(&source, &target, &group);
+    let found = api.all_links().await.into_iter().find(|link| link.name == name);
+    found.map(Json).ok_or_else(|| Refused::unknown("link", name))
+}
+
+impl Api {
+    /// All links, by name.
+    pub(crate) async fn all_links(&self) -> Vec<Link> {
+        let heard = self.links().await;
+        let mut links = vec![];
+        for (partitions, at) in heard.into_values() {
+            links.extend(links_of(partitions, at));
+        }
+        links.sort_by(|one: &Link, other| one.name.cmp(&other.name));
+        links
+    }
+}
+
+fn link_name(source: &str, target: &str, group: &str) -> String {
+    format!("{source}->{target}/{group}")
+}
+
+fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
+    let mut links: BTreeMap<String, Link> = BTreeMap::new();
+    for status in partitions {
+        let (source, target, group) = (status.source.as_str(), status.target.as_str(), status.group.as_str());
+        let link = links.entry(link_name(source, target, group)).or_insert_with_key(|name| Link {
+            name: name.clone(),
+            source: source.to_owned(),
+            target: target.to_owned(),
+            group: group.to_owned(),
+            state: status.state.clone(),
+            lag_records: 0,
+            lag_bytes: 0,
+            lag_seconds: 0.0,
+            silent_ms: 0,
+            partitions: vec![],
+            observed_at: time(at),
+        });
+        add(link, status);
+    }
+    links.into_values().collect()
+}
+
+fn add(link: &mut Link, status: LinkPartitionStatus) {
+    if badness(&status.state) > badness(&link.state) {
+        link.state.clone_from(&status.state);
+    }
+    link.lag_records += status.lag_records;
+    link.lag_bytes += status.lag_bytes;
+    link.lag_seconds = link.lag_seconds.max(status.lag_seconds);
+    link.silent_ms = link.silent_ms.max(status.silent_ms);
+    link.partitions.push(LinkPartition {
+        topic: status.topic.to_string(),
+        topic_id: status.topic_id.to_string(),
+        partition: status.partition.0,
+        state: status.state,
+        tail_offset: status.tail.0,
+        source_tail_offset: status.source_tail.map(|tail| tail.0),
+        lag_records: status.lag_records,
+        lag_bytes: status.lag_bytes,
+        lag_seconds: status.lag_seconds,
+        silent_ms: status.silent_ms,
+    });
+}
+
+/// How far a state is from being caught up; one nobody knows is the farthest.
+fn badness(state: &str) -> usize {
+    const BEST_FIRST: [&str; 5] = ["caught_up", "fetching", "sealed", "archiving", "disconnected"];
+    BEST_FIRST.iter().position(|known| *known == state).unwrap_or(BEST_FIRST.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Offset, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName};
+
+    fn partition(number: i32, state: &str, lag: u64) -> LinkPartitionStatus {
+        let region = |name| RegionName::new(name).unwrap();
+        LinkPartitionStatus {
+            topic_id: TopicId::ZERO,
+            topic: TopicName::new("orders").unwrap(),
+            partition: PartitionId(number),
+            group: ProtectionGroup::new("default").unwrap(),
+            source: region("r1"),
+            target: region("r2"),
+            state: state.to_owned(),
+            tail: Offset(7),
+            source_tail: Some(Offset(7 + lag as i64)),
+            lag_records: lag,
+            lag_bytes: lag * 10,
+            lag_seconds: lag as f64,
+            silent_ms: lag,
+        }
+    }
+
+    #[test]
+    fn a_link_is_as_good_as_its_worst_partition() {
+        let links = links_of(vec![partition(0, "caught_up", 0), partition(1, "disconnected", 3)], Timestamp(0));
+        let [link] = &links[..] else { panic!("{links:?}") };
+        assert_eq!((&link.name[..], &link.state[..]), ("r1->r2/default", "disconnected"));
+        assert_eq!((link.lag_records, link.lag_bytes, link.lag_seconds, link.silent_ms), (3, 30, 3.0, 3));
+        assert_eq!(link.partitions.len(), 2);
+    }
+}

@@ -1,0 +1,155 @@
+//! Every way in which a request can fail, as a problem document (RFC 9457).
+
+use crate::council::{CallFailed, CouncilError};
+use crate::execute::RecoveryError;
+use crate::work::WorkError;
+use api::{ErrorCode, PROBLEM_MEDIA_TYPE, Problem};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use catalog::{CatalogError, Refusal, RefusalKind};
+
+/// A request that was not answered as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+/// What a handler comes to.
+pub(crate) type Answered<T> = Result<T, Refused>;
+
+impl Refused {
+    pub(crate) fn new(code: ErrorCode, detail: impl ToString) -> Self {
+        Self(Problem::new(code, detail.to_string()))
+    }
+
+    /// There is no `what` called `name`.
+    pub(crate) fn unknown(what: &str, name: impl ToString) -> Self {
+        let name = name.to_string();
+        Self(Problem::new(ErrorCode::NotFound, format!("there is no {what} {name}")).with_subject(name))
+    }
+
+    /// A value that cannot be had.
+    pub(crate) fn unprocessable(detail: impl ToString) -> Self {
+        Self::new(ErrorCode::Unprocessable, detail)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::debug!(problem = %self.0, "a request failed");
+        }
+        let retryable = self.0.retryable && status == StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = (status, axum::Json(self.0)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
+        if retryable {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let (code, subject) = match &refusal {
+            Refusal::RunInProgress { run, .. } => (ErrorCode::RunInProgress, Some(run.to_string())),
+            Refusal::Unformed => (ErrorCode::NotReady, None),
+            Refusal::Exists { name, .. } => (ErrorCode::AlreadyExists, Some(name.clone())),
+            Refusal::TopicExists { topic, .. } => (ErrorCode::AlreadyExists, Some(topic.to_string())),
+            Refusal::NotFound { name, .. } => (ErrorCode::NotFound, Some(name.clone())),
+            Refusal::UnknownTopic { topic } => (ErrorCode::NotFound, Some(topic.to_string())),
+            Refusal::Changed { name, .. } => (ErrorCode::PreconditionFailed, Some(name.clone())),
+            other => (code_of(other.kind()), None),
+        };
+        let problem = Problem::new(code, refusal.to_string());
+        Self(match subject {
+            Some(subject) => problem.with_subject(subject),
+            None => problem,
+        })
+    }
+}
+
+const fn code_of(kind: RefusalKind) -> ErrorCode {
+    match kind {
+        RefusalKind::Invalid => ErrorCode::Unprocessable,
+        RefusalKind::NotFound => ErrorCode::NotFound,
+        RefusalKind::Conflict | RefusalKind::Stale | RefusalKind::Busy => ErrorCode::Conflict,
+        RefusalKind::Limit => ErrorCode::LimitReached,
+    }
+}
+
+impl From<CouncilError> for Refused {
+    fn from(error: CouncilError) -> Self {
+        match error {
+            CouncilError::Refused(refusal) => refusal.into(),
+            CouncilError::NotDone(_) => Self::new(ErrorCode::NoQuorum, error),
+            CouncilError::Unknown(_) => Self(Problem::new(ErrorCode::NoQuorum, error.to_string()).of_unknown_outcome()),
+        }
+    }
+}
+
+impl From<CatalogError> for Refused {
+    fn from(error: CatalogError) -> Self {
+        tracing::error!(%error, "the catalog cannot be read");
+        Self::new(ErrorCode::Internal, format!("the catalog cannot be read: {error}"))
+    }
+}
+
+impl From<RecoveryError> for Refused {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::NoPicture(_) => Self::new(ErrorCode::NotReady, error),
+            RecoveryError::UnknownGroup(group) => Self::unknown("protection group", group),
+            RecoveryError::UnknownRun(run) => Self::unknown("run", run),
+            RecoveryError::Refused(_) | RecoveryError::Unsound(_) => Self::new(ErrorCode::PlanRefused, error),
+            RecoveryError::Illegal(_) => Self::new(ErrorCode::Conflict, error),
+            RecoveryError::Council(error) => error.into(),
+            RecoveryError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<WorkError> for Refused {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Council(error) => error.into(),
+            WorkError::Catalog(error) => error.into(),
+            WorkError::UnknownGroup(group) => Self::unknown("protection group", group),
+            WorkError::UnknownBackup(_) => Self::new(ErrorCode::NotFound, error),
+            WorkError::NotInBackup { .. } => Self::unprocessable(error),
+            WorkError::HasData { .. } | WorkError::NothingToRestore(_) => Self::new(ErrorCode::Conflict, error),
+            WorkError::Region { .. } => Self::new(ErrorCode::RegionUnavailable, error),
+        }
+    }
+}
+
+impl From<CallFailed> for Refused {
+    fn from(error: CallFailed) -> Self {
+        let problem = Problem::new(ErrorCode::RegionUnavailable, error.what);
+        Self(if error.may_have_happened { problem.of_unknown_outcome() } else { problem })
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        let code = match (&rejection, rejection.status()) {
+            (_, StatusCode::PAYLOAD_TOO_LARGE) => ErrorCode::PayloadTooLarge,
+            (JsonRejection::JsonDataError(_), _) => ErrorCode::Unprocessable,
+            _ => ErrorCode::InvalidRequest,
+        };
+        Self::new(code, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(ErrorCode::InvalidRequest, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(ErrorCode::InvalidRequest, rejection.body_text())
+    }
+}
