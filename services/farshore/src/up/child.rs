@@ -72,7 +72,8 @@ pub(crate) fn start(role: &Role, data: &DataDir, exits: mpsc::UnboundedSender<Ex
     let log_path = data.join("logs").join(format!("{role}.log"));
     let log = OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.with_context(|| format!("cannot open {}", log_path.display()))?;
-    let mut command = Command::new(std::env::current_exe()?);
+    // Not the path: the binary there may have been replaced since, and all processes have to be of one build.
+    let mut command = Command::new("/proc/self/exe");
     command.arg("role").args(["--data-dir".as_ref(), data.path().as_os_str()]);
     command.args(["--supervisor", &std::process::id().to_string(), &role.to_string()]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true).process_group(0);
