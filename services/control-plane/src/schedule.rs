@@ -19,7 +19,7 @@ use crate::ports::Ports;
 use crate::tenure::{system_name, while_leading};
 use crate::work::{WorkError, Works};
 use catalog::command::{ClaimFiring, FinishFiring, FiringOutcome, RecordMissed};
-use catalog::reader::{Firing, FiringState, StoredSchedule, WorkState};
+use catalog::reader::{Backup, Drill, Firing, FiringState, StoredSchedule, WorkState};
 use catalog::{CatalogError, Refusal};
 use cron::{Alarms, fires_between};
 use dr_planner::drill::Verdict;
@@ -61,6 +61,30 @@ enum Work {
     Missing,
     Running,
     Ended(FiringOutcome),
+}
+
+impl Work {
+    fn of_backup(backup: Backup) -> Self {
+        match backup.state {
+            WorkState::Running => Self::Running,
+            WorkState::Completed => Self::Ended(FiringOutcome::Succeeded { started: backup.id }),
+            WorkState::Failed => {
+                let reason = format!("backup {}: {}", backup.id, backup.failure.unwrap_or_default());
+                Self::Ended(FiringOutcome::Failed { reason })
+            }
+        }
+    }
+
+    fn of_drill(drill: Drill) -> Self {
+        match drill.scorecard.map(|scorecard| scorecard.verdict) {
+            None => Self::Running,
+            Some(Verdict::Pass) => Self::Ended(FiringOutcome::Succeeded { started: drill.id }),
+            Some(verdict) => {
+                let reason = format!("drill {}: {verdict:?}; see its scorecard", drill.id);
+                Self::Ended(FiringOutcome::Failed { reason })
+            }
+        }
+    }
 }
 
 impl Schedules {
@@ -195,27 +219,8 @@ impl Schedules {
     async fn work(&self, schedule: &Schedule, due: Timestamp) -> Result<Work, NotKept> {
         let (reader, name) = (self.council.reader(), work_name(schedule, due));
         Ok(match &schedule.job {
-            Job::Backup { .. } => match reader.backup(&name).await? {
-                None => Work::Missing,
-                Some(backup) => match backup.state {
-                    WorkState::Running => Work::Running,
-                    WorkState::Completed => Work::Ended(FiringOutcome::Succeeded { started: name }),
-                    WorkState::Failed => {
-                        let reason = backup.failure.unwrap_or_default();
-                        Work::Ended(FiringOutcome::Failed { reason: format!("backup {name}: {reason}") })
-                    }
-                },
-            },
-            Job::Drill { .. } => match reader.drill(&name).await? {
-                None => Work::Missing,
-                Some(drill) => match drill.scorecard.map(|scorecard| scorecard.verdict) {
-                    None => Work::Running,
-                    Some(Verdict::Pass) => Work::Ended(FiringOutcome::Succeeded { started: name }),
-                    Some(verdict) => {
-                        Work::Ended(FiringOutcome::Failed { reason: format!("drill {name}: {verdict:?}") })
-                    }
-                },
-            },
+            Job::Backup { .. } => reader.backup(&name).await?.map_or(Work::Missing, Work::of_backup),
+            Job::Drill { .. } => reader.drill(&name).await?.map_or(Work::Missing, Work::of_drill),
         })
     }
 

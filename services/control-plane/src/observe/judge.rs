@@ -77,18 +77,7 @@ impl Judge<'_> {
             // A rehearsal never stands in the way of the real thing.
             return self.abandon(machine, *seq, "a region was lost during the drill".to_owned()).await;
         }
-        let decision = {
-            let (detections, conditions) = (picture.detections(), picture.conditions());
-            let situation = Situation {
-                policy: &background.policy,
-                detections: &detections,
-                conditions: &conditions,
-                automatic: &background.automatic,
-                running: background.running.as_ref().map(|(machine, _)| machine),
-                last: background.last.as_ref().map(|plan| (&plan.id, plan.generation)),
-            };
-            decide(&picture.inventory, &situation, new_plan_id(&*self.observatory.ports.entropy), now)
-        };
+        let decision = self.decide(picture, &background, now);
         match (decision, &background.running) {
             (Decision::Leave(idle), _) => self.note(group, Some(idle.to_string())),
             (Decision::Start(plan), _) => self.start(picture, group, *plan).await?,
@@ -98,6 +87,19 @@ impl Judge<'_> {
             (Decision::Abandon { .. }, None) => {}
         }
         Ok(())
+    }
+
+    fn decide(&self, picture: &Picture, background: &Background, now: Timestamp) -> Decision {
+        let (detections, conditions) = (picture.detections(), picture.conditions());
+        let situation = Situation {
+            policy: &background.policy,
+            detections: &detections,
+            conditions: &conditions,
+            automatic: &background.automatic,
+            running: background.running.as_ref().map(|(machine, _)| machine),
+            last: background.last.as_ref().map(|plan| (&plan.id, plan.generation)),
+        };
+        decide(&picture.inventory, &situation, new_plan_id(&*self.observatory.ports.entropy), now)
     }
 
     async fn background(&mut self, view: &View, group: &Group, now: Timestamp) -> Result<Background, Undecided> {

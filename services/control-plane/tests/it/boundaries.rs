@@ -2,7 +2,7 @@
 
 use crate::platform::{Platform, default_group, region};
 use control_plane::execute::failpoint::{FINISH, Failpoints, Point};
-use dr_planner::run::{Machine, State};
+use dr_planner::run::{Event, Machine, State};
 use futures::StreamExt;
 use model::OwnershipEpoch;
 use std::collections::BTreeMap;
@@ -68,6 +68,29 @@ async fn each(steps: &[&'static str], scenario: impl AsyncFn(Trap) + Copy) {
     futures::stream::iter(runs).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
 }
 
+/// What is written down, and done, when an executor stops in the trap: the start before the effect, the effect before
+/// the outcome.
+async fn check_order(platform: &Platform, trap: &Trap) {
+    let run = platform.only_run().await;
+    let last = platform.run(&run).await.entries.pop().unwrap().event;
+    let deliveries = platform.world.deliveries(trap.step);
+    let (written, done) = match &last {
+        Event::StepStarted { step, .. } if step.as_str() == trap.step => ("started", deliveries),
+        Event::StepSucceeded { step, .. } if step.as_str() == trap.step => ("succeeded", deliveries),
+        Event::Finished { .. } if trap.step == FINISH => ("finished", 0),
+        _ => ("nothing", deliveries),
+    };
+    let is_order = matches!(trap.step, "stop-writes" | "catch-up" | "collect" | "seal" | "open");
+    let expected = match trap.point {
+        Point::BeforeStarted => ("nothing", 0),
+        Point::AfterStarted => ("started", 0),
+        Point::AfterEffect => ("started", usize::from(is_order)),
+        Point::AfterOutcome if trap.step == FINISH => ("finished", 0),
+        Point::AfterOutcome => ("succeeded", usize::from(is_order)),
+    };
+    assert_eq!((written, done), expected, "{} {:?}", trap.step, trap.point);
+}
+
 /// Whatever happened to executors: one run, one effect per step, one move, events that can have followed each other.
 async fn check(platform: &Platform, trap: &Trap, owner: &str) {
     let place = format!("{} {:?}", trap.step, trap.point);
@@ -100,6 +123,7 @@ async fn switchover(trap: Trap) {
     let recovery = platform.any().automation.recovery();
     recovery.start_switchover(&default_group(), Some(region("r2")), "ann", "maintenance").await.unwrap();
     let executor = trap.caught().await;
+    check_order(&platform, &trap).await;
     assert_eq!(executor, "r3");
     platform.kill(&executor).await;
     check(&platform, &trap, "r2").await;
@@ -115,6 +139,7 @@ async fn failover(trap: Trap) {
     platform.settled().await;
     platform.kill("r1").await;
     let executor = trap.caught().await;
+    check_order(&platform, &trap).await;
     platform.kill(&executor).await;
     check(&platform, &trap, "r2").await;
     platform.shutdown().await;
@@ -129,6 +154,7 @@ async fn failover_that_waits(trap: Trap) {
     platform.settled().await;
     platform.kill("r1").await;
     let executor = trap.caught().await;
+    check_order(&platform, &trap).await;
     platform.kill(&executor).await;
     let events = platform.any().council.reader().applied_index();
     assert!(platform.any().council.confirm_leadership().await.is_err(), "one of three decides nothing");

@@ -1,7 +1,9 @@
 //! Councils of real nodes on loopback, in one process, with regions that only keep book.
 
 mod boundaries;
+mod openapi;
 mod platform;
 mod recovery;
 mod region;
+mod rest;
 mod work;

@@ -140,6 +140,14 @@ impl Platform {
         self.nodes.insert(name.to_owned(), Node { council, automation, feeders });
     }
 
+    /// The disk of a node that was killed is lost; the next one in its place is empty.
+    pub(crate) fn replace_disk(&mut self, name: &str) {
+        let founder = self.founding.regions.iter_mut().find(|founder| founder.region.as_str() == name).unwrap();
+        founder.disk_id = format!("disk-{name}-{}", Uuid::new_v4());
+        self.world.region(name).erase();
+        std::fs::remove_dir_all(self.directory.path().join(name)).unwrap();
+    }
+
     /// The node, and the region behind it, are gone.
     pub(crate) async fn kill(&mut self, name: &str) {
         let node = self.nodes.remove(name).unwrap();

@@ -207,3 +207,28 @@ async fn a_blocked_group_is_left_to_people_who_are_told_why() {
     assert!(incident < report.times.decision.unwrap(), "the silence began before");
     platform.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_disk_says_nothing_about_the_old_log() {
+    let mut platform = Platform::start(3).await;
+    platform.topic("orders", 1).await;
+    platform.settled().await;
+    platform.kill("r1").await;
+    let run = platform.only_run().await;
+    assert_eq!(platform.ended(&run).await, State::Succeeded);
+    platform.report(&run, |_| true).await;
+
+    platform.replace_disk("r1");
+    platform.start_node("r1", Default::default()).await;
+    platform.settled().await;
+    // The report of this drill is written by who would have finished the other one by now.
+    let drill = platform.any().automation.works().drill(&default_group(), None, None, "ann").await.unwrap();
+    let drilled = || async {
+        let drill = platform.newest().council.reader().drill(&drill).await.unwrap()?;
+        drill.run
+    };
+    platform.report(&eventually("the drill ends", drilled).await, |_| true).await;
+    let report = platform.report(&run, |_| true).await;
+    assert!(matches!(report.standing, Standing::Provisional { .. }), "{report:?}");
+    platform.shutdown().await;
+}

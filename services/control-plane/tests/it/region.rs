@@ -53,6 +53,8 @@ pub(crate) struct Pages {
     diverged: Vec<DivergedTail>,
     crossed: BTreeSet<(Key, OwnershipEpoch)>,
     pub(crate) disk_full: bool,
+    /// Whether logs nobody wrote to are empty.
+    is_blank: bool,
 }
 
 impl World {
@@ -75,6 +77,16 @@ impl World {
         regions.values().flat_map(of).collect()
     }
 
+    /// How often orders of this step came, to whomever.
+    pub(crate) fn deliveries(&self, step: &str) -> usize {
+        let of = |book: &Arc<Book>| {
+            let pages = book.pages();
+            let ours = pages.deliveries.iter().filter(|((_, named), _)| named.as_str() == step);
+            ours.map(|(_, count)| *count).sum::<usize>()
+        };
+        self.regions.lock().unwrap().values().map(of).sum()
+    }
+
     fn silence_ms(&self, region: &RegionName) -> u64 {
         self.down.lock().unwrap().get(region).map_or(20, |since| since.elapsed().as_millis() as u64 + 20)
     }
@@ -83,6 +95,10 @@ impl World {
 impl Book {
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap()
+    }
+
+    pub(crate) fn erase(&self) {
+        *self.pages() = Pages { is_blank: true, ..Pages::default() };
     }
 
     fn incarnation(pages: &Pages) -> Incarnation {
@@ -130,8 +146,8 @@ impl Pages {
     }
 
     pub(crate) fn end(&self, key: Key) -> PartitionEnd {
-        let unset =
-            PartitionEnd { topic: key.0, partition: key.1, tail: Offset(100), last_epoch: LeaderEpoch(4096 + 1) };
+        let tail = if self.is_blank { Offset::ZERO } else { Offset(100) };
+        let unset = PartitionEnd { topic: key.0, partition: key.1, tail, last_epoch: LeaderEpoch(4096 + 1) };
         self.ends.get(&key).copied().unwrap_or(unset)
     }
 
