@@ -41,8 +41,9 @@ impl GroupCommit {
         self.offset.0 < 0
     }
 
+    /// As Kafka keeps them: a removal names the topic, not its id.
     fn key(&self) -> CommitKey {
-        (self.consumer_group.clone(), self.topic_id, self.partition)
+        (self.consumer_group.clone(), self.topic.clone(), self.partition)
     }
 }
 
@@ -79,7 +80,7 @@ impl From<GroupCommit> for Commit {
     }
 }
 
-type CommitKey = (GroupId, TopicId, PartitionId);
+type CommitKey = (GroupId, TopicName, PartitionId);
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +110,18 @@ mod tests {
         feed.record(commit(1, 0, 20));
         let page = feed.since(sink.cursor(), 10, |_| true);
         assert_eq!(sink.apply(sink.cursor(), page), [commit(1, 0, 20)]);
+    }
+
+    #[test]
+    fn a_commit_that_is_removed_twice_is_written_twice() {
+        let mut sink = CommitSink::default();
+        let removal = GroupCommit { topic_id: TopicId::ZERO, ..commit(1, 0, -1) };
+        for (version, next) in (1..).zip([commit(1, 0, 5), removal.clone(), commit(1, 0, 7), removal]) {
+            let asked = sink.cursor();
+            let cursor = CommitCursor { session: 0, version };
+            let page = CommitPage { cursor, session_changed: false, more: false, commits: vec![next.clone()] };
+            assert_eq!(sink.apply(asked, page), [next]);
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub enum Body {
     NotOwner,
     /// The source has another topic under this name.
     TopicReset,
+    /// The copy knows a later leader epoch than the source: nothing of it is known there.
+    Behind,
     /// Try again: no leader yet, topic not known yet, overloaded.
     Unavailable,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The pause after the first failed fetch; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What a window has to know of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,7 +259,7 @@ impl Partition {
         match &answer.body {
             Body::NotOwner => return self.stop(StopReason::NotOwner),
             Body::TopicReset => return self.stop(StopReason::TopicReset),
-            Body::Unavailable => return self.fetch_later(),
+            Body::Unavailable | Body::Behind => return self.fetch_later(),
             Body::Diverging(_) | Body::OutOfRange | Body::Records(_) => {}
         }
         if answer.ownership_epoch != self.source.ownership_epoch || answer.leader_epoch < self.source.leader_epoch {

@@ -303,7 +303,7 @@ fn fetches_that_fail_are_repeated_ever_more_slowly() {
         fetch = next_fetch(&window.on_event(Duration::ZERO, Event::Unanswered { ticket: fetch.ticket }));
         pauses.push(fetch.pause.as_millis());
     }
-    assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
+    assert_eq!(pauses, [50, 100, 200, 400, 500, 500, 500, 500]);
     let commands = reply(&mut window, fetch, answer(Body::Records(Bytes::new())));
     assert_eq!(next_fetch(&commands).pause, Duration::ZERO);
 }
