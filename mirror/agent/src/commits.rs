@@ -25,7 +25,7 @@ pub(crate) async fn follow(
             Ok((fresh, reached)) => {
                 let fresh = fresh.into_iter().map(Commit::from).collect();
                 if let Err(error) = sink.apply_commits(&group, epoch, fresh, reached).await {
-                    tracing::warn!(%group, %error, "commits are not written; they are carried again");
+                    tracing::debug!(%group, %error, "commits are not written; they are carried again");
                     commits = held(&group, &*sink).await;
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -1,19 +1,42 @@
-//! Gathers the fetches of many partitions into few requests to one source, several at a time.
+//! Gathers the fetches of many partitions into few requests to one source.
+//!
+//! ```text
+//!   busy   records came last time     at once, answered soon         4 requests at the most
+//!   idle   nothing came last time     gathered, held by the source   4 requests at the most
+//! ```
+//!
+//! A busy partition never waits behind the long polls of idle ones. Where an idle one may have to wait for a poll of
+//! others, that poll is a short one. When one partition ends a poll, the others in it are polled again without being
+//! woken. A request makes room for the next when its records were dealt with, so that no more than that is in memory.
 
 use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source};
-use mirror_core::window::{Answer, Fetch};
-use std::collections::HashMap;
+use mirror_core::window::{Answer, Body, Fetch};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
-/// How many requests are under way to one source: a busy partition does not wait for the long poll of idle ones.
+/// How many requests of a kind are under way to one source.
 const REQUESTS_MAX: usize = 4;
 /// How many partitions go into one request.
-const PARTITIONS_MAX: usize = 500;
-/// How long an idle source holds a request.
+const PARTITIONS_MAX: usize = 1000;
+/// How many bytes one request may bring. It is less after a request that was not answered in time.
+const BYTES_MAX: u32 = 16 << 20;
+const BYTES_MIN: u32 = 256 << 10;
+/// How long a source holds a request for idle partitions.
 const POLL: Duration = Duration::from_millis(500);
+/// The same for the last poll there is room for: others may wait for its end.
+const LAST_POLL: Duration = Duration::from_millis(50);
+/// The same for busy partitions.
+const BUSY_POLL: Duration = Duration::from_millis(20);
+/// How long a partition may be left without an answer that says nothing new.
+const QUIET_MAX: Duration = Duration::from_millis(400);
+/// How long an idle partition waits for others to share a poll with.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long to leave a source alone that did not answer.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 /// One partition's fetch and where its answer goes; dropped when there is none.
 pub(crate) struct Wish {
@@ -21,24 +44,46 @@ pub(crate) struct Wish {
     pub(crate) key: CopyKey,
     /// What.
     pub(crate) fetch: Fetch,
+    /// Whether its last fetch brought records, or there was none yet: then it hears the answer in any case.
+    pub(crate) is_busy: bool,
+    /// When it was asked for.
+    pub(crate) asked_at: Instant,
     /// The way back.
-    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) reply: oneshot::Sender<Served>,
+}
+
+/// An answer, and the room it takes until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// What the source said.
+    pub(crate) answer: Answer,
+    /// Shared with the other answers to the same request; none for an answer without records.
+    pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The way to one source.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Fetcher {
     wishes: mpsc::UnboundedSender<Wish>,
     connected: watch::Receiver<bool>,
 }
 
 impl Fetcher {
-    /// Starts fetching from `source` until the last handle is dropped.
+    /// Starts fetching from `source` until the handle is dropped.
     pub(crate) fn start(source: Arc<dyn Source>) -> Self {
         // Bounded by the number of partitions: each has one fetch under way.
         let (wishes, wished) = mpsc::unbounded_channel();
         let (is_connected, connected) = watch::channel(true);
-        tokio::spawn(run(source, wished, is_connected));
+        let dispatcher = Dispatcher {
+            source,
+            wished,
+            busy: Lane::default(),
+            idle: Lane::default(),
+            gathered_at: Instant::now(),
+            bytes_max: BYTES_MAX,
+            requests: JoinSet::new(),
+        };
+        tokio::spawn(dispatcher.run(is_connected));
         Self { wishes, connected }
     }
 
@@ -52,61 +97,172 @@ impl Fetcher {
     pub(crate) fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
     }
+}
 
-    /// Whether both are ways to the same source.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.wishes.same_channel(&other.wishes)
+struct Dispatcher {
+    source: Arc<dyn Source>,
+    wished: mpsc::UnboundedReceiver<Wish>,
+    busy: Lane,
+    idle: Lane,
+    /// When the idle partitions that wait have waited long enough.
+    gathered_at: Instant,
+    bytes_max: u32,
+    /// Each gives back what is to be polled again; nothing when it was not answered.
+    requests: JoinSet<Option<Vec<Wish>>>,
+}
+
+/// Partitions of a kind, first come first served.
+struct Lane {
+    waiting: VecDeque<Wish>,
+    room: Arc<Semaphore>,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), room: Arc::new(Semaphore::new(REQUESTS_MAX)) }
     }
 }
 
-async fn run(source: Arc<dyn Source>, mut wished: mpsc::UnboundedReceiver<Wish>, is_connected: watch::Sender<bool>) {
-    let mut ready: Vec<Wish> = Vec::new();
-    let mut requests = JoinSet::new();
-    loop {
-        tokio::select! {
-            wish = wished.recv() => match wish {
-                Some(wish) => ready.push(wish),
-                None => return,
-            },
-            Some(answered) = requests.join_next(), if !requests.is_empty() => {
-                let is_answered = answered.unwrap_or(false);
-                is_connected.send_if_modified(|known| std::mem::replace(known, is_answered) != is_answered);
+impl Lane {
+    /// Whoever waited longest and still wants an answer.
+    fn next(&mut self) -> Vec<Wish> {
+        let count = self.waiting.len().min(PARTITIONS_MAX);
+        self.waiting.drain(..count).filter(|wish| !wish.reply.is_closed()).collect()
+    }
+}
+
+/// Room for one more request.
+async fn room(room: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    room.acquire_owned().await.expect("it is never closed")
+}
+
+impl Dispatcher {
+    async fn run(mut self, is_connected: watch::Sender<bool>) {
+        while self.serve().await {
+            is_connected.send_replace(false);
+            self.give_up();
+            if !self.probe().await {
+                return;
+            }
+            is_connected.send_replace(true);
+        }
+    }
+
+    /// Serves until a request is not answered; false when nobody asks any more.
+    async fn serve(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                wish = self.wished.recv() => match wish {
+                    Some(wish) => self.queue(wish),
+                    None => return false,
+                },
+                Some(answered) = self.requests.join_next() => match answered {
+                    Ok(Some(quiet)) => {
+                        self.bytes_max = self.bytes_max.saturating_mul(2).min(BYTES_MAX);
+                        quiet.into_iter().for_each(|wish| self.queue(wish));
+                    }
+                    Ok(None) | Err(_) => return true,
+                },
+                room = room(self.busy.room.clone()), if !self.busy.waiting.is_empty() => {
+                    let wishes = self.busy.next();
+                    self.send(wishes, BUSY_POLL, room);
+                }
+                room = gathered(self.gathered_at, self.idle.room.clone()), if !self.idle.waiting.is_empty() => {
+                    let wait = if self.idle.room.available_permits() == 0 { LAST_POLL } else { POLL };
+                    let wishes = self.idle.next();
+                    self.send(wishes, wait, room);
+                }
             }
         }
-        while let Ok(wish) = wished.try_recv() {
-            ready.push(wish);
+    }
+
+    fn queue(&mut self, wish: Wish) {
+        if wish.is_busy {
+            return self.busy.waiting.push_back(wish);
         }
-        while !ready.is_empty() && requests.len() < REQUESTS_MAX {
-            let batch = ready.split_off(ready.len().saturating_sub(PARTITIONS_MAX));
-            requests.spawn(ask(source.clone(), batch));
+        if self.idle.waiting.is_empty() {
+            self.gathered_at = Instant::now() + GATHER;
+        }
+        self.idle.waiting.push_back(wish);
+    }
+
+    fn send(&mut self, wishes: Vec<Wish>, max_wait: Duration, room: OwnedSemaphorePermit) {
+        if !wishes.is_empty() {
+            self.requests.spawn(ask(self.source.clone(), wishes, max_wait, self.bytes_max, room));
+        }
+    }
+
+    /// Nobody who waits for this source gets an answer.
+    fn give_up(&mut self) {
+        // A slow way may have carried less in time than was asked for.
+        self.bytes_max = (self.bytes_max / 4).max(BYTES_MIN);
+        self.requests = JoinSet::new();
+        self.busy.waiting.clear();
+        self.idle.waiting.clear();
+    }
+
+    /// Looks every now and then whether the source answers again; false when nobody asks any more.
+    async fn probe(&mut self) -> bool {
+        let source = self.source.clone();
+        let probing = async {
+            loop {
+                sleep(PROBE_PAUSE).await;
+                let nothing = FetchRequest { partitions: Vec::new(), max_wait: Duration::ZERO, bytes_max: BYTES_MIN };
+                match source.fetch(nothing).await {
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "probe"),
+                }
+            }
+        };
+        let refusing = async { while self.wished.recv().await.is_some() {} };
+        tokio::select! {
+            () = probing => true,
+            () = refusing => false,
         }
     }
 }
 
-/// Sends one request and hands out its answers; whether there was one.
-async fn ask(source: Arc<dyn Source>, wishes: Vec<Wish>) -> bool {
-    let partitions = wishes.iter().map(|wish| FetchPartition {
-        key: wish.key,
-        from: wish.fetch.from,
-        last_epoch: wish.fetch.last_epoch,
-        durable: wish.fetch.durable,
-        bytes_max: wish.fetch.bytes_max,
-    });
-    let request = FetchRequest { partitions: partitions.collect(), max_wait: POLL };
-    let answers = match source.fetch(request).await {
+async fn gathered(at: Instant, semaphore: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    sleep_until(at).await;
+    room(semaphore).await
+}
+
+/// Sends one request and hands out its answers. Gives back what is to be polled again, unless there was no answer.
+async fn ask(
+    source: Arc<dyn Source>,
+    wishes: Vec<Wish>,
+    max_wait: Duration,
+    bytes_max: u32,
+    room: OwnedSemaphorePermit,
+) -> Option<Vec<Wish>> {
+    let partitions = wishes.iter().map(FetchPartition::from).collect();
+    let answers = match source.fetch(FetchRequest { partitions, max_wait, bytes_max }).await {
         Ok(answers) => answers,
         Err(error) => {
             tracing::debug!(%error, "fetch");
-            return false;
+            return None;
         }
     };
-    let mut replies: HashMap<CopyKey, oneshot::Sender<Answer>> =
-        wishes.into_iter().map(|wish| (wish.key, wish.reply)).collect();
+    let room = Arc::new(room);
+    let mut wishes: HashMap<CopyKey, Wish> = wishes.into_iter().map(|wish| (wish.key, wish)).collect();
+    let mut quiet = Vec::new();
     for (key, answer) in answers {
-        if let Some(reply) = replies.remove(&key) {
-            // A partition that is not followed any more does not listen.
-            let _ = reply.send(answer);
+        let Some(wish) = wishes.remove(&key) else { continue };
+        let records = if let Body::Records(records) = &answer.body { Some(records.len()) } else { None };
+        if records == Some(0) && !wish.is_busy && wish.asked_at.elapsed() < QUIET_MAX {
+            quiet.push(wish);
+            continue;
         }
+        let room = records.is_some_and(|bytes| bytes > 0).then(|| room.clone());
+        // A partition that is not followed any more does not listen.
+        let _ = wish.reply.send(Served { answer, room });
     }
-    true
+    Some(quiet)
+}
+
+impl From<&Wish> for FetchPartition {
+    fn from(Wish { key, fetch, .. }: &Wish) -> Self {
+        let Fetch { from, last_epoch, durable, bytes_max, .. } = *fetch;
+        Self { key: *key, from, last_epoch, durable, bytes_max }
+    }
 }

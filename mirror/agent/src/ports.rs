@@ -23,6 +23,8 @@ pub struct FetchRequest {
     pub partitions: Vec<FetchPartition>,
     /// How long the source may wait for the first byte.
     pub max_wait: Duration,
+    /// How many bytes at most, in all.
+    pub bytes_max: u32,
 }
 
 /// One partition, and from where.
@@ -51,9 +53,11 @@ pub struct SourceError(pub String);
 /// Asks for the commits of a protection group.
 pub type CommitsRequest = SyncCommits;
 
-/// Where a link reads.
+/// Where a link reads: the region that owns a group, or, while what is left of a lost owner is collected, another copy of
+/// the same lineage. Such a copy answers with what is durable there as its high watermark, with the last epoch it has
+/// copied as its leader epoch, and with the grant it obeys.
 pub trait Source: Send + Sync + 'static {
-    /// Reads batches.
+    /// Reads batches. Without partitions it only says whether the source answers.
     fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>>;
 
     /// Reads commits.
@@ -93,9 +97,13 @@ pub enum SinkError {
     Failed(String),
 }
 
-/// Where a link writes: the region's broker. Methods about one partition are called one after the other.
+/// Where a link writes: the region's broker. Methods about one partition are called one after the other; a call that was
+/// begun is awaited to its end.
 pub trait Sink: Send + Sync + 'static {
     /// What the copy holds.
+    ///
+    /// # Errors
+    /// [`SinkError::Sealed`] as long as nothing would be taken: then nothing is fetched.
     fn log_state(&self, key: CopyKey) -> PortFuture<'_, Result<LogState, SinkError>>;
 
     /// The copy watermark, as it moves.
@@ -107,7 +115,7 @@ pub trait Sink: Send + Sync + 'static {
     /// Appends whole batches at the tail, which is `at`. They are durable when the copy watermark has passed them.
     fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>>;
 
-    /// Copies a diverged tail to a file and makes that durable.
+    /// Copies a diverged tail to a file and makes that durable. Doing it again for the same range changes nothing.
     fn archive(&self, key: CopyKey, range: OffsetRange) -> PortFuture<'_, Result<(), SinkError>>;
 
     /// Cuts the log off and returns its tail.
@@ -122,7 +130,7 @@ pub trait Sink: Send + Sync + 'static {
     /// Shows readers everything below.
     fn raise_high_watermark(&self, key: CopyKey, to: Offset);
 
-    /// Takes note of what was heard of the source under a grant.
+    /// Takes note of what was heard of the owner under a grant. What other copies say is not told here.
     fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks);
 
     /// Stores a gap.

@@ -16,8 +16,6 @@ use wire::internal::{control, link_fetch};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A source answers within its long poll and this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bytes one request may bring.
-const REQUEST_BYTES_MAX: i32 = 32 << 20;
 
 /// Makes sources that are reached over the wire.
 #[derive(Clone, Debug)]
@@ -46,14 +44,21 @@ impl WireSource {
         &self,
         work: impl AsyncFnOnce(&Connection) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let idle = self.idle.lock().expect("no holder of this lock panics").pop();
-        let connection = match idle.filter(|connection| !connection.is_closed()) {
+        let connection = match self.idle_connection() {
             Some(connection) => connection,
             None => Connection::connect(&self.address, "link", CONNECT_TIMEOUT).await.map_err(failed)?,
         };
+        // A connection whose call failed or was broken off is not used again.
         let done = work(&connection).await?;
         self.idle.lock().expect("no holder of this lock panics").push(connection);
         Ok(done)
+    }
+
+    /// A connection that is still good; those that ended with the source's last start are dropped.
+    fn idle_connection(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().expect("no holder of this lock panics");
+        idle.retain(|connection| !connection.is_closed());
+        idle.pop()
     }
 
     fn request(&self, request: FetchRequest) -> link_fetch::Request {
@@ -72,7 +77,7 @@ impl WireSource {
             target_incarnation: self.target.incarnation.0.into(),
             max_wait_ms: request.max_wait.as_millis() as i32,
             min_bytes: 1,
-            max_bytes: REQUEST_BYTES_MAX,
+            max_bytes: i32::try_from(request.bytes_max).unwrap_or(i32::MAX),
             partitions: partitions.collect(),
             ..Default::default()
         }
@@ -143,6 +148,7 @@ fn body(partition: link_fetch::PartitionResponse) -> Body {
         (ErrorCode::NONE, None) => Body::Records(partition.records.into_bytes()),
         (ErrorCode::OFFSET_OUT_OF_RANGE, _) => Body::OutOfRange,
         (ErrorCode::INCONSISTENT_TOPIC_ID, _) => Body::TopicReset,
+        (ErrorCode::UNKNOWN_LEADER_EPOCH, _) => Body::Behind,
         // An owner that has not opened yet answers so, too: it is asked again.
         _ => Body::Unavailable,
     }

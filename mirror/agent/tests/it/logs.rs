@@ -1,6 +1,7 @@
 //! Logs of real batches in memory.
 
 use bytes::Bytes;
+use mirror_core::EpochList;
 use model::{LeaderEpoch, Offset, OffsetRange, Timestamp};
 use record::{BatchBuilder, BatchView, Batches};
 
@@ -20,12 +21,18 @@ pub(crate) fn batch(base: i64, records: i64, epoch: i32, seed: u64) -> Bytes {
 }
 
 /// One log: whole batches in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryLog {
     pub(crate) start: Offset,
     /// Where it ends when there is no batch.
     pub(crate) empty_at: Offset,
     pub(crate) batches: Vec<Bytes>,
+}
+
+impl PartialEq for MemoryLog {
+    fn eq(&self, other: &Self) -> bool {
+        (self.start, self.tail(), &self.batches) == (other.start, other.tail(), &other.batches)
+    }
 }
 
 impl MemoryLog {
@@ -70,6 +77,17 @@ impl MemoryLog {
         *self = Self::empty_at(at.0);
     }
 
+    /// Cuts off what lies at or above `to`, with the batch over it as a whole.
+    pub(crate) fn truncate(&mut self, to: Offset) -> Vec<Bytes> {
+        let kept = self.batches.iter().take_while(|batch| range(batch).end <= to).count();
+        let cut = self.batches.split_off(kept);
+        if self.batches.is_empty() {
+            self.empty_at = cut.first().map_or(self.empty_at, |batch| range(batch).start);
+            self.start = self.start.min(self.empty_at);
+        }
+        cut
+    }
+
     pub(crate) fn raise_start(&mut self, to: Offset) {
         let tail = self.tail();
         self.start.advance(to);
@@ -77,5 +95,16 @@ impl MemoryLog {
         if self.batches.is_empty() {
             self.empty_at = tail;
         }
+    }
+
+    pub(crate) fn epochs(&self) -> EpochList {
+        let mut epochs = EpochList::default();
+        let mut tail = self.batches.first().map_or(self.start, |batch| range(batch).start);
+        for batch in &self.batches {
+            let view = BatchView::parse(batch).unwrap();
+            epochs.note(view.leader_epoch, tail, view.base_offset);
+            tail = view.next_offset();
+        }
+        epochs
     }
 }

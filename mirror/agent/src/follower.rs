@@ -1,0 +1,208 @@
+//! One copied partition: a task that follows whom it is told to, for as long as the topic exists.
+//!
+//! ```text
+//!   paused --target--> opening --copy is there--> session --another target--> opening
+//!                         ^                          |
+//!                         +--- a pause --- copy gone, sealed, failed
+//! ```
+//!
+//! Each session has a window of its own: what was heard of one source says nothing about another. A command that was
+//! begun is finished before the next session, so that two never write to one copy.
+
+mod session;
+mod view;
+
+use crate::fetcher::Fetcher;
+use crate::ports::{CopyKey, Sink, SinkError};
+use env::Clock;
+use mirror_core::window::{LineageStart, LogState, Partition as Window, Settings};
+use model::{ByteCount, CopyTerm, LinkPartitionStatus, Offset, OwnershipEpoch, ProtectionGroup, RegionName, TopicName};
+use session::{End, Session};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use view::Board;
+
+pub(crate) use view::Collected;
+
+/// What one fetch asks for.
+const FETCH_BYTES: u32 = 8 << 20;
+/// How much of one partition may be on its way to the disk.
+const UNFLUSHED_MAX: ByteCount = ByteCount::mib(32);
+/// How long to wait before looking again for a copy that is not there yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The same for a seal that may be undone, and for a log that may be mended.
+const SEALED_LOOK: Duration = Duration::from_millis(250);
+const FAILED_LOOK: Duration = Duration::from_secs(1);
+
+/// Whom a partition follows.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The group.
+    pub(crate) group: ProtectionGroup,
+    /// The region.
+    pub(crate) source: RegionName,
+    /// Whether it holds the grant, or is another copy of the same lineage.
+    pub(crate) is_owner: bool,
+    /// Under which grant.
+    pub(crate) epoch: OwnershipEpoch,
+    /// Where the grant's lineage departs from the one before, if it does.
+    pub(crate) opening: Option<LineageStart>,
+    /// Whether the source compacts the topic.
+    pub(crate) is_compacted: bool,
+    /// The way there.
+    pub(crate) fetcher: Arc<Fetcher>,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |target: &Self| (target.is_owner, target.epoch, target.opening, target.is_compacted);
+        let is_same = facts(self) == facts(other) && self.group == other.group && self.source == other.source;
+        is_same && Arc::ptr_eq(&self.fetcher, &other.fetcher)
+    }
+}
+
+/// What a partition is.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// Which.
+    pub(crate) key: CopyKey,
+    /// The topic's name.
+    pub(crate) topic: TopicName,
+    /// The region it is copied to.
+    pub(crate) region: RegionName,
+}
+
+/// A copied partition. Dropping it ends its task once that has finished what it does.
+pub(crate) struct Follower {
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+    board: Board,
+    target: watch::Sender<Option<Target>>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.target.send_replace(None);
+    }
+}
+
+impl Follower {
+    /// A partition that follows nobody yet.
+    pub(crate) fn start(identity: Identity, sink: Arc<dyn Sink>, clock: Arc<dyn Clock>) -> Self {
+        let board = Board::default();
+        let (target, targets) = watch::channel(None);
+        let copy = Copy { identity: identity.clone(), sink, clock: clock.clone(), board: board.clone() };
+        tokio::spawn(Task { copy, targets, term: CopyTerm(0) }.run());
+        Self { identity, clock, board, target }
+    }
+
+    /// Follows another region, or the same one under another grant, or nobody.
+    pub(crate) fn retarget(&self, target: Option<Target>) {
+        self.target.send_if_modified(|known| {
+            let is_other = *known != target;
+            if is_other {
+                *known = target;
+            }
+            is_other
+        });
+    }
+
+    /// How far what `source` holds has been collected.
+    pub(crate) fn collected(&self, source: &RegionName) -> Collected {
+        self.board.view().collected(source)
+    }
+
+    /// How far it is; `None` when it follows nobody.
+    pub(crate) fn status(&self) -> Option<LinkPartitionStatus> {
+        let target = self.target.borrow().clone()?;
+        Some(self.board.view().status(&self.identity, target, self.clock.boot().since_boot()))
+    }
+}
+
+/// What sessions work with.
+struct Copy {
+    identity: Identity,
+    sink: Arc<dyn Sink>,
+    clock: Arc<dyn Clock>,
+    board: Board,
+}
+
+struct Task {
+    copy: Copy,
+    targets: watch::Receiver<Option<Target>>,
+    /// No two windows of a copy have the same.
+    term: CopyTerm,
+}
+
+impl Task {
+    async fn run(mut self) {
+        while let Some(target) = self.next_target().await {
+            let Err(error) = self.follow(target).await else { continue };
+            self.copy.board.close(&error);
+            let rest = self.rest_after(&error);
+            tokio::select! {
+                () = sleep(rest) => {}
+                _ = self.targets.changed() => {}
+            }
+        }
+    }
+
+    /// Whom to follow, once there is somebody; `None` at the end.
+    async fn next_target(&mut self) -> Option<Target> {
+        loop {
+            if let Some(target) = self.targets.borrow_and_update().clone() {
+                return Some(target);
+            }
+            self.targets.changed().await.ok()?;
+        }
+    }
+
+    /// Follows `target` until there is another.
+    async fn follow(&mut self, target: Target) -> Result<(), SinkError> {
+        let (flushed, log) = self.open().await?;
+        let window = Window::new(self.settings(&target), log);
+        self.copy.board.open(target.source.clone(), window);
+        match Session::new(&self.copy, target, flushed).run(&mut self.targets).await? {
+            End::Retargeted => Ok(()),
+            End::CopyGone => Err(SinkError::NotReady("it is gone, or was made anew".to_owned())),
+        }
+    }
+
+    /// What the copy holds, and how it moves from there.
+    async fn open(&self) -> Result<(watch::Receiver<Offset>, LogState), SinkError> {
+        let Copy { identity: Identity { key, .. }, sink, .. } = &self.copy;
+        let flushed = sink.watch_flushed(*key)?;
+        Ok((flushed, sink.log_state(*key).await?))
+    }
+
+    fn settings(&mut self, target: &Target) -> Settings {
+        self.term = self.term.next();
+        let (topic, partition) = self.copy.identity.key;
+        Settings {
+            topic,
+            partition,
+            compacted: target.is_compacted,
+            fetch_bytes: FETCH_BYTES,
+            unflushed_max: UNFLUSHED_MAX,
+            openings: target.opening.into_iter().collect(),
+            copy_term: self.term,
+        }
+    }
+
+    fn rest_after(&self, error: &SinkError) -> Duration {
+        let Identity { key: (_, partition), topic, .. } = &self.copy.identity;
+        match error {
+            SinkError::NotReady(reason) => {
+                tracing::debug!(%topic, %partition, reason, "the copy is opened again");
+                LOOK_AGAIN
+            }
+            SinkError::Sealed => SEALED_LOOK,
+            SinkError::Failed(reason) => {
+                tracing::error!(%topic, %partition, reason, "the copy cannot be written");
+                FAILED_LOOK
+            }
+        }
+    }
+}

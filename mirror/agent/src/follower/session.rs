@@ -1,0 +1,225 @@
+//! A window and what it says is done, in order, for one source.
+
+use super::view::Collected;
+use super::{Copy, Target};
+use crate::fetcher::{Served, Wish};
+use crate::ports::{SinkError, SourceMarks};
+use mirror_core::window::{Answer, Body, Command, Event, Fetch, Ticket};
+use model::Offset;
+use std::collections::VecDeque;
+use std::future::pending;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// After how many answers in a row that give nothing another copy is left alone.
+const REFUSALS_MAX: u32 = 4;
+
+/// Why a session ended.
+pub(super) enum End {
+    /// Somebody else is to be followed.
+    Retargeted,
+    /// The copy is gone or was made anew.
+    CopyGone,
+}
+
+pub(super) struct Session<'a> {
+    copy: &'a Copy,
+    target: Target,
+    flushed: watch::Receiver<Offset>,
+    connected: watch::Receiver<bool>,
+    asked: Asked,
+    is_busy: bool,
+    refusals: u32,
+}
+
+/// The one fetch there is at a time.
+enum Asked {
+    Nothing,
+    Later(Fetch, Instant),
+    Now(Ticket, oneshot::Receiver<Served>),
+}
+
+enum Happened {
+    Flushed,
+    Link,
+    /// A fetch has waited long enough.
+    Due(Fetch),
+    Answered(Ticket, Option<Served>),
+}
+
+impl Asked {
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Nothing => pending().await,
+            Self::Later(fetch, at) => {
+                sleep_until(*at).await;
+                Happened::Due(*fetch)
+            }
+            Self::Now(ticket, answer) => Happened::Answered(*ticket, answer.await.ok()),
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    /// A session whose window is on the board.
+    pub(super) fn new(copy: &'a Copy, target: Target, mut flushed: watch::Receiver<Offset>) -> Self {
+        let mut connected = target.fetcher.connected();
+        connected.mark_changed();
+        flushed.mark_changed();
+        Self { copy, target, flushed, connected, asked: Asked::Nothing, is_busy: true, refusals: 0 }
+    }
+
+    /// Follows until there is another target.
+    ///
+    /// # Errors
+    /// What the sink refuses: the log is not what the window takes it for.
+    pub(super) async fn run(mut self, targets: &mut watch::Receiver<Option<Target>>) -> Result<End, SinkError> {
+        loop {
+            let happened = tokio::select! {
+                _ = targets.changed() => return Ok(End::Retargeted),
+                flushed = self.flushed.changed() => match flushed {
+                    Ok(()) => Happened::Flushed,
+                    Err(_) => return Ok(End::CopyGone),
+                },
+                Ok(()) = self.connected.changed() => Happened::Link,
+                happened = self.asked.next() => happened,
+            };
+            self.deal_with(happened).await?;
+        }
+    }
+
+    async fn deal_with(&mut self, happened: Happened) -> Result<(), SinkError> {
+        match happened {
+            Happened::Flushed => {
+                let to = *self.flushed.borrow_and_update();
+                self.handle(Event::Flushed { to }).await
+            }
+            Happened::Link => self.link().await,
+            Happened::Due(fetch) => {
+                self.ask(fetch);
+                Ok(())
+            }
+            Happened::Answered(ticket, served) => {
+                self.asked = Asked::Nothing;
+                match served {
+                    Some(served) => self.answered(ticket, served).await,
+                    None => self.handle(Event::Unanswered { ticket }).await,
+                }
+            }
+        }
+    }
+
+    async fn link(&mut self) -> Result<(), SinkError> {
+        let is_up = *self.connected.borrow_and_update();
+        (self.asked, self.is_busy) = (Asked::Nothing, true);
+        let event = if is_up { Event::LinkUp { ownership_epoch: self.target.epoch } } else { Event::LinkDown };
+        self.handle(event).await
+    }
+
+    async fn answered(&mut self, ticket: Ticket, Served { answer, room }: Served) -> Result<(), SinkError> {
+        self.is_busy = matches!(&answer.body, Body::Records(records) if !records.is_empty());
+        let gives_nothing = !self.target.is_owner && self.settle(&answer);
+        let event = if gives_nothing { Event::Unanswered { ticket } } else { Event::Answered { ticket, answer } };
+        let done = self.handle(event).await;
+        drop(room);
+        done
+    }
+
+    /// Whether another copy gives nothing that is not here. What this copy has and that one lacks is never cut off.
+    fn settle(&mut self, answer: &Answer) -> bool {
+        let board = &self.copy.board;
+        let is_behind = match answer.body {
+            Body::Behind => true,
+            Body::Diverging(_) | Body::OutOfRange => board.with_window(|window| {
+                (answer.leader_epoch, answer.source_tail) <= (window.epochs().last_epoch(), window.tail())
+            }),
+            Body::Records(_) | Body::NotOwner | Body::TopicReset | Body::Unavailable => false,
+        };
+        let refuses = matches!(answer.body, Body::NotOwner | Body::TopicReset | Body::Unavailable);
+        self.refusals = if refuses { self.refusals + 1 } else { 0 };
+        if is_behind {
+            board.settle(Collected::Done);
+        } else if self.refusals >= REFUSALS_MAX {
+            board.settle(Collected::Refused);
+        }
+        is_behind
+    }
+
+    /// Does everything that follows from `event`.
+    async fn handle(&mut self, event: Event) -> Result<(), SinkError> {
+        let now = self.copy.clock.boot().since_boot();
+        let tell = |event| self.copy.board.with_window(|window| window.on_event(now, event));
+        let is_news = matches!(event, Event::Answered { .. } | Event::Flushed { .. });
+        let mut commands = VecDeque::from(tell(event));
+        if is_news {
+            self.note_source();
+        }
+        while let Some(command) = commands.pop_front() {
+            if let Some(event) = self.perform(command).await? {
+                commands.extend(self.copy.board.with_window(|window| window.on_event(now, event)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Another copy's ends are not the source's.
+    fn note_source(&self) {
+        if !self.target.is_owner {
+            return;
+        }
+        let now = self.copy.clock.boot().since_boot();
+        let marks = self.copy.board.with_window(|window| {
+            let report = window.lag(now);
+            Some(SourceMarks {
+                tail: report.source_tail?,
+                high_watermark: window.source_watermark()?,
+                missing_bytes: report.bytes,
+                oldest_missing: report.oldest_missing,
+            })
+        });
+        if let Some(marks) = marks {
+            self.copy.sink.note_source(self.copy.identity.key, self.target.epoch, marks);
+        }
+    }
+
+    /// Does one thing, and says what the window has to hear of it at once.
+    async fn perform(&mut self, command: Command) -> Result<Option<Event>, SinkError> {
+        let (key, sink) = (self.copy.identity.key, &self.copy.sink);
+        match command {
+            Command::Fetch(fetch) if fetch.pause.is_zero() => self.ask(fetch),
+            Command::Fetch(fetch) => self.asked = Asked::Later(fetch, Instant::now() + fetch.pause),
+            Command::Append { records, range } => sink.append(key, range.start, records).await?,
+            Command::Cross { record, hole, epoch } => {
+                tracing::info!(topic = %self.copy.identity.topic, partition = %key.1, %hole, %epoch, "a new lineage is followed");
+                sink.append(key, hole.start, record).await?;
+            }
+            Command::Archive { range, last_epoch } => {
+                tracing::warn!(topic = %self.copy.identity.topic, partition = %key.1, %range, %last_epoch, "a diverged tail is archived");
+                sink.archive(key, range).await?;
+                return Ok(Some(Event::Archived { range }));
+            }
+            Command::Truncate { to } => {
+                let tail = sink.truncate(key, to).await?;
+                return Ok(Some(Event::Truncated { tail }));
+            }
+            Command::RecordGap(gap) => sink.record_gap(gap).await?,
+            Command::Restart { at } => sink.restart(key, at).await?,
+            Command::RaiseLogStart { to } => sink.raise_log_start(key, to).await?,
+            Command::RaiseHighWatermark { to } => sink.raise_high_watermark(key, to),
+            Command::Report(fault) => {
+                tracing::error!(topic = %self.copy.identity.topic, partition = %key.1, %fault, "the source is not believed");
+            }
+            Command::Stop { reason } => {
+                tracing::warn!(topic = %self.copy.identity.topic, partition = %key.1, ?reason, "nothing more is fetched");
+            }
+        }
+        Ok(None)
+    }
+
+    fn ask(&mut self, fetch: Fetch) {
+        let (reply, answer) = oneshot::channel();
+        self.asked = Asked::Now(fetch.ticket, answer);
+        let (key, is_busy, asked_at) = (self.copy.identity.key, self.is_busy, Instant::now());
+        self.target.fetcher.ask(Wish { key, fetch, is_busy, asked_at, reply });
+    }
+}

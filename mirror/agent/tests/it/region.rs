@@ -1,0 +1,414 @@
+//! A region in memory: the owner of everything, or copies of everything; a source and a sink.
+
+use crate::logs::{MemoryLog, batch, range};
+use bytes::Bytes;
+use env::PortFuture;
+use mirror::{
+    CommitsRequest, CopyKey, FetchAnswer, FetchPartition, FetchRequest, Sink, SinkError, Source, SourceError,
+    SourceMarks,
+};
+use mirror_core::cursor::{CommitFeed, GroupCommit};
+use mirror_core::gap::Gap;
+use mirror_core::window::{Answer, Body, Diverging, LogState};
+use model::{
+    Commit, CommitCursor, CommitPage, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
+    RegionName, Timestamp, TopicId, TopicName,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) struct Region {
+    pub(crate) name: RegionName,
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) logs: BTreeMap<CopyKey, Held>,
+    pub(crate) is_owner: bool,
+    pub(crate) epoch: OwnershipEpoch,
+    leadership: u32,
+    pub(crate) is_sealed: bool,
+    /// Whether it answers nobody.
+    pub(crate) is_down: bool,
+    /// How long each answer travels.
+    pub(crate) delay: Duration,
+    pub(crate) log_failure: Option<String>,
+    pub(crate) feed: CommitFeed,
+    pub(crate) commits: BTreeMap<(String, TopicName, PartitionId), Commit>,
+    pub(crate) reached: CommitCursor,
+    pub(crate) archived: Vec<(CopyKey, OffsetRange, Vec<Bytes>)>,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) marks: BTreeMap<CopyKey, (OwnershipEpoch, SourceMarks)>,
+    /// One per fetch with partitions: how many, and how long it may wait.
+    pub(crate) fetches: Vec<(usize, Duration)>,
+    /// Fetches under way now, and the most there were.
+    pub(crate) under_way: (usize, usize),
+    pub(crate) opened: usize,
+    values: u64,
+}
+
+/// One partition.
+pub(crate) struct Held {
+    pub(crate) log: MemoryLog,
+    pub(crate) high_watermark: Offset,
+    flushed: watch::Sender<Offset>,
+    /// When what was appended last came.
+    pub(crate) appended_at: Instant,
+}
+
+impl Region {
+    pub(crate) fn new(name: &str) -> Arc<Self> {
+        let state = State { feed: CommitFeed::new(1), ..State::default() };
+        Arc::new(Self { name: RegionName::new(name).unwrap(), state: Mutex::new(state), bell: Notify::new() })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds these partitions from now on; those it has stay.
+    pub(crate) fn carry(&self, topic: TopicId, partitions: i32) {
+        let mut state = self.state();
+        for partition in 0..partitions {
+            let held = || Held {
+                log: MemoryLog::default(),
+                high_watermark: Offset(0),
+                flushed: watch::Sender::new(Offset(0)),
+                appended_at: Instant::now(),
+            };
+            state.logs.entry((topic, PartitionId(partition))).or_insert_with(held);
+        }
+    }
+
+    pub(crate) fn drop_topic(&self, topic: TopicId) {
+        self.state().logs.retain(|(held, _), _| *held != topic);
+        self.bell.notify_waiters();
+    }
+
+    pub(crate) fn log(&self, key: CopyKey) -> MemoryLog {
+        self.state().logs[&key].log.clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.bell.notify_waiters();
+    }
+
+    /// Serves everything under `epoch`. What lies in `holes` was given out by an owner before.
+    pub(crate) fn own(&self, epoch: u32, holes: &BTreeMap<CopyKey, OffsetRange>) {
+        self.change(|state| {
+            (state.is_owner, state.is_sealed, state.epoch, state.leadership) = (true, false, OwnershipEpoch(epoch), 0);
+            state.feed = CommitFeed::new(u64::from(epoch) * 100);
+            for commit in state.commits.values() {
+                state.feed.record(GroupCommit::from(commit.clone()));
+            }
+            let leader_epoch = state.leader_epoch();
+            for (key, held) in &mut state.logs {
+                // It is a copy no more: whoever watched it learns that.
+                held.flushed = watch::Sender::new(held.log.tail());
+                if let Some(hole) = holes.get(key) {
+                    assert_eq!(held.log.tail(), hole.start);
+                    held.log.append(&record::leader_change(hole.end, leader_epoch, 1, Timestamp(5)).into());
+                }
+            }
+        });
+    }
+
+    /// Keeps copies, and obeys `epoch`.
+    pub(crate) fn stand_by(&self, epoch: u32) {
+        self.change(|state| {
+            (state.is_owner, state.is_sealed, state.epoch) = (false, false, OwnershipEpoch(epoch));
+            state.logs.values().for_each(|held| _ = held.flushed.send_replace(held.log.tail()));
+        });
+    }
+
+    /// The broker starts again: another leader epoch and another session of commits.
+    pub(crate) fn restart(&self) {
+        self.change(|state| {
+            state.leadership += 1;
+            state.feed = CommitFeed::new(state.feed.cursor().session + 1);
+            state.commits.values().for_each(|commit| _ = state.feed.record(GroupCommit::from(commit.clone())));
+        });
+    }
+
+    pub(crate) fn produce(&self, key: CopyKey, records: i64) {
+        self.change(|state| {
+            state.values += 1;
+            let (epoch, seed) = (state.leader_epoch(), state.values);
+            let held = state.logs.get_mut(&key).unwrap();
+            held.log.append(&batch(held.log.tail().0, records, epoch.0, seed));
+            held.appended_at = Instant::now();
+        });
+    }
+
+    pub(crate) fn commit(&self, commit: Commit) {
+        self.change(|state| {
+            state.feed.record(GroupCommit::from(commit.clone()));
+            state.keep(commit);
+        });
+    }
+}
+
+impl State {
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch::of(self.epoch, self.leadership).unwrap()
+    }
+
+    fn keep(&mut self, commit: Commit) {
+        let key = (commit.consumer_group.as_str().to_owned(), commit.topic.clone(), commit.partition);
+        if commit.offset.is_some() {
+            self.commits.insert(key, commit);
+        } else {
+            self.commits.remove(&key);
+        }
+    }
+
+    fn copy(&mut self, key: CopyKey) -> Result<&mut Held, SinkError> {
+        if self.is_owner {
+            return Err(SinkError::NotReady("owned here".into()));
+        }
+        if let Some(reason) = self.log_failure.clone() {
+            return Err(SinkError::Failed(reason));
+        }
+        self.logs.get_mut(&key).ok_or_else(|| SinkError::NotReady("no such copy".into()))
+    }
+
+    fn writable(&mut self, key: CopyKey) -> Result<&mut Held, SinkError> {
+        if self.is_sealed { Err(SinkError::Sealed) } else { self.copy(key) }
+    }
+
+    fn answer(&self, asked: &FetchPartition, bytes_left: usize) -> Answer {
+        let nothing = Answer {
+            source_time: Timestamp(1_000_000),
+            source_tail: Offset(-1),
+            high_watermark: Offset(-1),
+            log_start: Offset(-1),
+            leader_epoch: LeaderEpoch::NONE,
+            ownership_epoch: OwnershipEpoch(0),
+            oldest_unread: Timestamp::NONE,
+            body: Body::Unavailable,
+        };
+        let Some(held) = self.logs.get(&asked.key) else { return nothing };
+        let (log, epochs) = (&held.log, held.log.epochs());
+        let leader_epoch = if self.is_owner { self.leader_epoch() } else { epochs.last_epoch() };
+        let body = if asked.last_epoch > leader_epoch {
+            Body::Behind
+        } else if let Some(diverging) = diverging(log, asked) {
+            Body::Diverging(diverging)
+        } else if asked.from < log.start || asked.from > log.tail() {
+            Body::OutOfRange
+        } else {
+            Body::Records(log.read(asked.from, log.tail(), bytes_left.min(asked.bytes_max as usize)))
+        };
+        Answer {
+            source_tail: log.tail(),
+            high_watermark: log.tail(),
+            log_start: log.start,
+            leader_epoch,
+            ownership_epoch: self.epoch,
+            body,
+            ..nothing
+        }
+    }
+}
+
+fn diverging(log: &MemoryLog, asked: &FetchPartition) -> Option<Diverging> {
+    if asked.last_epoch == LeaderEpoch::NONE || asked.from < log.start {
+        return None;
+    }
+    let (epoch, end) = log.epochs().end_of(asked.last_epoch, log.tail()).unwrap_or((LeaderEpoch::NONE, log.start));
+    (epoch < asked.last_epoch || end < asked.from).then_some(Diverging { epoch, end })
+}
+
+/// How another region reaches this one.
+pub(crate) struct MemorySource(pub(crate) Arc<Region>);
+
+/// Counts a fetch as under way.
+struct UnderWay<'a>(&'a Region);
+
+impl<'a> UnderWay<'a> {
+    fn new(region: &'a Region, request: &FetchRequest) -> Self {
+        let mut state = region.state();
+        state.fetches.push((request.partitions.len(), request.max_wait));
+        state.under_way.0 += 1;
+        state.under_way.1 = state.under_way.1.max(state.under_way.0);
+        Self(region)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().under_way.0 -= 1;
+    }
+}
+
+impl MemorySource {
+    fn look(&self, request: &FetchRequest) -> Result<(FetchAnswer, bool), SourceError> {
+        let state = self.0.state();
+        if state.is_down {
+            return Err(SourceError("connection refused".into()));
+        }
+        let (mut answers, mut bytes, mut is_urgent) = (Vec::new(), 0, request.partitions.is_empty());
+        for asked in &request.partitions {
+            let answer = state.answer(asked, (request.bytes_max as usize).saturating_sub(bytes));
+            match &answer.body {
+                Body::Records(records) => bytes += records.len(),
+                _ => is_urgent = true,
+            }
+            answers.push((asked.key, answer));
+        }
+        Ok((answers, is_urgent || bytes > 0))
+    }
+}
+
+impl Source for MemorySource {
+    fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>> {
+        Box::pin(async move {
+            let _under_way = (!request.partitions.is_empty()).then(|| UnderWay::new(&self.0, &request));
+            let deadline = Instant::now() + request.max_wait;
+            loop {
+                let heard = self.0.bell.notified();
+                let (answers, is_enough) = self.look(&request)?;
+                if is_enough || Instant::now() >= deadline {
+                    let delay = self.0.state().delay;
+                    tokio::time::sleep(delay).await;
+                    return Ok(answers);
+                }
+                let _ = timeout_at(deadline, heard).await;
+            }
+        })
+    }
+
+    fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.into());
+            loop {
+                let heard = self.0.bell.notified();
+                {
+                    let state = self.0.state();
+                    if state.is_down || !state.is_owner {
+                        return Err(SourceError("not here".into()));
+                    }
+                    let page = state.feed.since(request.since, request.limit as usize, |_| true);
+                    if !page.commits.is_empty() || page.session_changed || Instant::now() >= deadline {
+                        return Ok(CommitPage {
+                            ownership_epoch: state.epoch,
+                            next: page.cursor,
+                            newest: state.feed.cursor(),
+                            commits: page.commits.into_iter().map(Commit::from).collect(),
+                        });
+                    }
+                }
+                let _ = timeout_at(deadline, heard).await;
+            }
+        })
+    }
+}
+
+fn done<'a, T: Send + 'a>(result: T) -> PortFuture<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
+impl Sink for Region {
+    fn log_state(&self, key: CopyKey) -> PortFuture<'_, Result<LogState, SinkError>> {
+        let mut state = self.state();
+        state.opened += 1;
+        done(state.writable(key).map(|held| LogState {
+            start: held.log.start,
+            tail: held.log.tail(),
+            flushed: held.log.tail(),
+            high_watermark: held.high_watermark,
+            epochs: held.log.epochs(),
+        }))
+    }
+
+    fn watch_flushed(&self, key: CopyKey) -> Result<watch::Receiver<Offset>, SinkError> {
+        self.state().copy(key).map(|held| held.flushed.subscribe())
+    }
+
+    fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {
+        let append = |held: &mut Held| {
+            if held.log.tail() != at {
+                return Err(SinkError::NotReady(format!("ends at {}", held.log.tail())));
+            }
+            held.log.append(&records);
+            held.appended_at = Instant::now();
+            held.flushed.send_replace(held.log.tail());
+            Ok(())
+        };
+        let appended = self.state().writable(key).and_then(append);
+        self.bell.notify_waiters();
+        done(appended)
+    }
+
+    fn archive(&self, key: CopyKey, cut: OffsetRange) -> PortFuture<'_, Result<(), SinkError>> {
+        let mut state = self.state();
+        let batches = state.writable(key).map(|held| {
+            assert_eq!(held.log.tail(), cut.end, "the whole tail is archived");
+            held.log.batches.iter().filter(|batch| range(batch).end > cut.start).cloned().collect()
+        });
+        done(batches.map(|batches| state.archived.push((key, cut, batches))))
+    }
+
+    fn truncate(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<Offset, SinkError>> {
+        let mut state = self.state();
+        let archived: BTreeSet<Bytes> = state.archived.iter().flat_map(|(_, _, batches)| batches.clone()).collect();
+        done(state.writable(key).map(|held| {
+            let cut = held.log.truncate(to);
+            assert!(cut.iter().all(|batch| archived.contains(batch)), "nothing is cut off that was not archived");
+            held.flushed.send_replace(held.log.tail());
+            held.log.tail()
+        }))
+    }
+
+    fn restart(&self, key: CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>> {
+        done(self.state().writable(key).map(|held| {
+            held.log.restart(at);
+            held.flushed.send_replace(at);
+        }))
+    }
+
+    fn raise_log_start(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>> {
+        done(self.state().writable(key).map(|held| held.log.raise_start(to)))
+    }
+
+    fn raise_high_watermark(&self, key: CopyKey, to: Offset) {
+        if let Ok(held) = self.state().copy(key) {
+            held.high_watermark.advance(to);
+        }
+    }
+
+    fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks) {
+        self.state().marks.insert(key, (epoch, marks));
+    }
+
+    fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {
+        self.state().gaps.push(gap);
+        done(Ok(()))
+    }
+
+    fn held_commits(&self, _: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>> {
+        done(Ok(self.state().commits.values().cloned().collect()))
+    }
+
+    fn apply_commits<'a>(
+        &'a self,
+        _: &'a ProtectionGroup,
+        epoch: OwnershipEpoch,
+        commits: Vec<Commit>,
+        reached: CommitCursor,
+    ) -> PortFuture<'a, Result<(), SinkError>> {
+        let mut state = self.state();
+        if state.is_owner || state.epoch != epoch {
+            return done(Err(SinkError::NotReady("another grant is obeyed".into())));
+        }
+        commits.into_iter().for_each(|commit| state.keep(commit));
+        state.reached = reached;
+        done(Ok(()))
+    }
+}
