@@ -152,7 +152,7 @@ impl Call {
     /// # Errors
     /// When the body is not one of the version the header names.
     pub(crate) fn decode<R: Request>(&self, body: Bytes) -> Result<R, DecodeError> {
-        R::decode(body, self.header.api_version)
+        R::decode_front(body, self.header.api_version)
     }
 
     /// The same call, to be answered in `version`.

@@ -50,7 +50,7 @@ pub(crate) fn respond<R: Request>(
     body: Bytes,
     answer: impl FnOnce(R) -> R::Response,
 ) -> Result<Bytes, Unanswered> {
-    let request = R::decode(body, header.api_version)?;
+    let request = R::decode_front(body, header.api_version)?;
     Ok(wire::frame::encode_response(header.correlation_id, header.api_version, &answer(request))?)
 }
 

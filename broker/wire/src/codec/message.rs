@@ -44,16 +44,16 @@ pub trait Message: Wire {
     /// # Errors
     /// Which field is wrong, and how.
     fn decode(body: Bytes, version: i16) -> Result<Self, DecodeError> {
-        let read = || {
-            if !Self::VERSIONS.contains(version) {
-                return Err(Reason::Version { version, versions: Self::VERSIONS }.into());
-            }
-            let mut reader = Reader::new(body);
-            let message = Self::read(&mut reader, Self::version(version))?;
-            reader.finish()?;
-            Ok(message)
-        };
-        read().map_err(|fault: DecodeError| fault.within(&format!("{} v{version}", Self::NAME)))
+        decode_with(body, version, Reader::finish)
+    }
+
+    /// Reads a body and passes over what follows it, as Kafka does with requests: librdkafka puts three bytes too many
+    /// behind a Metadata request for all topics (2.16, version 9 on).
+    ///
+    /// # Errors
+    /// Which field is wrong, and how.
+    fn decode_front(body: Bytes, version: i16) -> Result<Self, DecodeError> {
+        decode_with(body, version, |_| Ok(()))
     }
 
     /// The body in `version`.
@@ -87,6 +87,23 @@ pub trait Message: Wire {
         self.write(writer, Self::version(version));
         Ok(())
     }
+}
+
+fn decode_with<M: Message>(
+    body: Bytes,
+    version: i16,
+    end: impl FnOnce(&Reader) -> Result<(), DecodeError>,
+) -> Result<M, DecodeError> {
+    let read = || {
+        if !M::VERSIONS.contains(version) {
+            return Err(Reason::Version { version, versions: M::VERSIONS }.into());
+        }
+        let mut reader = Reader::new(body);
+        let message = M::read(&mut reader, M::version(version))?;
+        end(&reader)?;
+        Ok(message)
+    };
+    read().map_err(|fault: DecodeError| fault.within(&format!("{} v{version}", M::NAME)))
 }
 
 /// A message that is answered.

@@ -124,6 +124,15 @@ fn a_request_must_be_read_to_its_end() {
 }
 
 #[test]
+fn what_a_client_sends_behind_a_request_can_be_passed_over() {
+    // librdkafka 2.16 asks for all topics so: null, and then four bytes where one is meant.
+    let body = Bytes::from_static(&[0, 0, 0, 0, 1, 0, 0]);
+    let request = api::metadata::Request::decode_front(body.clone(), 13).unwrap();
+    assert_eq!((request.topics, request.allow_auto_topic_creation), (None, false));
+    assert_eq!(fault::<api::metadata::Request>(&body, 13).1, Reason::Trailing(3));
+}
+
+#[test]
 fn a_fault_names_the_field_and_the_element() {
     let mut request = api::offset_commit::Request::default();
     for name in ["a", "b"] {

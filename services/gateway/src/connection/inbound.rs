@@ -88,7 +88,7 @@ impl Inbound {
 
     /// Lets the owner of `default` create the topics a Metadata request asks for, and waits until they are routed.
     async fn create_unknown(&self, header: &RequestHeader, body: Bytes, frame: &[u8]) -> Result<(), Closed> {
-        let Ok(request) = metadata::Request::decode(body, header.api_version) else { return Ok(()) };
+        let Ok(request) = metadata::Request::decode_front(body, header.api_version) else { return Ok(()) };
         let mut routing = self.state.watch_routing();
         let now = routing.borrow_and_update().clone();
         if unknown_topics(&request, &now).is_empty() {
