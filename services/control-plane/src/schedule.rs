@@ -32,6 +32,8 @@ use tokio::time::timeout;
 
 /// How often schedules with work in progress are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the others are, if no alarm comes.
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How many firings back one in progress is looked for.
 const FIRINGS_LOOKED_AT: u32 = 1000;
 /// After this time a firing whose work nobody can find is given up.
@@ -101,25 +103,32 @@ impl Schedules {
 
     async fn keep(&self) {
         loop {
-            if let Err(error) = self.look_at_all().await {
+            let at_work = self.look_at_all().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "schedules are not kept");
-            }
-            // The alarm, or the next look at work in progress.
-            let _ = timeout(LOOK_INTERVAL, self.alarm.notified()).await;
+                true
+            });
+            let rest = if at_work { LOOK_INTERVAL } else { IDLE_LOOK_INTERVAL };
+            let _ = timeout(rest, self.alarm.notified()).await;
         }
     }
 
-    async fn look_at_all(&self) -> Result<(), NotKept> {
+    /// True while something that was begun has not ended.
+    async fn look_at_all(&self) -> Result<bool, NotKept> {
+        let mut at_work = false;
         for stored in self.council.reader().schedules().await? {
-            if let Err(error) = self.look(&stored).await {
-                tracing::warn!(schedule = stored.schedule.name, %error, "a schedule is not kept");
+            match self.look(&stored).await {
+                Ok(running) => at_work |= running,
+                Err(error) => {
+                    tracing::warn!(schedule = stored.schedule.name, %error, "a schedule is not kept");
+                    at_work = true;
+                }
             }
         }
-        Ok(())
+        Ok(at_work)
     }
 
     /// Sees to the firing in progress and to the times that have come since.
-    async fn look(&self, stored: &StoredSchedule) -> Result<(), NotKept> {
+    async fn look(&self, stored: &StoredSchedule) -> Result<bool, NotKept> {
         let (schedule, now) = (&stored.schedule, self.ports.clock.now());
         let firings = self.council.reader().firings(&schedule.name, FIRINGS_LOOKED_AT).await?;
         // Behind the one in progress there may be times that were missed because of it.
@@ -128,12 +137,13 @@ impl Schedules {
             None => false,
         };
         if !schedule.enabled {
-            return Ok(());
+            return Ok(running);
         }
         let since = firings.first().map_or(stored.changed_at, |last| last.due.max(stored.changed_at));
         let fires = fires_between(schedule, since, now)?;
         let due = schedule.due(&fires, running, now);
-        self.act(schedule, &fires, due).await
+        self.act(schedule, &fires, due).await?;
+        Ok(running || due.start)
     }
 
     async fn act(&self, schedule: &Schedule, fires: &[Timestamp], due: Due) -> Result<(), NotKept> {

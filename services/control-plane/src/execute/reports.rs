@@ -4,7 +4,7 @@ use crate::council::{Council, CouncilError};
 use crate::observe::{Observatory, Picture};
 use crate::tenure::{system_name, while_leading};
 use catalog::command::StoreReport;
-use catalog::reader::{Page, RunSummary};
+use catalog::reader::Page;
 use catalog::{CatalogError, Refusal};
 use dr_planner::plan::Plan;
 use dr_planner::report::{Evidence, Report, ReturnedTail, Standing, is_recovered, report};
@@ -21,8 +21,6 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const RUNS_LOOKED_AT: u32 = 200;
 /// A final report stays as it is, so it waits this long for the instant at which the objective is met again.
 const RECOVERY_WAIT: Duration = Duration::from_secs(15);
-/// A run that ended this long ago gets no report any more that it did not have.
-const REPORT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Keeps the reports of runs up to date, on the leader.
 pub struct Reports {
@@ -42,12 +40,25 @@ enum NotReported {
 /// What this leader has seen to.
 #[derive(Default)]
 struct Seen {
+    /// How much of the council's log was looked through.
+    index: u64,
+    /// Runs whose report is missing or provisional.
+    open: BTreeSet<RunId>,
     /// Runs whose report needs nothing more.
     settled: BTreeSet<RunId>,
     /// When the objective was first seen to be met again after a run.
     recovered: BTreeMap<RunId, Timestamp>,
     /// Since when a report could have been final.
     complete: BTreeMap<RunId, Timestamp>,
+}
+
+impl Seen {
+    fn settle(&mut self, run: &RunId) {
+        self.open.remove(run);
+        self.recovered.remove(run);
+        self.complete.remove(run);
+        self.settled.insert(run.clone());
+    }
 }
 
 impl Reports {
@@ -74,37 +85,55 @@ impl Reports {
     }
 
     async fn look(&self, seen: &mut Seen) -> Result<(), NotReported> {
-        let now = self.clock.now();
+        let (now, index) = (self.clock.now(), self.council.reader().applied_index());
+        if seen.index == index && seen.open.is_empty() {
+            return Ok(());
+        }
         // What a region says now was said before the catalog is read: a tail it no longer reports is stored there.
         let picture = self.observatory.picture();
-        let runs = self.council.reader().runs(None, Page::of(RUNS_LOOKED_AT)).await?.items;
-        for run in runs.iter().filter(|run| run.state.is_terminal()) {
-            if !seen.settled.contains(&run.id) {
-                self.see_to(run, seen, picture.as_deref(), now).await?;
-            }
+        if seen.index != index {
+            self.find_open(seen).await?;
+            seen.index = index;
         }
+        for run in seen.open.clone() {
+            self.see_to(&run, seen, picture.as_deref(), now).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs that have ended and whose report is missing or provisional.
+    async fn find_open(&self, seen: &mut Seen) -> Result<(), NotReported> {
+        let reader = self.council.reader();
+        let provisional = reader.provisional_reports().await?.into_iter().map(|stored| stored.report.run);
+        let ended = reader.runs(None, Page::of(RUNS_LOOKED_AT)).await?.items.into_iter();
+        let ended = ended.filter(|run| run.state.is_terminal()).map(|run| run.id);
+        let found: Vec<_> = provisional.chain(ended).filter(|run| !seen.settled.contains(run)).collect();
+        seen.open.extend(found);
         Ok(())
     }
 
     async fn see_to(
         &self,
-        run: &RunSummary,
+        run: &RunId,
         seen: &mut Seen,
         picture: Option<&Picture>,
         now: Timestamp,
     ) -> Result<(), NotReported> {
-        let stored = self.council.reader().report(&run.id).await?.map(|stored| stored.report);
-        let is_old = run.ended_at.is_some_and(|ended| now.since(ended) > REPORT_AGE_MAX);
-        if is_old || stored.as_ref().is_some_and(|report| report.standing == Standing::Final) {
-            seen.settled.insert(run.id.clone());
+        let stored = self.council.reader().report(run).await?.map(|stored| stored.report);
+        if stored.as_ref().is_some_and(|report| report.standing == Standing::Final) {
+            seen.settle(run);
             return Ok(());
         }
         let before = stored.as_ref().and_then(|report| report.times.recovered);
-        let recovered = before.or(seen.recovered.get(&run.id).copied());
-        let Some(mut next) = compute(&self.council, &run.id, picture, recovered).await? else { return Ok(()) };
+        let recovered = before.or(seen.recovered.get(run).copied());
+        let Some(mut next) = compute(&self.council, run, picture, recovered).await? else {
+            // Its group is gone, and with it what it was to be measured by.
+            seen.settle(run);
+            return Ok(());
+        };
         if next.times.recovered.is_none() && self.has_recovered(&next, picture) {
             next.times.recovered = Some(now);
-            seen.recovered.insert(run.id.clone(), now);
+            seen.recovered.insert(run.clone(), now);
         }
         let waits = next.standing == Standing::Final && may_still_recover(&next, seen, now);
         if waits || stored == as_stored(&next) { Ok(()) } else { self.store(next).await }

@@ -53,6 +53,10 @@ impl Works {
 
     async fn take_up(&self, tasks: &mut Tasks) -> Result<(), CatalogError> {
         let reader = self.council.reader();
+        let index = reader.applied_index();
+        if tasks.looked_at == Some(index) {
+            return Ok(());
+        }
         for backup in reader.backups(None, Page::default()).await?.items {
             if backup.state == WorkState::Running {
                 let works = self.clone();
@@ -69,6 +73,7 @@ impl Works {
             let works = self.clone();
             tasks.start(drill.id.clone(), async move { works.see_to_drill(drill).await });
         }
+        tasks.looked_at = Some(index);
         Ok(())
     }
 
@@ -205,6 +210,8 @@ fn restore_summary(receipt: &RestoreReceipt) -> RestoreSummary {
 struct Tasks {
     set: JoinSet<()>,
     running: BTreeMap<String, Id>,
+    /// How much of the council's log was looked through for work, unless some has ended since.
+    looked_at: Option<u64>,
 }
 
 impl Tasks {
@@ -217,5 +224,6 @@ impl Tasks {
 
     fn forget(&mut self, task: Id) {
         self.running.retain(|_, id| *id != task);
+        self.looked_at = None;
     }
 }

@@ -1,5 +1,5 @@
 use crate::platform::{Platform, default_group, eventually, region};
-use catalog::command::BlockAutomation;
+use catalog::command::{BlockAutomation, CreateGroup};
 use control_plane::execute::RecoveryError;
 use dr_planner::assess::Choosable;
 use dr_planner::plan::Kind;
@@ -230,5 +230,34 @@ async fn an_empty_disk_says_nothing_about_the_old_log() {
     platform.report(&eventually("the drill ends", drilled).await, |_| true).await;
     let report = platform.report(&run, |_| true).await;
     assert!(matches!(report.standing, Standing::Provisional { .. }), "{report:?}");
+    platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_groups_are_failed_over_at_the_same_time() {
+    let mut platform = Platform::start(3).await;
+    let regions = ["r1", "r2", "r3"].map(region);
+    let names = ["eu", "us"].map(|name| model::ProtectionGroup::new(name).unwrap());
+    for name in &names {
+        let pattern = model::Pattern::Prefix(format!("{name}."));
+        let coverage = model::Coverage { topics: vec![pattern.clone()], consumer_groups: vec![pattern] };
+        let default = dr_planner::policy::default_group(&regions).unwrap();
+        let policy = dr_planner::policy::Group { name: name.clone(), coverage, ..default };
+        let canary = model::TopicId(uuid::Uuid::new_v4());
+        platform.any().council.propose("ann", CreateGroup { policy, canary }).await.unwrap();
+    }
+    platform.topic("eu.orders", 1).await;
+    platform.settled().await;
+    platform.kill("r1").await;
+    let moved = || async {
+        let view = platform.view();
+        let there = view.groups.iter().filter(|group| group.route.owner.as_str() == "r2" && group.run.is_none());
+        (there.count() == 3).then_some(())
+    };
+    eventually("all groups are at r2", moved).await;
+    let runs = platform.any().council.reader().runs(None, Default::default()).await.unwrap().items;
+    assert_eq!(runs.len(), 3);
+    let started = runs.iter().map(|run| run.started_at).max().unwrap();
+    assert!(runs.iter().all(|run| run.ended_at.unwrap() > started), "one did not wait for the other: {runs:?}");
     platform.shutdown().await;
 }

@@ -230,11 +230,12 @@ async fn protection_groups_are_created_changed_and_deleted() {
 async fn a_switchover_is_planned_run_followed_and_reported() {
     let served = Served::start(3).await;
     served.post("/v1/topics", json!({"name": "orders"})).await.ok(201);
-    served.until("/v1/links", |links| {
-        let links = links["items"].as_array().unwrap();
-        links.len() == 2 && links.iter().all(|link| link["partitions"].as_array().unwrap().len() == 2)
-    })
-    .await;
+    served
+        .until("/v1/links", |links| {
+            let links = links["items"].as_array().unwrap();
+            links.len() == 2 && links.iter().all(|link| link["partitions"].as_array().unwrap().len() == 2)
+        })
+        .await;
     served.until("/v1/health", |health| health["status"] == "ok").await;
     let path = "/v1/protection-groups/default/switchover";
     let plan = eventually("the move can be planned", || async {
