@@ -17,11 +17,14 @@ mod schedule;
 mod stamp;
 mod topic;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, escaped, list};
+pub(crate) use produce::now;
 pub(crate) use progress::spinner;
-pub(crate) use stamp::{bytes, millis, seconds};
+pub(crate) use region::start as start_region;
+pub(crate) use run::summary;
+pub(crate) use stamp::{bytes, instant, millis, seconds};
 
-use crate::{drill, roles, up};
+use crate::{alone, drill, roles, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -50,6 +53,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Up),
+    Broker(alone::Broker),
     #[command(hide = true)]
     Role(roles::Role),
     #[command(subcommand)]
@@ -83,6 +87,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Up(up) => up.run().map(|()| ExitCode::SUCCESS),
+            Command::Broker(broker) => broker.run().map(|()| ExitCode::SUCCESS),
             Command::Role(role) => role.run().map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run(),
             Command::Openapi(openapi) => openapi.run().map(|()| ExitCode::SUCCESS),
@@ -113,7 +118,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Backup(backup) => backup.run(place).await?,
             Command::Restore(restore) => restore.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
-            Command::Up(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
+            Command::Up(_) | Command::Broker(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
                 unreachable!("these need no platform")
             }
         }

@@ -8,7 +8,7 @@ pub(crate) struct Openapi {}
 
 impl Openapi {
     pub(super) fn run(self) -> Result<()> {
-        println!("{}", control_plane::rest::openapi());
+        print!("{}", control_plane::rest::openapi());
         Ok(())
     }
 }

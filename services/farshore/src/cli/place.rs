@@ -89,7 +89,7 @@ impl Place {
 ///
 /// # Errors
 /// As [`Api::get`], or when the list does not end.
-pub(super) async fn list<T: DeserializeOwned>(api: &Api, path: &str) -> Result<Vec<T>> {
+pub(crate) async fn list<T: DeserializeOwned>(api: &Api, path: &str) -> Result<Vec<T>> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     let separator = if path.contains('?') { '&' } else { '?' };
     for _ in 0..PAGES_MAX {

@@ -172,6 +172,6 @@ impl Writer {
 }
 
 /// The wall clock, as records carry it.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO).as_millis() as i64)
 }

@@ -7,7 +7,7 @@ use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::plans::Plan;
 use api::protection_groups::{
-    AutomationBlock, BlockAutomationRequest, FailoverRequest, Policy, ProtectionGroup, SwitchoverRequest,
+    AutomationBlock, BlockAutomationRequest, FailoverRequest, ProtectionGroup, SwitchoverRequest, UpdateProtectionGroup,
 };
 use api::runs::{Run, RunState};
 use serde::Serialize;
@@ -183,9 +183,9 @@ impl Setting {
     async fn run(self, api: &Api, place: &Place) -> Result<()> {
         match self {
             Self::Automatic { value, name } => {
-                let group: ProtectionGroup = api.get(&path(&name)).await?;
-                let policy = Policy { automatic_failover: value == Switch::On, ..group.policy };
-                let group: ProtectionGroup = api.put_if(&path(&name), &policy, group.revision).await?;
+                let change =
+                    UpdateProtectionGroup { automatic_failover: Some(value == Switch::On), ..Default::default() };
+                let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
                 table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
             }
             Self::Block { value, name, minutes, reason } => {

@@ -64,7 +64,7 @@ impl Command {
 }
 
 async fn describe(place: &Place, name: &TopicName, hash: bool) -> Result<()> {
-    let query = if hash { "?hash=true" } else { "" };
+    let query = if hash { "?hashes=true" } else { "" };
     let topic: Topic = place.api().get(&format!("/v1/topics/{}{query}", escaped(name.as_str()))).await?;
     if !place.json {
         let settings: Vec<String> = topic.config.iter().map(|(name, value)| format!("{name}={value}")).collect();

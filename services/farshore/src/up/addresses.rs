@@ -64,14 +64,18 @@ impl Addresses {
             bail!("--base-port {base}: choose one from 1024 to {}", u16::MAX - PACKED_PORTS);
         }
         let regions = (0..regions).map(|index| RegionPorts::from(base + 20 + 10 * index)).collect();
-        Ok(Self {
-            gateway: base,
-            virtual_nodes: base + 1,
-            rest: base + 16,
-            s3: base + 17,
-            witness: base + 18,
-            regions,
-        })
+        Ok(Self { gateway: base, virtual_nodes: base + 1, rest: base + 16, s3: base + 17, witness: base + 18, regions })
+    }
+
+    /// The ports of a region alone, from `first` on; there is no gateway, no S3 and no witness.
+    ///
+    /// # Errors
+    /// When they do not fit below 65536.
+    pub(crate) fn alone(first: u16) -> Result<Self> {
+        if first < 1024 || first > u16::MAX - 5 {
+            bail!("--port {first}: choose one from 1024 to {}", u16::MAX - 5);
+        }
+        Ok(Self { gateway: 0, virtual_nodes: 0, rest: 0, s3: 0, witness: 0, regions: vec![RegionPorts::from(first)] })
     }
 
     /// The port of the virtual node that stands for one broker of one region.
@@ -93,11 +97,8 @@ impl Addresses {
     }
 
     fn named(&self, regions: &[RegionName], witness: bool) -> Vec<(String, u16)> {
-        let mut named = vec![
-            ("gateway".to_owned(), self.gateway),
-            ("REST".to_owned(), self.rest),
-            ("S3".to_owned(), self.s3),
-        ];
+        let mut named =
+            vec![("gateway".to_owned(), self.gateway), ("REST".to_owned(), self.rest), ("S3".to_owned(), self.s3)];
         if witness {
             named.push(("witness".to_owned(), self.witness));
         }
@@ -122,6 +123,7 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 ///
 /// # Errors
 /// When no such block is found.
+#[cfg(test)]
 pub(crate) fn free_base_port() -> Result<u16> {
     // Each process looks in another place first, so that platforms started side by side do not meet.
     let seed = uuid::Uuid::new_v4().as_u128();
