@@ -1,6 +1,7 @@
 use crate::api::fetch::Sessions;
 use crate::api::metadata::BeingMade;
 use crate::control::{Control, Gates};
+use crate::data_plane::DataPlane;
 use crate::facts::Facts;
 use crate::groups::Groups;
 use crate::leaders::LeaderBoard;
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) leaders: LeaderBoard,
     /// Turns true when the broker stops.
     pub(crate) stop: watch::Sender<bool>,
+    /// Where connections are served.
+    pub(crate) data_plane: DataPlane,
     /// What runs until then.
     pub(crate) tasks: Mutex<JoinSet<()>>,
     /// Where it listens, once it does.
@@ -101,6 +104,7 @@ impl Broker {
             fetch_sessions: Sessions::default(),
             being_made: BeingMade::default(),
             stop: watch::Sender::new(false),
+            data_plane: DataPlane::start()?,
             tasks: Mutex::default(),
             addresses: OnceLock::new(),
         })))

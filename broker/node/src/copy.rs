@@ -119,7 +119,9 @@ impl Broker {
         if tail != at {
             return Err(CopyFailure::NotReady(format!("{} ends at {tail}, not at {at}", copy.name)));
         }
-        copy.append_copy(&batches)?;
+        // The kernel may take its time when the disk is far behind.
+        let appended = tokio::task::spawn_blocking(move || copy.append_copy(&batches)).await;
+        appended.map_err(|error| CopyFailure::Failed(error.to_string()))??;
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use crate::replica::Partition;
 use crate::{Broker, Listeners};
 use model::ByteCount;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Bytes of requests that may be in memory at once, over all listeners; above the largest frame of any.
@@ -66,7 +67,14 @@ impl Doors {
             (Door::Internal, internal, self.internal),
         ] {
             let hall = Hall { door, address, dispatch: Arc::new(broker.clone()), budget: budget.clone() };
-            broker.spawn(listener::serve(socket, Arc::new(hall), broker.0.stop.subscribe()));
+            let (socket, stop) = (socket.into_std()?, broker.0.stop.subscribe());
+            let serving = async move {
+                match TcpListener::from_std(socket) {
+                    Ok(socket) => listener::serve(socket, Arc::new(hall), stop).await,
+                    Err(error) => tracing::error!(%error, %address, "listener cannot be served"),
+                }
+            };
+            broker.tasks().spawn_on(serving, broker.0.data_plane.handle());
         }
         Ok(())
     }
@@ -75,10 +83,14 @@ impl Doors {
 impl Broker {
     /// Runs `task` until it ends; the broker's shutdown waits for it. It has to end when `stop` turns true.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         tasks.spawn(task);
         // Those that ended need not be kept.
         while tasks.try_join_next().is_some() {}
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks after disk and logs until the broker stops.
@@ -110,7 +122,7 @@ impl Broker {
     /// Ends all tasks, then closes the logs, so that the next start has nothing to recover.
     pub(crate) async fn close_storage(&self) {
         self.0.stop.send_replace(true);
-        let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *self.tasks());
         while tasks.join_next().await.is_some() {}
         let broker = self.clone();
         let closing = tokio::task::spawn_blocking(move || {
