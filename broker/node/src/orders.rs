@@ -5,7 +5,7 @@ mod ends;
 use crate::Broker;
 use crate::control::ControlError;
 use broker_core::metadata::{Answer, Command, Group};
-use ends::{caught_up, ends, flushed_ends, sealed};
+use ends::{caught_up, ends, flushed_ends, opened_ends, sealed};
 use model::{
     Action, CommitCursor, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName, StepId,
 };
@@ -130,7 +130,7 @@ impl Broker {
         if !group.opened {
             self.start_and_open(order, unplanned).await.map_err(|error| self.failed(error))?;
         }
-        Ok(Done::Opened { ends: flushed_ends(self, &order.group).await.map_err(|error| self.failed(error))? })
+        Ok(Done::Opened { ends: opened_ends(self, &order.group).await.map_err(|error| self.failed(error))? })
     }
 
     /// The openings came with the grant; an order that names others is not about this grant.

@@ -38,6 +38,16 @@ pub(super) async fn flushed_ends(broker: &Broker, group: &ProtectionGroup) -> Re
     Ok(partitions.iter().map(|partition| end(partition)).collect())
 }
 
+/// The same of a group that was opened, with the leader epochs it is led under.
+///
+/// # Errors
+/// As [`flushed_ends`].
+pub(super) async fn opened_ends(broker: &Broker, group: &ProtectionGroup) -> Result<Vec<PartitionEnd>, Lost> {
+    flushed_ends(broker, group).await?;
+    let led = |partition: &Arc<Partition>| PartitionEnd { last_epoch: partition.epoch(), ..end(partition) };
+    Ok(partitions(broker, group).iter().map(led).collect())
+}
+
 /// Waits until this region durably holds everything below `wanted`.
 pub(super) async fn caught_up(broker: &Broker, wanted: &[PartitionEnd]) {
     let mut changes = broker.0.partitions.changes();

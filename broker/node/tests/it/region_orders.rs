@@ -1,0 +1,411 @@
+//! Grants, leases and orders of a region, as its clients feel them.
+
+use crate::harness::{Client, batch, eventually};
+use crate::world::{World, carry_out, commits, default_group, order};
+use broker::Broker;
+use bytes::Bytes;
+use model::{
+    Action, Commit, CommitCursor, CommitPage, Done, FollowMetadata, Leaders, Offset, Opening, OrderError,
+    OwnershipEpoch, PartitionId, SyncCommits, TopicId, methods,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::ErrorCode;
+use wire::api::find_coordinator;
+use wire::api::list_offsets::LATEST;
+use wire::api::offset_commit;
+use wire::internal::{control, link_fetch};
+
+struct Two {
+    world: Arc<World>,
+    one: Broker,
+    two: Broker,
+    topic: TopicId,
+    _dirs: [tempfile::TempDir; 2],
+}
+
+/// Region r1 owns topic `t`, region r2 copies it.
+async fn two() -> Two {
+    let (world, dirs) = (World::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let one = world.start("r1", dirs[0].path()).await;
+    let two = world.start("r2", dirs[1].path()).await;
+    let topic = world.create("t", 1).await;
+    Two { world, one, two, topic, _dirs: dirs }
+}
+
+async fn client(broker: &Broker) -> Client {
+    Client::at(broker.addresses().unwrap().clients).await
+}
+
+async fn through_gateway(broker: &Broker) -> Client {
+    Client::at(broker.addresses().unwrap().gateways).await
+}
+
+async fn ask<T: DeserializeOwned>(broker: &Broker, method: &str, ask: &impl Serialize) -> Result<T, ErrorCode> {
+    let client = Client::at(broker.addresses().unwrap().internal).await;
+    let payload = serde_json::to_vec(ask).unwrap().into();
+    let request = control::Request { method: method.to_owned(), payload, ..Default::default() };
+    let response = client.0.call(&request, 0).await.unwrap();
+    response.error.ok()?;
+    Ok(serde_json::from_slice(&response.payload).unwrap())
+}
+
+async fn commit(client: &Client, group: &str, offset: i64, metadata: &str) -> ErrorCode {
+    let partition = offset_commit::Partition {
+        committed_offset: offset,
+        committed_metadata: Some(metadata.to_owned()),
+        ..Default::default()
+    };
+    let topic = offset_commit::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+    let request = offset_commit::Request { group_id: group.into(), topics: vec![topic], ..Default::default() };
+    client.0.call(&request, 8).await.unwrap().topics[0].partitions[0].error_code
+}
+
+async fn commit_in_time(client: &Client, group: &str, offset: i64, metadata: &str) {
+    eventually("the commit is taken", async || commit(client, group, offset, metadata).await.is_ok()).await;
+}
+
+impl Two {
+    /// Copies everything there is from r1 to r2, as a link does.
+    async fn mirror(&self) {
+        let source = Client::at(self.one.addresses().unwrap().internal).await;
+        loop {
+            let state = self.two.copy_state(self.topic, PartitionId(0)).unwrap();
+            let asked = link_fetch::Partition {
+                topic_id: self.topic,
+                fetch_offset: state.tail.0,
+                last_epoch: state.epochs.last().map_or(-1, |last| last.epoch.0),
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            };
+            let request = link_fetch::Request { partitions: vec![asked], max_bytes: 1 << 20, ..Default::default() };
+            let found = source.0.call(&request, 0).await.unwrap().partitions.into_iter().next().unwrap();
+            assert_eq!((found.error, &found.diverging), (ErrorCode::NONE, &None));
+            let heard = broker::SourceMarks {
+                high_watermark: Offset(found.high_watermark),
+                tail: Offset(found.source_tail),
+                ..Default::default()
+            };
+            let epoch = OwnershipEpoch(u32::try_from(found.ownership_epoch).unwrap());
+            self.two.mark_source(self.topic, PartitionId(0), epoch, heard);
+            let bytes: Bytes = found.records.into_bytes();
+            if bytes.is_empty() {
+                return self.two.copy_flushed(self.topic, PartitionId(0), state.tail).await.unwrap();
+            }
+            self.two.append_copy(self.topic, PartitionId(0), state.tail, bytes).await.unwrap();
+        }
+    }
+
+    /// Carries the commits of r1 to r2, as a link does.
+    async fn mirror_commits(&self) -> CommitCursor {
+        let since = CommitCursor::default();
+        let sync = SyncCommits { group: default_group(), since, max_wait_ms: 0, limit: 100 };
+        let page: CommitPage = ask(&self.one, methods::SYNC_COMMITS, &sync).await.unwrap();
+        assert_eq!(page.ownership_epoch, OwnershipEpoch(1));
+        let applied = async || {
+            let (group, commits) = (default_group(), page.commits.clone());
+            let applied = self.two.apply_commits(&group, page.ownership_epoch, commits, page.next);
+            applied.await.is_ok()
+        };
+        eventually("the commits are taken", applied).await;
+        page.newest
+    }
+}
+
+#[tokio::test]
+async fn a_standby_is_read_and_not_written_and_names_the_owner() {
+    let stage = two().await;
+    client(&stage.one).await.produce("t", 0, batch(&["a"])).await;
+    stage.mirror().await;
+    let standby = client(&stage.two).await;
+    assert_eq!(standby.values("t", 0, 0).await, ["a"]);
+    let refused = standby.produce("t", 0, batch(&["b"])).await;
+    assert_eq!(refused.error_code, ErrorCode::POLICY_VIOLATION);
+    let message = refused.error_message.unwrap();
+    assert!(message.contains("region r1") && message.contains("127.0.0.1:9092"), "{message}");
+    let gateways = through_gateway(&stage.two).await;
+    let refused = gateways.produce("t", 0, batch(&["b"])).await;
+    assert_eq!(refused.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(gateways.fetch("t", 0, 0).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(commit(&standby, "g", 1, "").await, ErrorCode::NOT_COORDINATOR);
+    let request = find_coordinator::Request { coordinator_keys: vec!["g".into()], ..Default::default() };
+    let found = standby.0.call(&request, 4).await.unwrap().coordinators.into_iter().next().unwrap();
+    assert_eq!(found.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    assert!(found.error_message.unwrap().contains("region r1"));
+    let sync = SyncCommits { group: default_group(), since: CommitCursor::default(), max_wait_ms: 0, limit: 1 };
+    let refused = ask::<CommitPage>(&stage.two, methods::SYNC_COMMITS, &sync).await;
+    assert_eq!(refused.unwrap_err(), ErrorCode::NOT_COORDINATOR);
+}
+
+#[tokio::test]
+async fn writes_stop_and_go_on_by_order_and_an_order_has_one_effect() {
+    let stage = two().await;
+    let producer = client(&stage.one).await;
+    producer.produce("t", 0, batch(&["a"])).await;
+    commit_in_time(&producer, "g", 1, "").await;
+    let stop = order("run", "stop", 1, Action::StopWrites);
+    let Done::Stopped { ends, commits } = stage.one.order(stop.clone()).await.unwrap() else { panic!("stopped") };
+    assert_eq!((ends.len(), ends[0].tail, ends[0].last_epoch.0), (1, Offset(1), 4096));
+    assert!(commits.version > 0);
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(commit(&producer, "g", 2, "").await, ErrorCode::NOT_COORDINATOR);
+    assert!(stage.one.holdings()[0].stopped);
+    assert_eq!(stage.one.order(order("run", "stop.undo", 1, Action::ResumeWrites)).await, Ok(Done::Ok));
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NONE);
+    let repeated = stage.one.order(stop).await.unwrap();
+    assert_eq!(repeated, Done::Stopped { ends, commits }, "what it answered before");
+    assert_eq!(producer.produce("t", 0, batch(&["c"])).await.error_code, ErrorCode::NONE, "and no second effect");
+    let status = stage.one.status(false).await.unwrap();
+    let steps: Vec<_> = status.orders.iter().map(|(run, step, _)| format!("{run}/{step}")).collect();
+    assert_eq!(steps, ["run/stop", "run/stop.undo"]);
+    let early = stage.one.order(order("run", "x", 2, Action::StopWrites)).await;
+    assert!(matches!(early, Err(OrderError::NotReady { .. })), "{early:?}");
+    assert!(matches!(
+        stage.two.order(order("run", "y", 1, Action::StopWrites)).await,
+        Err(OrderError::NotReady { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_switch_loses_nothing_and_leaves_no_hole() {
+    let stage = two().await;
+    let producer = client(&stage.one).await;
+    for value in ["a", "b", "c"] {
+        producer.produce("t", 0, batch(&[value])).await;
+    }
+    commit_in_time(&producer, "g", 2, "two").await;
+    let Done::Stopped { ends, commits } = stage.one.order(order("run", "stop", 1, Action::StopWrites)).await.unwrap()
+    else {
+        panic!("stopped")
+    };
+    let catch_up = {
+        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits });
+        tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
+    };
+    stage.mirror().await;
+    assert_eq!(stage.mirror_commits().await, commits);
+    let Ok(Done::CaughtUp { ends }) = catch_up.await.unwrap() else { panic!("caught up") };
+    assert_eq!(ends[0].tail, Offset(3));
+
+    stage.world.give("r2", 2, vec![]).await;
+    let consumer = client(&stage.two).await;
+    assert_ne!(consumer.produce("t", 0, batch(&["early"])).await.error_code, ErrorCode::NONE, "it is not opened yet");
+    let open = Action::Open { openings: vec![], unplanned: false };
+    let Done::Opened { ends } = carry_out(&stage.two, order("run", "open", 2, open)).await else { panic!("opened") };
+    assert_eq!((ends[0].tail, ends[0].last_epoch.0), (Offset(3), 2 * 4096));
+    let written = consumer.produce("t", 0, batch(&["d"])).await;
+    assert_eq!((written.error_code, written.base_offset), (ErrorCode::NONE, 3));
+    assert_eq!(consumer.values("t", 0, 0).await, ["a", "b", "c", "d"]);
+    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 2, "two".to_owned())]);
+    commit_in_time(&consumer, "g", 4, "four").await;
+    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 4, "four".to_owned())]);
+
+    let refused = producer.produce("t", 0, batch(&["late"])).await;
+    assert_eq!(refused.error_code, ErrorCode::POLICY_VIOLATION);
+    assert!(refused.error_message.unwrap().contains("region r2"));
+    let late = stage.one.order(order("other", "stop", 1, Action::StopWrites)).await;
+    assert!(matches!(late, Err(OrderError::Outdated { .. })), "{late:?}");
+}
+
+fn commits_of(broker: &Broker) -> Vec<(String, i32, i64, String)> {
+    commits(broker, "g")
+}
+
+#[tokio::test]
+async fn a_failover_goes_on_behind_a_hole() {
+    let stage = two().await;
+    let producer = client(&stage.one).await;
+    producer.produce("t", 0, batch(&["a", "b"])).await;
+    commit_in_time(&producer, "g", 1, "one").await;
+    stage.mirror().await;
+    stage.mirror_commits().await;
+    producer.produce("t", 0, batch(&["lost"])).await;
+
+    let Done::Sealed { partitions } = stage.two.order(order("run", "seal", 1, Action::Seal)).await.unwrap() else {
+        panic!("sealed")
+    };
+    let sealed = partitions[0];
+    assert_eq!((sealed.durable_end, sealed.source_tail), (Offset(2), Some(Offset(2))));
+    let refused = stage.two.append_copy(stage.topic, PartitionId(0), Offset(2), Bytes::from_static(b"x")).await;
+    assert_eq!(refused, Err(broker::CopyFailure::Sealed));
+    let page = (default_group(), OwnershipEpoch(1), Vec::<Commit>::new(), CommitCursor::default());
+    assert!(stage.two.apply_commits(&page.0, page.1, page.2, page.3).await.is_err(), "commits are sealed too");
+
+    let base = Offset(2 + model::limits::PROMOTE_HOLE_OFFSETS);
+    let opening = Opening { topic: stage.topic, partition: PartitionId(0), common_end: Offset(2), base };
+    stage.world.give("r2", 2, vec![opening]).await;
+    let still = stage.two.append_copy(stage.topic, PartitionId(0), Offset(2), Bytes::from_static(b"x")).await;
+    assert_eq!(still, Err(broker::CopyFailure::Sealed), "from the pivot on until it is open");
+    let open = order("run", "open", 2, Action::Open { openings: vec![opening], unplanned: true });
+    let Done::Opened { ends } = carry_out(&stage.two, open.clone()).await else { panic!("opened") };
+    assert_eq!((ends[0].tail, ends[0].last_epoch.0), (Offset(base.0 + 1), 2 * 4096));
+    assert_eq!(stage.two.order(open).await, Ok(Done::Opened { ends: ends.clone() }), "once more, and no second hole");
+
+    let consumer = client(&stage.two).await;
+    assert_eq!(consumer.list_offset("t", LATEST).await.offset, base.0 + 1);
+    let written = consumer.produce("t", 0, batch(&["c"])).await;
+    assert_eq!((written.error_code, written.base_offset), (ErrorCode::NONE, base.0 + 1));
+    let all = consumer.values("t", 0, 0).await;
+    assert_eq!(
+        (&all[..2], &all[3..]),
+        (&["a", "b"].map(str::to_owned)[..], &["c".to_owned()][..]),
+        "one control record"
+    );
+    assert_eq!(consumer.values("t", 0, base.0 + 1).await, ["c"]);
+    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 1, "one".to_owned())]);
+    let holding = &stage.two.holdings()[0];
+    assert!(holding.owner && holding.open && holding.leased && !holding.sealed);
+}
+
+#[tokio::test]
+async fn an_owner_without_a_lease_takes_and_answers_nothing() {
+    let stage = two().await;
+    let (producer, other) = (client(&stage.one).await, client(&stage.one).await);
+    producer.produce("t", 0, batch(&["a"])).await;
+    commit_in_time(&producer, "g", 1, "").await;
+    stage.world.keep_leases("r1", false);
+    eventually("the lease lapses", async || !stage.one.holdings()[0].leased).await;
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(commit(&other, "g", 2, "").await, ErrorCode::NOT_COORDINATOR);
+    let request = find_coordinator::Request { coordinator_keys: vec!["g".into()], ..Default::default() };
+    let found = other.0.call(&request, 4).await.unwrap().coordinators.into_iter().next().unwrap();
+    assert_eq!(found.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+    assert_eq!(producer.values("t", 0, 0).await, ["a"], "reads go on");
+    stage.world.keep_leases("r1", true);
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NONE);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_when_the_grant_ends_is_not_acknowledged() {
+    let stage = two().await;
+    let producers: Vec<_> = (0..4)
+        .map(|_| {
+            let broker = stage.one.clone();
+            tokio::spawn(async move {
+                let client = client(&broker).await;
+                let mut acknowledged = 0_i64;
+                loop {
+                    let request = crate::harness::produce_request("t", 0, batch(&["x"]), -1);
+                    let Ok(response) = client.0.call(&request, 9).await else { return (acknowledged, "closed") };
+                    let response = &response.responses[0].partition_responses[0];
+                    if !response.error_code.is_ok() {
+                        return (acknowledged, "refused");
+                    }
+                    acknowledged += 1;
+                }
+            })
+        })
+        .collect();
+    let watermark = async || client(&stage.one).await.list_offset("t", LATEST).await.offset;
+    eventually("the load runs", async || watermark().await > 50).await;
+    stage.world.give("r2", 2, vec![]).await;
+    let mut acknowledged = 0;
+    for producer in producers {
+        let (count, end) = producer.await.unwrap();
+        println!("{count} acknowledged, then {end}");
+        acknowledged += count;
+    }
+    assert!(acknowledged <= watermark().await, "every acknowledged record is there");
+    assert!(!stage.one.holdings()[0].owner);
+}
+
+#[tokio::test]
+async fn gateways_hear_at_once_who_leads_what() {
+    let stage = two().await;
+    let follow = async |broker: &Broker, since, max_wait_ms| {
+        ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since, max_wait_ms }).await.unwrap()
+    };
+    let first = loop {
+        let leaders = follow(&stage.one, 0, 5000).await;
+        if leaders.topics.first().is_some_and(|topic| topic.partitions.len() == 1) {
+            break leaders;
+        }
+    };
+    let (topic, partition) = (&first.topics[0], &first.topics[0].partitions[0]);
+    assert_eq!((first.topics.len(), topic.id, topic.name.as_str()), (1, stage.topic, "t"));
+    assert_eq!((partition.leader, partition.leader_epoch.0, partition.writable), (0, 4096, true));
+    assert_eq!((partition.ownership_epoch, &partition.isr[..]), (OwnershipEpoch(1), &[0][..]));
+    assert_eq!(follow(&stage.one, first.version, 0).await, first, "nothing new");
+    let waiting = {
+        let broker = stage.one.clone();
+        let ask_for = FollowMetadata { since: first.version, max_wait_ms: 20_000 };
+        tokio::spawn(async move { ask::<Leaders>(&broker, methods::FOLLOW_METADATA, &ask_for).await.unwrap() })
+    };
+    stage.world.create("u", 1).await;
+    let second = waiting.await.unwrap();
+    assert!(second.version > first.version && second.topics.len() == 2);
+
+    let standby = follow(&stage.two, 0, 0).await;
+    let copy = standby.topics.iter().find(|topic| topic.id == stage.topic).unwrap().partitions[0].clone();
+    assert_eq!((copy.leader_epoch.0, copy.writable), (-1, false));
+    client(&stage.one).await.produce("t", 0, batch(&["a"])).await;
+    stage.mirror().await;
+    let mut since = standby.version;
+    let copied = async || {
+        let leaders = follow(&stage.two, since, 1000).await;
+        since = leaders.version;
+        let topic = leaders.topics.iter().find(|topic| topic.id == stage.topic).unwrap();
+        topic.partitions[0].leader_epoch.0 == 4096
+    };
+    eventually("the copy's epoch is told", copied).await;
+    stage.world.give("r2", 2, vec![]).await;
+    assert!(!follow(&stage.one, second.version, 5000).await.topics[0].partitions[0].writable);
+}
+
+#[tokio::test]
+async fn versions_of_the_leaders_rise_over_restarts() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let broker = world.start("r1", dir.path()).await;
+    let version = async |broker: &Broker| {
+        let leaders = ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since: 0, max_wait_ms: 5000 });
+        leaders.await.unwrap().version
+    };
+    let before = version(&broker).await;
+    world.stop(broker).await;
+    let broker = world.start("r1", dir.path()).await;
+    assert!(version(&broker).await > before);
+    world.stop(broker).await;
+}
+
+#[tokio::test]
+async fn a_region_serves_nothing_before_it_is_assigned_and_obeys_the_newest_only() {
+    let stage = two().await;
+    let producer = client(&stage.one).await;
+    let old = stage.world.assignment(&stage.one.config().region);
+    stage.world.give("r2", 2, vec![]).await;
+    stage.one.assign(old.clone()).await.unwrap();
+    assert_eq!(stage.one.holdings()[0].obeyed, OwnershipEpoch(2), "an older assignment changes nothing");
+    assert_eq!(producer.produce("t", 0, batch(&["a"])).await.error_code, ErrorCode::POLICY_VIOLATION);
+    let other = model::Assignment { incarnation: model::Incarnation(8), council_index: 100, ..old };
+    let refused = stage.one.assign(other).await.unwrap_err().to_string();
+    assert!(refused.contains("belongs to r1 incarnation 7"), "{refused}");
+}
+
+#[tokio::test]
+async fn orders_and_assignments_do_not_wait_for_each_other() {
+    let stage = two().await;
+    let ends = vec![model::PartitionEnd {
+        topic: stage.topic,
+        partition: PartitionId(0),
+        tail: Offset(1),
+        last_epoch: model::LeaderEpoch(4096),
+    }];
+    let waiting = {
+        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits: CommitCursor::default() });
+        tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
+    };
+    for topic in 0..5 {
+        tokio::time::timeout(Duration::from_secs(10), stage.world.create(&format!("u{topic}"), 3)).await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    client(&stage.one).await.produce("t", 0, batch(&["a"])).await;
+    stage.mirror().await;
+    let default = (default_group(), OwnershipEpoch(1), vec![], CommitCursor::default());
+    eventually("commits are taken", async || {
+        stage.two.apply_commits(&default.0, default.1, default.2.clone(), default.3).await.is_ok()
+    })
+    .await;
+    assert!(matches!(waiting.await.unwrap(), Ok(Done::CaughtUp { .. })));
+}
