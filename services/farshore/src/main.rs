@@ -1,5 +1,6 @@
 //! The one binary: every role, the supervisor, the command line.
 
+mod alone;
 mod canary;
 mod cli;
 mod drill;

@@ -54,6 +54,16 @@ impl Role {
     }
 }
 
+/// Runs a region alone in this process, until a signal ends it.
+///
+/// # Errors
+/// What went wrong.
+pub(crate) fn run_region(data: &DataDir, region: RegionName) -> Result<()> {
+    let context = Context::read(data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(region::run(context, region))
+}
+
 /// Waits until this process is asked to end.
 async fn asked_to_end() -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

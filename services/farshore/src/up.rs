@@ -110,7 +110,7 @@ fn region_names(count: u16) -> Result<Vec<RegionName>> {
 }
 
 /// A platform that was never started: everything it is known by is drawn now, and kept.
-fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Platform {
+pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Platform {
     let draw = || uuid::Uuid::new_v4().simple().to_string();
     let disks = regions.iter().map(RegionName::as_str).chain(["witness"]);
     Platform {
