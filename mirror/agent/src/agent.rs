@@ -104,7 +104,7 @@ impl Agent {
     }
 
     fn carry_out(&self, state: &mut State, assignment: &Assignment, plan: Plan) {
-        state.followers.retain(|key, _| plan.holds(key));
+        state.followers.retain(|key, follower| plan.holds(key) && follower.is_alive());
         for (identity, target) in plan.into_partitions(&assignment.region) {
             let start = || Follower::start(identity.clone(), self.sink.clone(), self.clock.clone());
             state.followers.entry(identity.key).or_insert_with(start).retarget(target);

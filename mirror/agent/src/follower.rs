@@ -109,6 +109,11 @@ impl Follower {
         });
     }
 
+    /// Whether its task goes on: it ends early only when it finds its own rules broken.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.target.is_closed()
+    }
+
     /// How far what `source` holds has been collected.
     pub(crate) fn collected(&self, source: &RegionName) -> Collected {
         self.board.view().collected(source)

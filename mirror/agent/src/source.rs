@@ -153,3 +153,69 @@ fn body(partition: link_fetch::PartitionResponse) -> Body {
         _ => Body::Unavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use link_fetch::PartitionResponse;
+    use model::TopicId;
+    use tokio::net::TcpListener;
+    use wire::Records;
+
+    fn response(error: ErrorCode) -> PartitionResponse {
+        PartitionResponse {
+            topic_id: TopicId(uuid::Uuid::from_u128(3)),
+            partition: 4,
+            error,
+            high_watermark: 8,
+            source_tail: 9,
+            log_start: 2,
+            leader_epoch: 4097,
+            ownership_epoch: 1,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_says_what_the_source_said() {
+        let mut with_records = response(ErrorCode::NONE);
+        with_records.records = Records::Bytes(b"batches".as_slice().into());
+        let (key, answer) = answer(Timestamp(5), with_records);
+        assert_eq!(key, (TopicId(uuid::Uuid::from_u128(3)), PartitionId(4)));
+        assert_eq!(
+            (answer.source_time, answer.source_tail, answer.high_watermark),
+            (Timestamp(5), Offset(9), Offset(8))
+        );
+        assert_eq!((answer.leader_epoch, answer.ownership_epoch), (LeaderEpoch(4097), OwnershipEpoch(1)));
+        assert_eq!(answer.body, Body::Records(b"batches".as_slice().into()));
+    }
+
+    #[test]
+    fn errors_of_a_partition_are_told_apart() {
+        let body = |error| body(response(error));
+        assert_eq!(body(ErrorCode::OFFSET_OUT_OF_RANGE), Body::OutOfRange);
+        assert_eq!(body(ErrorCode::INCONSISTENT_TOPIC_ID), Body::TopicReset);
+        assert_eq!(body(ErrorCode::UNKNOWN_LEADER_EPOCH), Body::Behind);
+        assert_eq!(body(ErrorCode::NOT_LEADER_OR_FOLLOWER), Body::Unavailable);
+        let mut diverged = response(ErrorCode::NONE);
+        diverged.diverging = Some(link_fetch::Diverging { epoch: 4096, end_offset: 7, ..Default::default() });
+        assert_eq!(super::body(diverged), Body::Diverging(Diverging { epoch: LeaderEpoch(4096), end: Offset(7) }));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_hangs_up_or_is_not_there_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connector = WireConnector { region: RegionName::new("r2").unwrap(), incarnation: Incarnation(1) };
+        let source = WireSource { target: connector, address, idle: Mutex::default() };
+        let nothing = || FetchRequest { partitions: Vec::new(), max_wait: Duration::ZERO, bytes_max: 1 };
+        let hanging_up = async {
+            drop(listener.accept().await.unwrap());
+            drop(listener);
+        };
+        let (answered, ()) = tokio::join!(source.fetch(nothing()), hanging_up);
+        assert!(answered.is_err());
+        assert!(source.fetch(nothing()).await.is_err());
+        assert!(source.idle.lock().unwrap().is_empty(), "no broken connection is kept");
+    }
+}
