@@ -12,5 +12,6 @@ mod region_orders;
 mod region_topics;
 mod restart;
 mod sessions;
+mod transactions;
 mod waiting;
 mod world;
