@@ -43,10 +43,12 @@ impl Controller {
         config.is_new = quorum::owner_of(&dir)?.is_none();
         let (sender, image) = watch::channel(Arc::default());
         let quorum = Quorum::start(config, Metadata { image: sender }).await?;
-        let members = BTreeMap::from([(id, Member::new(slot.0.to_string(), ""))]);
-        // A sole voter names itself; one that has been founded before changes nothing.
-        if let Err(error) = quorum.initialize(members).await {
-            tracing::error!(%error, "the region's metadata quorum cannot be founded");
+        // A sole voter names itself, once.
+        if quorum.membership().voters().is_empty() {
+            let members = BTreeMap::from([(id, Member::new(slot.0.to_string(), ""))]);
+            if let Err(error) = quorum.initialize(members).await {
+                tracing::error!(%error, "the region's metadata quorum cannot be founded");
+            }
         }
         Ok(Self { quorum, image })
     }

@@ -117,7 +117,7 @@ mod tests {
         facts.record_gap(gap.clone()).unwrap();
         facts.record_gap(gap.clone()).unwrap();
         let facts = Facts::open(dir.path()).unwrap();
-        assert_eq!(facts.pending().1, [gap.clone()]);
+        assert_eq!(facts.pending().1, std::slice::from_ref(&gap));
         facts.acknowledge(&[], &[gap]).unwrap();
         assert!(Facts::open(dir.path()).unwrap().pending().1.is_empty());
     }

@@ -15,7 +15,7 @@ use broker_core::group::offsets::Offsets;
 use broker_core::group::{
     Coordinator, Description, Effect, GroupError, Listing, MemberId, Moment, Reply, Request, Settings, Token,
 };
-use broker_core::metadata::Image;
+use broker_core::metadata::{Group, Image};
 use journal::Written;
 use model::{CommitCursor, GroupId, OwnershipEpoch, ProtectionGroup, TopicPartition};
 use std::collections::{BTreeMap, HashMap};
@@ -191,7 +191,7 @@ impl Broker {
     }
 
     fn forget_lost_groups(&self, image: &Image) {
-        let is_lost = |group: &GroupId| !image.coordinating_group(group).is_some_and(|group| group.takes_writes());
+        let is_lost = |group: &GroupId| !image.coordinating_group(group).is_some_and(Group::takes_writes);
         let effects = self.0.groups.state().coordinator.lose(is_lost);
         self.take_effect(effects);
     }

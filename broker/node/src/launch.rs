@@ -3,7 +3,7 @@
 use crate::control::{Control, ControlError};
 use crate::controller::Controller;
 use crate::doors::Doors;
-use crate::{Broker, Config, Listeners, Ports};
+use crate::{Broker, Config, Ports};
 use env::BootInstant;
 use model::{Assignment, OwnershipEpoch, ProtectionGroup};
 use std::io;

@@ -76,17 +76,10 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn stand_all(&self, places: &[Place<'_>]) -> Result<(), ControlError> {
         let part = places.len().div_ceil(AT_ONCE).max(1);
-        // All of a part, whatever the first failure is.
-        let work = |part: &[Place<'_>]| {
-            part.iter().fold(Ok(()), |outcome: Result<(), _>, place| {
-                let stood = self.stand(place);
-                outcome.and(stood)
-            })
-        };
+        let work = |part: &[Place<'_>]| first_error(part.iter().map(|place| self.stand(place)));
         std::thread::scope(|scope| {
             let parts: Vec<_> = places.chunks(part).map(|part| scope.spawn(move || work(part))).collect();
-            let outcomes = parts.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(panicked())));
-            outcomes.fold(Ok(()), |outcome, part| outcome.and(part))
+            first_error(parts.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(panicked()))))
         })
     }
 
@@ -134,6 +127,15 @@ impl Stage<'_> {
         let group = topic.group.as_ref().and_then(|group| self.image.group(group));
         topic.state == TopicState::Live && group.is_none_or(|group| !group.takes_copies())
     }
+}
+
+/// The first error of all of them: none is left out because of an earlier one.
+fn first_error(outcomes: impl Iterator<Item = Result<(), ControlError>>) -> Result<(), ControlError> {
+    let mut first = Ok(());
+    for outcome in outcomes {
+        first = first.and(outcome);
+    }
+    first
 }
 
 fn panicked() -> ControlError {

@@ -4,6 +4,7 @@ use super::journal::{Entry, NotWritten};
 use crate::Broker;
 use broker_core::group::record::{CommitKey, OffsetRecord};
 use broker_core::group::{Commit, GroupError};
+use broker_core::metadata::Group;
 use model::{GroupId, LeaderEpoch, Offset, OwnershipEpoch, Timestamp, TopicId, TopicPartition};
 
 /// What a client commits for one partition.
@@ -43,7 +44,7 @@ impl Broker {
     }
 
     pub(super) fn epoch_of(&self, group: &GroupId) -> OwnershipEpoch {
-        self.image().coordinating_group(group).map(|known| known.obeyed()).unwrap_or_default()
+        self.image().coordinating_group(group).map(Group::obeyed).unwrap_or_default()
     }
 
     /// Deletes commits of one group.

@@ -14,18 +14,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a renewal lets an owner go on.
-pub const LEASE: Duration = Duration::from_millis(600);
+pub(crate) const LEASE: Duration = Duration::from_millis(600);
 
-pub fn region(name: &str) -> RegionName {
+pub(crate) fn region(name: &str) -> RegionName {
     RegionName::new(name).unwrap()
 }
 
-pub fn default_group() -> ProtectionGroup {
+pub(crate) fn default_group() -> ProtectionGroup {
     ProtectionGroup::new("default").unwrap()
 }
 
 /// The grant of everything to `owner`.
-pub fn grant(owner: &str, epoch: u32) -> Grant {
+pub(crate) fn grant(owner: &str, epoch: u32) -> Grant {
     Grant {
         group: default_group(),
         owner: region(owner),
@@ -45,7 +45,7 @@ struct Decided {
 }
 
 /// The council.
-pub struct World {
+pub(crate) struct World {
     decided: Mutex<Decided>,
     /// Who is there, and whether its leases are renewed.
     regions: Mutex<Vec<Member>>,
@@ -63,7 +63,7 @@ struct Member {
 
 impl World {
     /// Region r1 owns everything, and there are no topics.
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let decided = Decided { index: 1, groups: vec![grant("r1", 1)], topics: vec![] };
         let world = Arc::new(Self {
             decided: Mutex::new(decided),
@@ -75,11 +75,16 @@ impl World {
     }
 
     /// Starts a region in `dir` and tells it what is decided.
-    pub async fn start(self: &Arc<Self>, name: &str, dir: &Path) -> Broker {
+    pub(crate) async fn start(self: &Arc<Self>, name: &str, dir: &Path) -> Broker {
         self.start_with(name, dir, |_| {}).await
     }
 
-    pub async fn start_with(self: &Arc<Self>, name: &str, dir: &Path, change: impl FnOnce(&mut Config)) -> Broker {
+    pub(crate) async fn start_with(
+        self: &Arc<Self>,
+        name: &str,
+        dir: &Path,
+        change: impl FnOnce(&mut Config),
+    ) -> Broker {
         let index: u16 = name.strip_prefix('r').unwrap().parse::<u16>().unwrap() - 1;
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listeners = Listeners { clients: any, gateways: any, internal: any };
@@ -98,14 +103,14 @@ impl World {
     }
 
     /// Stops a region in an orderly way and forgets it.
-    pub async fn stop(&self, broker: Broker) {
+    pub(crate) async fn stop(&self, broker: Broker) {
         let name = broker.config().region.clone();
         self.regions.lock().unwrap().retain(|known| known.name != name);
         broker.shutdown().await;
     }
 
     /// Whether the leases of a region are renewed from now on.
-    pub fn keep_leases(&self, name: &str, renewed: bool) {
+    pub(crate) fn keep_leases(&self, name: &str, renewed: bool) {
         let mut regions = self.regions.lock().unwrap();
         regions.iter_mut().filter(|known| known.name.as_str() == name).for_each(|known| known.renewed = renewed);
         drop(regions);
@@ -113,7 +118,7 @@ impl World {
     }
 
     /// Decides, and tells every region.
-    pub async fn decide(&self, change: impl FnOnce(&mut Vec<Grant>, &mut Vec<TopicSpec>)) {
+    pub(crate) async fn decide(&self, change: impl FnOnce(&mut Vec<Grant>, &mut Vec<TopicSpec>)) {
         {
             let mut decided = self.decided.lock().unwrap();
             decided.index += 1;
@@ -124,7 +129,7 @@ impl World {
     }
 
     /// Gives everything to `owner` under `epoch`.
-    pub async fn give(&self, owner: &str, epoch: u32, openings: Vec<Opening>) {
+    pub(crate) async fn give(&self, owner: &str, epoch: u32, openings: Vec<Opening>) {
         self.decide(|groups, _| *groups = vec![Grant { openings, ..grant(owner, epoch) }]).await;
         self.renew_once();
     }
@@ -138,7 +143,7 @@ impl World {
     }
 
     /// What a region is to be.
-    pub fn assignment(&self, name: &RegionName) -> Assignment {
+    pub(crate) fn assignment(&self, name: &RegionName) -> Assignment {
         let regions = self.regions.lock().unwrap().iter().map(address).collect();
         let decided = self.decided.lock().unwrap();
         Assignment {
@@ -162,12 +167,12 @@ impl World {
         }
     }
 
-    pub fn topic(&self, name: &str) -> TopicSpec {
+    pub(crate) fn topic(&self, name: &str) -> TopicSpec {
         let decided = self.decided.lock().unwrap();
         decided.topics.iter().find(|topic| topic.name.as_str() == name).unwrap().clone()
     }
 
-    pub async fn create(&self, name: &str, partitions: i32) -> TopicId {
+    pub(crate) async fn create(&self, name: &str, partitions: i32) -> TopicId {
         let topic = NewTopic { name: TopicName::new(name).unwrap(), partitions, config: Default::default() };
         self.create_topic(topic, false).await.unwrap().id
     }
@@ -261,7 +266,7 @@ fn alter(topic: &mut TopicSpec, (name, value): ConfigChange) {
 }
 
 /// An order of run `run`.
-pub fn order(run: &str, step: &str, epoch: u32, action: Action) -> Order {
+pub(crate) fn order(run: &str, step: &str, epoch: u32, action: Action) -> Order {
     Order {
         run: RunId::new(run).unwrap(),
         step: StepId::new(step).unwrap(),
@@ -272,7 +277,7 @@ pub fn order(run: &str, step: &str, epoch: u32, action: Action) -> Order {
 }
 
 /// Gives an order until it is carried out, as an executor does.
-pub async fn carry_out(broker: &Broker, order: Order) -> Done {
+pub(crate) async fn carry_out(broker: &Broker, order: Order) -> Done {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         match broker.order(order.clone()).await {
@@ -287,7 +292,7 @@ pub async fn carry_out(broker: &Broker, order: Order) -> Done {
 }
 
 /// The commits of one consumer group in a region: (topic, partition, offset, metadata).
-pub fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
+pub(crate) fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
     let held = broker.held_commits(&default_group()).unwrap();
     let of = held.into_iter().filter(|commit| commit.consumer_group == GroupId::new(group));
     of.map(|commit| {

@@ -4,7 +4,7 @@ use super::{Refusal, Setting};
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::OFFSETS_PARTITIONS;
 use crate::settings::entry;
-use crate::{Broker, Flush};
+use crate::Broker;
 use model::limits;
 use wire::ErrorCode;
 
@@ -114,6 +114,5 @@ mod tests {
     #[test]
     fn every_default_of_topics_is_one() {
         assert_eq!(topic_defaults().count(), TOPIC_DEFAULTS.len());
-        assert_eq!(admin::flush_name(Flush::Os), "os");
     }
 }
