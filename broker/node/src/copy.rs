@@ -67,6 +67,7 @@ impl Broker {
         let found = held.partition(topic, partition).cloned();
         let found = found.ok_or_else(|| CopyFailure::NotReady(format!("no partition {partition} of topic {topic}")))?;
         match found.standing() {
+            Standing::Copy { sealed: true, .. } => Err(CopyFailure::Sealed),
             Standing::Copy { .. } => Ok(found),
             _ => Err(CopyFailure::NotReady(format!("{} is no copy here", found.name))),
         }
