@@ -21,6 +21,7 @@ use load::Shape;
 use play::{Act, Script, play, show};
 use rustix::process::Signal;
 use stage::{Scenery, Stage};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub(crate) struct Common {
     /// Holds every link's records back so many milliseconds, so that something is at stake (own platform only).
     #[arg(long, default_value_t = 0, value_name = "MS", conflicts_with = "attach")]
     link_delay: u64,
+    /// Writes down everything the clients saw, one JSON line each.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Keeps the topics, and the directory of a platform of its own.
     #[arg(long)]
     keep: bool,
@@ -154,8 +158,9 @@ impl Common {
             duration: Duration::from_secs(self.duration),
             write_gap_max: Duration::from_millis(write_gap_max),
             keep: self.keep || !self.attach,
+            history: self.history.clone(),
         };
-        let played = self.play_all(&stage, act, script, name, place.json).await;
+        let played = self.play_all(&stage, act, &script, name, place.json).await;
         if !matches!(played, Ok(Verdict::Pass))
             && let Some(logs) = stage.logs()
         {
@@ -165,12 +170,12 @@ impl Common {
         Ok(ExitCode::from(code(played?)))
     }
 
-    async fn play_all(&self, stage: &Stage, act: Act, script: Script, name: &str, json: bool) -> Result<Verdict> {
+    async fn play_all(&self, stage: &Stage, act: Act, script: &Script, name: &str, json: bool) -> Result<Verdict> {
         let mut worst = Verdict::Pass;
         for run in 1..=self.runs {
             let name = if self.runs == 1 { name.to_owned() } else { format!("{name} {run} of {}", self.runs) };
             if matches!(act, Act::RegionLoss { automatic: true, .. }) {
-                self.armed(stage, run > 1 || !self.attach).await?;
+                self.armed(stage).await?;
             }
             let judgement = play(stage, act, script, &name).await?;
             show(&judgement, json)?;
@@ -182,8 +187,9 @@ impl Common {
         Ok(worst)
     }
 
-    /// An automatic failover is to be expected. What the drill's own earlier runs did holds nothing back.
-    async fn armed(&self, stage: &Stage, ours: bool) -> Result<()> {
+    /// Makes sure that an automatic failover is to be expected: whoever rehearses looks on, so what was done automatically
+    /// before holds nothing back.
+    async fn armed(&self, stage: &Stage) -> Result<()> {
         let group = stage.group().await?;
         if !group.policy.automatic_failover {
             bail!(
@@ -191,10 +197,15 @@ impl Common {
                 self.group
             );
         }
-        if ours {
-            stage.acknowledge().await?;
+        if let Some(block) = group.automation_blocked {
+            bail!(
+                "automatic action on {} is blocked by {} ({}): say `farshore protection set block off` or --trigger manual",
+                self.group,
+                block.by,
+                block.reason
+            );
         }
-        Ok(())
+        stage.acknowledge().await
     }
 }
 

@@ -34,6 +34,12 @@ pub(crate) enum Command {
         #[arg(default_value = "default")]
         name: String,
     },
+    /// Says that a person has looked at what was done automatically: automatic action is possible again at once.
+    Acknowledge {
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
     /// Changes a setting of a group.
     #[command(subcommand)]
     Set(Setting),
@@ -123,6 +129,10 @@ impl Command {
                 table::print(place.json, &found, costs)?;
                 found.refused.iter().for_each(|refusal| eprintln!("{refusal}"));
                 return Ok(if found.failover.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Self::Acknowledge { name } => {
+                let nothing = serde_json::json!({});
+                let _: Option<serde_json::Value> = api.post(&format!("{}/acknowledge", path(&name)), &nothing).await?;
             }
             Self::Set(setting) => setting.run(&api, place).await?,
         }

@@ -13,6 +13,9 @@ use chaos::history::{Event, Outcome};
 use model::{RegionName, TopicName};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -39,7 +42,7 @@ pub(super) enum Act {
 }
 
 /// The same for every act.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Script {
     /// The load.
     pub(super) shape: Shape,
@@ -51,13 +54,15 @@ pub(super) struct Script {
     pub(super) write_gap_max: Duration,
     /// Whether the topic stays.
     pub(super) keep: bool,
+    /// Where the history goes, as JSON lines.
+    pub(super) history: Option<PathBuf>,
 }
 
 /// Plays one drill on `stage` and judges it.
 ///
 /// # Errors
 /// When it cannot be played to its end: that says nothing of the platform's promises.
-pub(super) async fn play(stage: &Stage, act: Act, script: Script, name: &str) -> Result<Judgement> {
+pub(super) async fn play(stage: &Stage, act: Act, script: &Script, name: &str) -> Result<Judgement> {
     let topic = TopicName::new(format!("drill-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]))?;
     let journal = Journal::new(topic.clone());
     let shape = script.shape;
@@ -75,10 +80,15 @@ pub(super) async fn play(stage: &Stage, act: Act, script: Script, name: &str) ->
     bar.set_message(format!("{name}: {owner} is going"));
     let report = match act {
         Act::RegionLoss { signal, automatic } => {
-            let run = lose(stage, &journal, &home.0, signal, automatic).await?;
-            sleep(script.duration).await;
+            let lost = lose(stage, &journal, &home.0, signal, automatic).await;
+            if lost.is_ok() {
+                sleep(script.duration).await;
+            }
             bar.set_message(format!("{name}: {owner} comes back"));
-            heal(stage, &journal, &home.0, signal).await?;
+            // Whatever came of it, the region is not left behind dead.
+            let healed = heal(stage, &journal, &home.0, signal).await;
+            let run = lost?;
+            healed?;
             let report = stage.report(&run, REPORT_FINAL_WITHIN).await?;
             sleep(AFTER_HEAL).await;
             report
@@ -100,7 +110,7 @@ pub(super) async fn play(stage: &Stage, act: Act, script: Script, name: &str) ->
         drill: name.to_owned(),
         owner: RegionName::new(stage.group().await?.owner)?,
         logs: logs(stage, &journal, shape).await?,
-        journal,
+        journal: journal.clone(),
         hashes,
         topic_id,
         report: Some(report),
@@ -109,6 +119,11 @@ pub(super) async fn play(stage: &Stage, act: Act, script: Script, name: &str) ->
     };
     let judgement = evidence.judge(now());
     bar.finish_and_clear();
+    if let Some(path) = &script.history {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        chaos::history::write(&journal.entries(), BufWriter::new(file))?;
+    }
     if !script.keep {
         gateway.delete_topic(topic.as_str()).await.context("the topic of the drill is not deleted")?;
     }
