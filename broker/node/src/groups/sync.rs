@@ -62,7 +62,7 @@ impl Broker {
         let covers = |consumer_group: &GroupId| {
             image.coordinating_group(consumer_group).is_some_and(|known| known.grant.group == ask.group)
         };
-        let feed = state.offsets.feed(since, ask.limit.min(PAGE_MAX) as usize, covers);
+        let feed = state.offsets.feed(since, ask.limit.clamp(1, PAGE_MAX) as usize, covers);
         Ok(CommitPage {
             ownership_epoch: group.obeyed(),
             next: CommitCursor { session: state.session, version: feed.version },

@@ -278,6 +278,53 @@ async fn an_owner_without_a_lease_takes_and_answers_nothing() {
 }
 
 #[tokio::test]
+async fn a_revoked_grant_takes_nothing_and_may_be_given_back() {
+    let stage = two().await;
+    let producer = client(&stage.one).await;
+    producer.produce("t", 0, batch(&["a"])).await;
+    let state = async |state| stage.world.decide(|groups, _| groups[0].state = state).await;
+    state(model::GrantState::Revoked).await;
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(commit(&producer, "g", 1, "").await, ErrorCode::NOT_COORDINATOR);
+    state(model::GrantState::Held).await;
+    assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NONE);
+    assert_eq!(producer.values("t", 0, 0).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_old_ones() {
+    let stage = two().await;
+    commit_in_time(&client(&stage.one).await, "g", 1, "old").await;
+    let sync = SyncCommits { group: default_group(), since: CommitCursor::default(), max_wait_ms: 0, limit: 9 };
+    let page: CommitPage = ask(&stage.one, methods::SYNC_COMMITS, &sync).await.unwrap();
+    stage.mirror_commits().await;
+    stage.world.give("r2", 2, vec![]).await;
+    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], unplanned: true })).await;
+    commit_in_time(&client(&stage.two).await, "g", 5, "new").await;
+    let late = stage.two.apply_commits(&default_group(), OwnershipEpoch(1), page.commits, page.next).await;
+    assert!(late.unwrap_err().contains("out of date"));
+    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 5, "new".to_owned())]);
+    // The old owner is a standby now, and takes the new one's over its own.
+    let page: CommitPage = ask(&stage.two, methods::SYNC_COMMITS, &sync).await.unwrap();
+    stage.one.apply_commits(&default_group(), page.ownership_epoch, page.commits, page.next).await.unwrap();
+    assert_eq!(commits_of(&stage.one), [("t".to_owned(), 0, 5, "new".to_owned())]);
+    assert_eq!(stage.one.holdings()[0].commits, page.next);
+    let groups = stage.one.consumer_groups();
+    assert_eq!((groups.len(), groups[0].state.as_str(), groups[0].commits.len()), (1, "Copy", 1));
+}
+
+#[tokio::test]
+async fn commits_of_a_backup_come_back_in_the_owner_only() {
+    let stage = two().await;
+    commit_in_time(&client(&stage.one).await, "g", 3, "kept").await;
+    let saved = stage.one.held_commits(&default_group()).unwrap();
+    commit_in_time(&client(&stage.one).await, "g", 9, "later").await;
+    assert_eq!(stage.one.restore_commits(saved.clone()).await, Ok(1));
+    assert_eq!(commits_of(&stage.one), [("t".to_owned(), 0, 3, "kept".to_owned())]);
+    assert!(stage.two.restore_commits(saved).await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_in_flight_when_the_grant_ends_is_not_acknowledged() {
     let stage = two().await;
     let producers: Vec<_> = (0..4)

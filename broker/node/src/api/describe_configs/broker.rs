@@ -1,10 +1,10 @@
 //! What this broker was started with, under Kafka's names. None of it changes while the broker runs.
 
 use super::{Refusal, Setting};
+use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::OFFSETS_PARTITIONS;
 use crate::settings::entry;
-use crate::Broker;
 use model::limits;
 use wire::ErrorCode;
 
