@@ -21,6 +21,7 @@ mod events;
 mod gather;
 mod health;
 mod links;
+mod origin;
 mod plans;
 mod probes;
 mod protection_groups;
@@ -45,10 +46,11 @@ use crate::observe::Observatory;
 use crate::ports::Ports;
 use crate::topics::Topics;
 use crate::work::Works;
-use ::api::{ErrorCode, Problem};
+use ::api::ErrorCode;
 use asked::Conditions;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use axum::http::{HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -64,8 +66,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// The largest body of a request.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long a request may take; what waits for a region gives up earlier.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a request may take. The front door waits a little longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(14);
 /// Who asks, as long as nobody has to say who he is.
 const BY: &str = "api";
 
@@ -170,6 +172,7 @@ pub fn router(api: Api) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(origin::check))
         .layer(from_fn(guard))
         .with_state(api)
 }
@@ -181,14 +184,17 @@ fn document_response(document: String) -> Response {
 /// Gives up on what takes too long, and names the path in problem documents.
 async fn guard(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        Refused(Problem::new(ErrorCode::Timeout, format!("no answer within {REQUEST_TIMEOUT:?}"))).into_response()
-    });
-    if !response.headers().contains_key("cache-control") {
-        response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
+    let mut response = match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Refused::new(ErrorCode::Timeout, format!("no answer within {REQUEST_TIMEOUT:?}")).into_response(),
+    };
+    if let Some(refused) = response.extensions_mut().remove::<Refused>() {
+        tracing::debug!(path, problem = %refused.0, "a request was not answered as asked");
+        *response.body_mut() = refused.at(&path).into_response().into_body();
+        // The body has grown by the path.
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
-    tracing::trace!(path, status = response.status().as_u16(), "answered");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

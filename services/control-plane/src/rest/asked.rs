@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use catalog::limits::{PAGE_ROWS_MAX, TEXT_BYTES_MAX};
 use catalog::reader::PageOf;
 use std::str::FromStr;
+use utoipa::IntoParams;
 
 /// How many things a page holds unless somebody says otherwise.
 const PAGE_DEFAULT: u32 = 100;
@@ -36,6 +37,24 @@ pub(crate) struct Conditions {
     pub(crate) key: Option<String>,
     /// `If-Match`: the revision the thing must have.
     pub(crate) revision: Option<u64>,
+}
+
+/// `Idempotency-Key`, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct Keyed {
+    /// The same key again gets the same answer and has no second effect.
+    #[param(rename = "Idempotency-Key", max_length = 256)]
+    _key: Option<String>,
+}
+
+/// `If-Match`, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct Matched {
+    /// The `ETag` it must have.
+    #[param(rename = "If-Match", example = "\"7\"")]
+    _tag: Option<String>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Conditions {

@@ -1,7 +1,7 @@
 //! `/v1/backups`
 
 use super::Api;
-use super::asked::{Conditions, Json, Path, Query, name, shown};
+use super::asked::{Conditions, Json, Keyed, Path, Query, name, shown};
 use super::plans::OfGroup;
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, duration_ms, keyed_name, maybe_time, time};
@@ -41,6 +41,7 @@ async fn find(State(api): State<Api>, Path(id): Path<String>) -> Answered<axum::
 
 /// Begins a backup of a protection group.
 #[utoipa::path(post, path = "/v1/backups", tag = "backups", request_body = CreateBackup,
+    params(Keyed),
     responses((status = 202, description = "It has begun.", body = Backup)))]
 async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Json<CreateBackup>) -> Answered<Response> {
     let group: ProtectionGroup = name(&asked.group)?;

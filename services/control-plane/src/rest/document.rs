@@ -5,7 +5,9 @@ use super::nouns;
 use ::api::Problem;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, Header, HeaderBuilder, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder,
+};
 use utoipa::{OpenApi as _, PartialSchema};
 
 #[derive(utoipa::OpenApi)]
@@ -60,18 +62,22 @@ fn amend(path: &str, item: &mut PathItem) {
         get.parameters.get_or_insert_default().push(consistency_parameter().into());
         for response in get.responses.responses.values_mut() {
             if let RefOr::T(response) = response {
-                let header =
-                    HeaderBuilder::new().schema(Some(String::schema())).description(Some("What was read.")).build();
-                response.headers.insert(consistency::HEADER.to_owned(), header.into());
+                response.headers.insert(consistency::HEADER.to_owned(), consistency_header().into());
             }
         }
     }
-    let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-    for operation in changes.into_iter().flatten() {
-        operation.parameters.get_or_insert_default().push(key_parameter().into());
+    let noun = path.trim_start_matches("/v1/").split('/').next().unwrap_or_default().replace('-', "_");
+    let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+    for operation in all.into_iter().flatten() {
         refusals(operation);
+        // Handlers are called alike in every noun; clients made from the document need names of their own.
+        let id = operation.operation_id.take();
+        operation.operation_id = if is_noun { id.map(|id| format!("{id}_{noun}")) } else { id };
     }
-    item.get.as_mut().map(refusals).unwrap_or_default();
+}
+
+fn consistency_header() -> Header {
+    HeaderBuilder::new().schema(Some(String::schema())).description(Some("What was read.")).build()
 }
 
 fn refusals(operation: &mut Operation) {
@@ -91,15 +97,5 @@ fn consistency_parameter() -> Parameter {
         .required(Required::False)
         .description(Some("`local` reads what the node has, without asking the council."))
         .schema(Some(schema))
-        .build()
-}
-
-fn key_parameter() -> Parameter {
-    ParameterBuilder::new()
-        .name("Idempotency-Key")
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some("The same key again gets the same answer and has no second effect."))
-        .schema(Some(String::schema()))
         .build()
 }

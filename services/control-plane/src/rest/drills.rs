@@ -1,7 +1,7 @@
 //! `/v1/drills`
 
 use super::Api;
-use super::asked::{Conditions, Json, Path, Query, name, page, shown};
+use super::asked::{Conditions, Json, Keyed, Path, Query, name, page, shown};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, duration_ms, keyed_name, maybe_time, time};
 use ::api::drills::{Check, CreateDrill, Drill, DrillKind, Verdict};
@@ -37,6 +37,7 @@ async fn find(State(api): State<Api>, Path(id): Path<String>) -> Answered<axum::
 
 /// Begins a drill. `evaluate` touches nothing; the others need processes to be killed and are begun by `farshore drill`.
 #[utoipa::path(post, path = "/v1/drills", tag = "drills", request_body = CreateDrill,
+    params(Keyed),
     responses((status = 202, description = "It has begun.", body = Drill)))]
 async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Json<CreateDrill>) -> Answered<Response> {
     let group: ProtectionGroup = name(&asked.group)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How long a region may take to say how it is.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it may take when it hashes its partitions for it.
-const HASH_TIMEOUT: Duration = Duration::from_secs(15);
+const HASH_TIMEOUT: Duration = Duration::from_secs(12);
 
 impl Api {
     fn region_names(&self) -> Vec<RegionName> {

@@ -1,6 +1,6 @@
 //! `/v1/protection-groups`
 
-use super::asked::{Conditions, Json, Path, Query, cut, maybe_name, name};
+use super::asked::{Conditions, Json, Keyed, Matched, Path, Query, cut, maybe_name, name};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, asked_policy, created, keyed_name, maybe_time, shown_policy, tagged, time};
 use super::{Api, unexpected};
@@ -54,6 +54,7 @@ async fn find(State(api): State<Api>, Path(group): Path<String>) -> Answered<Res
 
 /// Creates a protection group. Topics that it covers more closely than their group does move to it.
 #[utoipa::path(post, path = "/v1/protection-groups", tag = "protection groups", request_body = Policy,
+    params(Keyed),
     responses((status = 201, description = "It is there.", body = ProtectionGroup)))]
 async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Json<Policy>) -> Answered<Response> {
     let policy = asked_policy(&asked)?;
@@ -66,7 +67,7 @@ async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Jso
 
 /// Replaces what is asked of a protection group. Ownership is not touched.
 #[utoipa::path(put, path = "/v1/protection-groups/{name}", tag = "protection groups", request_body = Policy,
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched, Keyed),
     responses((status = 200, description = "As it is now.", body = ProtectionGroup)))]
 async fn replace(
     State(api): State<Api>,
@@ -87,7 +88,7 @@ async fn replace(
 /// Changes some of what is asked of a protection group, for example whether it fails over automatically.
 #[utoipa::path(patch, path = "/v1/protection-groups/{name}", tag = "protection groups",
     request_body = UpdateProtectionGroup,
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched, Keyed),
     responses((status = 200, description = "As it is now.", body = ProtectionGroup)))]
 async fn update(
     State(api): State<Api>,
@@ -112,7 +113,7 @@ async fn update(
 
 /// Deletes a protection group; its topics move to the group that covers them next.
 #[utoipa::path(delete, path = "/v1/protection-groups/{name}", tag = "protection groups",
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched, Keyed),
     responses((status = 204, description = "It is gone.")))]
 async fn delete(State(api): State<Api>, Path(group): Path<String>, conditions: Conditions) -> Answered<StatusCode> {
     let change = DeleteGroup { group: name(&group)?, expected: conditions.revision };
@@ -122,7 +123,7 @@ async fn delete(State(api): State<Api>, Path(group): Path<String>, conditions: C
 
 /// Cuts over to another region now and accepts the measured loss.
 #[utoipa::path(post, path = "/v1/protection-groups/{name}/failover", tag = "protection groups",
-    request_body = FailoverRequest, params(("name", description = "Its name.")),
+    request_body = FailoverRequest, params(("name", description = "Its name."), Keyed),
     responses((status = 202, description = "The run has begun.", body = Run),
         (status = 200, description = "With `dry_run`: the plan.", body = Plan)))]
 async fn failover(
@@ -137,7 +138,7 @@ async fn failover(
 
 /// Cuts over to another region once that one has everything; nothing is lost.
 #[utoipa::path(post, path = "/v1/protection-groups/{name}/switchover", tag = "protection groups",
-    request_body = SwitchoverRequest, params(("name", description = "Its name.")),
+    request_body = SwitchoverRequest, params(("name", description = "Its name."), Keyed),
     responses((status = 202, description = "The run has begun.", body = Run),
         (status = 200, description = "With `dry_run`: the plan.", body = Plan)))]
 async fn switchover(
@@ -152,7 +153,7 @@ async fn switchover(
 
 /// Cuts over to the group's home once that has everything; nothing is lost.
 #[utoipa::path(post, path = "/v1/protection-groups/{name}/failback", tag = "protection groups",
-    request_body = SwitchoverRequest, params(("name", description = "Its name.")),
+    request_body = SwitchoverRequest, params(("name", description = "Its name."), Keyed),
     responses((status = 202, description = "The run has begun.", body = Run),
         (status = 200, description = "With `dry_run`: the plan.", body = Plan)))]
 async fn failback(
@@ -167,7 +168,7 @@ async fn failback(
 
 /// Forbids automatic action on a protection group, for a while or until it is allowed again.
 #[utoipa::path(put, path = "/v1/protection-groups/{name}/automation-block", tag = "protection groups",
-    request_body = BlockAutomationRequest, params(("name", description = "Its name.")),
+    request_body = BlockAutomationRequest, params(("name", description = "Its name."), Keyed),
     responses((status = 200, description = "As it is now.", body = ProtectionGroup)))]
 async fn block(
     State(api): State<Api>,
@@ -184,7 +185,7 @@ async fn block(
 
 /// Allows automatic action on a protection group again.
 #[utoipa::path(delete, path = "/v1/protection-groups/{name}/automation-block", tag = "protection groups",
-    params(("name", description = "Its name.")),
+    params(("name", description = "Its name."), Keyed),
     responses((status = 204, description = "It is allowed.")))]
 async fn unblock(State(api): State<Api>, Path(group): Path<String>, conditions: Conditions) -> Answered<StatusCode> {
     api.decide_group(UnblockAutomation { group: name(&group)? }, &conditions).await?;

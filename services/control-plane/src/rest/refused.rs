@@ -5,7 +5,7 @@ use crate::execute::RecoveryError;
 use crate::work::WorkError;
 use api::{ErrorCode, PROBLEM_MEDIA_TYPE, Problem};
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use catalog::{CatalogError, Refusal, RefusalKind};
@@ -34,18 +34,28 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// The same, naming the path that was asked for.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.0.instance = Some(path.to_owned());
+        self
+    }
+}
+
 impl IntoResponse for Refused {
+    /// The problem itself goes along, for whoever knows the path that was asked for.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
-            tracing::debug!(problem = %self.0, "a request failed");
-        }
-        let retryable = self.0.retryable && status == StatusCode::SERVICE_UNAVAILABLE;
-        let mut response = (status, axum::Json(self.0)).into_response();
+        let mut response = (status, axum::Json(&self.0)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
-        if retryable {
+        if self.0.retryable && status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body is not read, so that no other request can follow it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,7 +1,7 @@
 //! `/v1/runs`
 
 use super::Api;
-use super::asked::{Conditions, Json, Path, Query, name, shown};
+use super::asked::{Json, Path, Query, name, shown};
 use super::plans::OfGroup;
 use super::refused::{Answered, Refused};
 use super::shapes::{self, duration_ms, maybe_time, time};
@@ -70,7 +70,6 @@ async fn report(State(api): State<Api>, Path(id): Path<String>) -> Answered<axum
 async fn cancel(
     State(api): State<Api>,
     Path(id): Path<String>,
-    _: Conditions,
     Json(asked): Json<CancelRequest>,
 ) -> Answered<axum::Json<Run>> {
     let run = name(&id)?;

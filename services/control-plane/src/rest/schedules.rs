@@ -1,6 +1,6 @@
 //! `/v1/schedules`
 
-use super::asked::{Conditions, Json, Path, Query, cut, name};
+use super::asked::{Conditions, Json, Keyed, Matched, Path, Query, cut, name};
 use super::refused::{Answered, Refused};
 use super::shapes::{maybe_time, tagged, time};
 use super::{Api, unexpected};
@@ -46,7 +46,7 @@ async fn find(State(api): State<Api>, Path(schedule): Path<String>) -> Answered<
 
 /// Creates a schedule, or replaces it.
 #[utoipa::path(put, path = "/v1/schedules/{name}", tag = "schedules", request_body = ScheduleSpec,
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched, Keyed),
     responses((status = 200, description = "As it is now.", body = Schedule)))]
 async fn put(
     State(api): State<Api>,
@@ -66,7 +66,7 @@ async fn put(
 
 /// Deletes a schedule.
 #[utoipa::path(delete, path = "/v1/schedules/{name}", tag = "schedules",
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched),
     responses((status = 204, description = "It is gone.")))]
 async fn delete(State(api): State<Api>, Path(schedule): Path<String>, conditions: Conditions) -> Answered<StatusCode> {
     let stored = api.stored_schedule(&schedule).await?;

@@ -1,6 +1,6 @@
 //! `/v1/topics`
 
-use super::asked::{Conditions, Json, Path, Query, limit, name};
+use super::asked::{Conditions, Json, Keyed, Matched, Path, Query, limit, name};
 use super::refused::{Answered, Refused};
 use super::shapes::{created, fingerprint, tagged, time};
 use super::{Api, unexpected};
@@ -61,6 +61,7 @@ async fn find(State(api): State<Api>, Path(topic): Path<String>, Query(shown): Q
 
 /// Creates a topic, and waits until its owner has made it real.
 #[utoipa::path(post, path = "/v1/topics", tag = "topics", request_body = CreateTopic,
+    params(Keyed),
     responses((status = 201, description = "It is there.", body = Topic)))]
 async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Json<CreateTopic>) -> Answered<Response> {
     let topic: TopicName = name(&asked.name)?;
@@ -89,7 +90,7 @@ async fn create(State(api): State<Api>, conditions: Conditions, Json(asked): Jso
 
 /// Changes a topic's configuration, gives it more partitions, or both.
 #[utoipa::path(patch, path = "/v1/topics/{name}", tag = "topics", request_body = UpdateTopic,
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched, Keyed),
     responses((status = 200, description = "As it is now.", body = Topic)))]
 async fn update(
     State(api): State<Api>,
@@ -129,7 +130,7 @@ async fn update(
 
 /// Deletes a topic in every region, and waits until its owner has.
 #[utoipa::path(delete, path = "/v1/topics/{name}", tag = "topics",
-    params(("name", description = "Its name."), ("If-Match" = Option<String>, Header, description = "Its ETag.")),
+    params(("name", description = "Its name."), Matched),
     responses((status = 204, description = "It is gone.")))]
 async fn delete(State(api): State<Api>, Path(topic): Path<String>, conditions: Conditions) -> Answered<StatusCode> {
     let topic: TopicName = name(&topic)?;

@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod openapi;
+mod plane;
 mod platform;
 mod recovery;
 mod region;

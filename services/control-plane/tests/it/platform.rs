@@ -64,7 +64,7 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-fn founder(name: &str) -> Founder {
+pub(crate) fn founder(name: &str) -> Founder {
     let addresses = Addresses {
         clients: free_address(),
         gateways: free_address(),

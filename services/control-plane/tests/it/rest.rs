@@ -371,6 +371,9 @@ async fn every_failure_is_a_problem_document() {
     let key = [("idempotency-key", &key[..])];
     let keyed = served.with_json(Method::POST, "/v1/topics", &key, json!({"name": "x"})).await;
     keyed.problem(400, "invalid_request");
+    let foreign = [("sec-fetch-site", "cross-site")];
+    let foreign = served.with_json(Method::POST, "/v1/topics", &foreign, json!({"name": "x"})).await;
+    assert_eq!(foreign.problem(400, "invalid_request")["instance"], "/v1/topics");
     served.stop().await;
 }
 
