@@ -3,7 +3,9 @@
 use crate::council::{Call, Council, CouncilError, Reply};
 use catalog::command::{AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, NewTopic};
 use catalog::{Answer, Change, Refusal};
-use model::{OwnershipEpoch, RegionName, RegionStatus, TopicName, TopicSpec};
+use model::{OwnershipEpoch, RegionName, RegionStatus, TopicId, TopicName, TopicSpec};
+use std::collections::btree_map::Entry;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -39,6 +41,26 @@ impl Topics {
         })
         .await;
         Ok(outcomes)
+    }
+
+    /// The name of a topic that is there.
+    pub fn name(&self, id: TopicId) -> Option<TopicName> {
+        self.council.view().topics.of_id(id).map(|topic| topic.name.clone())
+    }
+
+    /// What a topic would be if it were created now.
+    ///
+    /// # Errors
+    /// The refusal it would meet, as far as this node can tell.
+    pub fn would_create(&self, topic: &NewTopic) -> Result<TopicSpec, Refusal> {
+        let view = self.council.view();
+        if let Some(known) = view.topics.named(topic.name.as_str()) {
+            return Err(Refusal::TopicExists { topic: topic.name.clone(), id: known.id });
+        }
+        let uncovered = || Refusal::Uncovered { topic: topic.name.clone() };
+        let group = view.group_of_topic(&topic.name).ok_or_else(uncovered)?.grant.group.clone();
+        let NewTopic { id, name, partitions, config, state, epochs_above } = topic.clone();
+        Ok(TopicSpec { id, name, partitions, config, group, state, epochs_above })
     }
 
     /// Deletes topics, each by itself, and waits until their owners have.
@@ -106,9 +128,9 @@ impl Topics {
             let mut statuses: BTreeMap<RegionName, Option<RegionStatus>> = BTreeMap::new();
             for spec in &waiting {
                 let Some((owner, _)) = self.owner(spec) else { continue };
-                if !statuses.contains_key(&owner) {
-                    let status = self.status(&owner).await;
-                    statuses.insert(owner, status);
+                if let Entry::Vacant(place) = statuses.entry(owner) {
+                    let status = self.status(place.key()).await;
+                    place.insert(status);
                 }
             }
             waiting.retain(|spec| {

@@ -4,7 +4,7 @@ use crate::harness::Client;
 use crate::world::World;
 use std::collections::HashMap;
 use wire::api::*;
-use wire::{ApiKey, Message, Request, Versions};
+use wire::{ApiKey, Request, Versions};
 
 struct Asker {
     client: Client,
