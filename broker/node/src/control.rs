@@ -11,7 +11,7 @@ pub(crate) use gates::Gates;
 use crate::controller::{ChangeError, Controller};
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
 use crate::{Broker, Listeners};
-use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Refusal, TopicDraft, place, reconcile};
+use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Image, Refusal, TopicDraft, place, reconcile};
 use env::PortFuture;
 use model::{Assignment, BrokerSlot, Incarnation, ProducerId, ProtectionGroup, TopicId, TopicName, TopicState};
 use realise::realise;
@@ -129,11 +129,12 @@ impl Worker {
 
     /// What was agreed on is made real even where the rest was refused.
     async fn work(&mut self, job: Job) -> Result<Vec<Answer>, ControlError> {
+        let before = self.controller.image();
         let (answers, jumps) = match job {
             Job::Assign(assignment) => (self.assign(&assignment).await.map(|()| Vec::new()), None),
             Job::Change { commands, jumps } => (self.propose(commands).await, jumps),
         };
-        let made = self.make_real(jumps).await;
+        let made = self.make_real(before, jumps).await;
         answers.and_then(|answers| made.map(|()| answers))
     }
 
@@ -233,12 +234,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes the agreed image real on this broker's disk, and then tells everybody of it.
-    async fn make_real(&self, jumps: Option<ProtectionGroup>) -> Result<(), ControlError> {
+    /// Makes the agreed image, which was `before`, real on this broker's disk, and then tells everybody of it.
+    async fn make_real(&self, before: Arc<Image>, jumps: Option<ProtectionGroup>) -> Result<(), ControlError> {
         let Some(session) = self.session else { return Ok(()) };
         let (broker, image) = (self.broker.clone(), self.controller.image());
         let real = image.clone();
-        let made = tokio::task::spawn_blocking(move || realise(&broker, &real, session, jumps.as_ref())).await;
+        let made = tokio::task::spawn_blocking(move || realise(&broker, &before, &real, session, jumps.as_ref())).await;
         self.broker.0.image.send_replace(image);
         self.broker.0.partitions.note_change();
         made.map_err(|error| ControlError(error.to_string()))?

@@ -113,6 +113,16 @@ impl Broker {
         deleted.into_iter().collect()
     }
 
+    /// Removes the logs of a deleted topic that is not open. Where another topic of `image` has its name, those it uses
+    /// are left to whoever opens them. It may block.
+    pub(crate) fn discard_topic(&self, topic: &Topic, image: &Image) {
+        let heir = image.topic_named(topic.name.as_str());
+        let numbers = topic.partitions().map(|(partition, _)| partition);
+        let unused = numbers.filter(|partition| heir.is_none_or(|heir| heir.partition(*partition).is_none()));
+        let dirs = unused.map(|partition| self.partition_dir(&TopicPartition { topic: topic.name.clone(), partition }));
+        dirs.filter(|dir| dir.exists()).for_each(|dir| remove_dir(&dir));
+    }
+
     fn partition_dir(&self, name: &TopicPartition) -> PathBuf {
         self.0.config.topics_dir().join(name.to_string())
     }

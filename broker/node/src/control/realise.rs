@@ -10,19 +10,20 @@ use std::sync::Arc;
 /// How many partitions are worked on at once: most of it is waiting for the disk.
 const AT_ONCE: usize = 4;
 
-/// Makes `image` real for the broker in its `session`. Producers may jump forward in partitions of the group `jumps` that
+/// Makes `image`, which was `before`, real for the broker in its `session`. Producers may jump forward in partitions of the group `jumps` that
 /// begin to be led. It blocks.
 ///
 /// # Errors
 /// The first partition that could not be made real; the others are.
 pub(super) fn realise(
     broker: &Broker,
+    before: &Image,
     image: &Image,
     session: BrokerEpoch,
     jumps: Option<&ProtectionGroup>,
 ) -> Result<(), ControlError> {
     broker.0.gates.follow(image);
-    delete(broker, image);
+    delete(broker, before, image);
     let failed = broker.hold_topics(image);
     let opened = failed.into_iter().next().map_or(Ok(()), |error| Err(not_made(error)));
     let stage = Stage { broker, image, session, jumps };
@@ -44,13 +45,16 @@ fn places<'a>(broker: &Broker, image: &'a Image) -> Vec<Place<'a>> {
     image.topics().flat_map(of).collect()
 }
 
-fn delete(broker: &Broker, image: &Image) {
+fn delete(broker: &Broker, before: &Image, image: &Image) {
     let held = broker.0.partitions.held();
     for topic in held.topics().filter(|topic| image.topic(topic.id).is_none()) {
         if let Err(error) = broker.delete_topic(topic.id) {
-            tracing::error!(topic = %topic.name, %error, "a deleted topic stays on disk until the next start");
+            tracing::error!(topic = %topic.name, %error, "a deleted topic stays on disk until its name is used again");
         }
     }
+    // A topic that was deleted while the broker was down is not open.
+    let gone = before.topics().filter(|topic| image.topic(topic.id).is_none() && held.with_id(topic.id).is_none());
+    gone.for_each(|topic| broker.discard_topic(topic, image));
 }
 
 /// An error with everything below it.

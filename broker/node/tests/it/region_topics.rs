@@ -315,3 +315,21 @@ async fn a_region_opens_many_partitions_at_once() {
     assert_eq!(led.count(), 200);
     assert!(status.partitions.iter().all(|partition| partition.group.is_none() || partition.leader_epoch.0 == 4097));
 }
+
+#[tokio::test]
+async fn a_topic_deleted_while_the_region_was_down_leaves_nothing() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let broker = world.start("r1", dir.path()).await;
+    for topic in ["gone", "again", "stays"] {
+        world.create(topic, 2).await;
+    }
+    world.stop(broker).await;
+    world.decide(|_, topics| topics.retain(|topic| topic.name.as_str() == "stays")).await;
+    world.create("again", 1).await;
+    world.start("r1", dir.path()).await;
+    let entries = std::fs::read_dir(dir.path().join("topics")).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with("__"));
+    names.sort();
+    assert_eq!(names, ["again-0", "stays-0", "stays-1"]);
+}
