@@ -5,7 +5,6 @@ use catalog::command::{AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopi
 use catalog::{Answer, Change, Refusal};
 use model::{OwnershipEpoch, RegionName, RegionStatus, TopicId, TopicName, TopicSpec};
 use std::collections::btree_map::Entry;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
