@@ -122,6 +122,11 @@ impl Routing {
         self.nodes().iter().filter(stands_for).nth(choice)
     }
 
+    /// Whether clients of any protection group are sent to `region`.
+    pub(crate) fn owns(&self, region: &RegionName) -> bool {
+        self.table().is_some_and(|table| table.groups.iter().any(|route| &route.owner == region))
+    }
+
     /// The route of a protection group.
     pub(crate) fn route(&self, group: &ProtectionGroup) -> Option<&Route> {
         self.table()?.groups.iter().find(|route| &route.group == group)

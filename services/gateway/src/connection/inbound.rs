@@ -63,7 +63,7 @@ impl Inbound {
             let head = Head::look(incoming.head(len))?;
             if answer::is_local(head.api_key) {
                 self.answer(&mut incoming, len).await?;
-            } else if self.attach().await {
+            } else if !self.is_elsewhere(&head) && self.attach().await {
                 self.pass(&head, &mut incoming, len).await?;
             } else {
                 self.turn_away(&mut incoming, len).await?;
@@ -105,6 +105,13 @@ impl Inbound {
         // What is not there in time is answered as unknown; clients ask again.
         let _ = timeout_at(deadline, routing.wait_for(all_led)).await;
         Ok(())
+    }
+
+    /// Whether the region behind the door would refuse the request in any case: it owns nothing. It is not asked, because
+    /// one that is stopped would not even refuse.
+    fn is_elsewhere(&self, head: &Head) -> bool {
+        let Door::Region(region) = &self.door else { return false };
+        head.moves_with_owner() && !self.state.routing().owns(region)
     }
 
     /// Makes sure there is a connection to the region requests go to; false when it cannot be asked.
@@ -157,7 +164,9 @@ impl Inbound {
             return None;
         }
         let routing = self.state.routing();
-        for region in &routing.table()?.regions {
+        let (owners, others): (Vec<_>, Vec<_>) =
+            routing.table()?.regions.iter().partition(|region| routing.owns(&region.region));
+        for region in owners.into_iter().chain(others) {
             if let Ok(answer) = upstream::call(&region.region, &routing, frame).await {
                 return Some(answer);
             }
@@ -185,6 +194,27 @@ impl Head {
         let (api_key, correlation_id) = (peek.api_key, peek.correlation_id);
         let is_answered = api_key != ApiKey::Produce.number() || acks(frame, peek.api_version) != Some(0);
         Ok(Self { api_key, correlation_id, is_answered })
+    }
+}
+
+impl Head {
+    /// Whether only the owner of a protection group can do what is asked, or any region that lives.
+    fn moves_with_owner(&self) -> bool {
+        use ApiKey::*;
+        let moving = [
+            Produce,
+            Fetch,
+            ListOffsets,
+            OffsetForLeaderEpoch,
+            OffsetCommit,
+            OffsetFetch,
+            JoinGroup,
+            SyncGroup,
+            Heartbeat,
+            LeaveGroup,
+            InitProducerId,
+        ];
+        moving.iter().any(|key| key.number() == self.api_key)
     }
 }
 
