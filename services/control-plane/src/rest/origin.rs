@@ -8,7 +8,7 @@ use super::refused::Refused;
 use ::api::ErrorCode;
 use axum::extract::Request;
 use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 }
 
 fn is_ours(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let is_same = matches!(site, None | Some(b"same-origin" | b"none"));
     // A foreign name that was made to point here would look like the same origin.
     is_same && headers.get(ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(is_loopback))

@@ -12,20 +12,20 @@ use catalog::{CatalogError, Refusal, RefusalKind};
 
 /// A request that was not answered as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(pub(crate) Problem);
+pub(crate) struct Refused(pub(crate) Box<Problem>);
 
 /// What a handler comes to.
 pub(crate) type Answered<T> = Result<T, Refused>;
 
 impl Refused {
     pub(crate) fn new(code: ErrorCode, detail: impl ToString) -> Self {
-        Self(Problem::new(code, detail.to_string()))
+        Problem::new(code, detail.to_string()).into()
     }
 
     /// There is no `what` called `name`.
     pub(crate) fn unknown(what: &str, name: impl ToString) -> Self {
         let name = name.to_string();
-        Self(Problem::new(ErrorCode::NotFound, format!("there is no {what} {name}")).with_subject(name))
+        Problem::new(ErrorCode::NotFound, format!("there is no {what} {name}")).with_subject(name).into()
     }
 
     /// A value that cannot be had.
@@ -60,6 +60,12 @@ impl IntoResponse for Refused {
     }
 }
 
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let (code, subject) = match &refusal {
@@ -73,10 +79,10 @@ impl From<Refusal> for Refused {
             other => (code_of(other.kind()), None),
         };
         let problem = Problem::new(code, refusal.to_string());
-        Self(match subject {
-            Some(subject) => problem.with_subject(subject),
-            None => problem,
-        })
+        match subject {
+            Some(subject) => problem.with_subject(subject).into(),
+            None => problem.into(),
+        }
     }
 }
 
@@ -94,7 +100,9 @@ impl From<CouncilError> for Refused {
         match error {
             CouncilError::Refused(refusal) => refusal.into(),
             CouncilError::NotDone(_) => Self::new(ErrorCode::NoQuorum, error),
-            CouncilError::Unknown(_) => Self(Problem::new(ErrorCode::NoQuorum, error.to_string()).of_unknown_outcome()),
+            CouncilError::Unknown(_) => {
+                Problem::new(ErrorCode::NoQuorum, error.to_string()).of_unknown_outcome().into()
+            }
         }
     }
 }
@@ -137,7 +145,7 @@ impl From<WorkError> for Refused {
 impl From<CallFailed> for Refused {
     fn from(error: CallFailed) -> Self {
         let problem = Problem::new(ErrorCode::RegionUnavailable, error.what);
-        Self(if error.may_have_happened { problem.of_unknown_outcome() } else { problem })
+        if error.may_have_happened { problem.of_unknown_outcome().into() } else { problem.into() }
     }
 }
 
