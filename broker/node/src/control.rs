@@ -91,6 +91,11 @@ impl Control {
         self.ask(Job::Change { commands, jumps }).await
     }
 
+    /// Waits until the metadata can be written no more, and says why.
+    pub(crate) async fn failed(&self) -> String {
+        self.controller.failed().await
+    }
+
     /// Closes the metadata.
     pub(crate) async fn shutdown(&self) {
         self.controller.shutdown().await;

@@ -66,6 +66,11 @@ impl Controller {
         Ok(self.quorum.propose(command).await??)
     }
 
+    /// Waits until the quorum works no more, and says why.
+    pub(crate) async fn failed(&self) -> String {
+        self.quorum.stopped().await
+    }
+
     /// Stops the quorum.
     pub(crate) async fn shutdown(&self) {
         self.quorum.shutdown().await;

@@ -62,6 +62,11 @@ impl Broker {
         self.0.gates.extend(group, epoch, until);
     }
 
+    /// Waits until the region's metadata can be written no more, and says why: the process has to be started again then.
+    pub async fn metadata_failed(&self) -> String {
+        self.control().failed().await
+    }
+
     pub(crate) fn control(&self) -> &Control {
         self.0.control.get().expect("a broker of a region is started with its control side")
     }

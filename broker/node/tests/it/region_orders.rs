@@ -1,118 +1,18 @@
 //! Grants, leases and orders of a region, as its clients feel them.
 
-use crate::harness::{Client, batch, eventually};
+use crate::harness::{batch, eventually};
+use crate::two::{ask, client, commit, commit_in_time, through_gateway, two};
 use crate::world::{World, carry_out, commits, default_group, order};
 use broker::Broker;
 use bytes::Bytes;
 use model::{
-    Action, Commit, CommitCursor, CommitPage, Done, FollowMetadata, Leaders, Offset, Opening, OrderError,
-    OwnershipEpoch, PartitionId, SyncCommits, TopicId, methods,
+    Action, Commit, CommitCursor, CommitPage, Done, Offset, Opening, OrderError, OwnershipEpoch, PartitionId,
+    SyncCommits, methods,
 };
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::sync::Arc;
 use std::time::Duration;
 use wire::ErrorCode;
 use wire::api::find_coordinator;
 use wire::api::list_offsets::LATEST;
-use wire::api::offset_commit;
-use wire::internal::{control, link_fetch};
-
-struct Two {
-    world: Arc<World>,
-    one: Broker,
-    two: Broker,
-    topic: TopicId,
-    _dirs: [tempfile::TempDir; 2],
-}
-
-/// Region r1 owns topic `t`, region r2 copies it.
-async fn two() -> Two {
-    let (world, dirs) = (World::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
-    let one = world.start("r1", dirs[0].path()).await;
-    let two = world.start("r2", dirs[1].path()).await;
-    let topic = world.create("t", 1).await;
-    Two { world, one, two, topic, _dirs: dirs }
-}
-
-async fn client(broker: &Broker) -> Client {
-    Client::at(broker.addresses().unwrap().clients).await
-}
-
-async fn through_gateway(broker: &Broker) -> Client {
-    Client::at(broker.addresses().unwrap().gateways).await
-}
-
-async fn ask<T: DeserializeOwned>(broker: &Broker, method: &str, ask: &impl Serialize) -> Result<T, ErrorCode> {
-    let client = Client::at(broker.addresses().unwrap().internal).await;
-    let payload = serde_json::to_vec(ask).unwrap().into();
-    let request = control::Request { method: method.to_owned(), payload, ..Default::default() };
-    let response = client.0.call(&request, 0).await.unwrap();
-    response.error.ok()?;
-    Ok(serde_json::from_slice(&response.payload).unwrap())
-}
-
-async fn commit(client: &Client, group: &str, offset: i64, metadata: &str) -> ErrorCode {
-    let partition = offset_commit::Partition {
-        committed_offset: offset,
-        committed_metadata: Some(metadata.to_owned()),
-        ..Default::default()
-    };
-    let topic = offset_commit::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
-    let request = offset_commit::Request { group_id: group.into(), topics: vec![topic], ..Default::default() };
-    client.0.call(&request, 8).await.unwrap().topics[0].partitions[0].error_code
-}
-
-async fn commit_in_time(client: &Client, group: &str, offset: i64, metadata: &str) {
-    eventually("the commit is taken", async || commit(client, group, offset, metadata).await.is_ok()).await;
-}
-
-impl Two {
-    /// Copies everything there is from r1 to r2, as a link does.
-    async fn mirror(&self) {
-        let source = Client::at(self.one.addresses().unwrap().internal).await;
-        loop {
-            let state = self.two.copy_state(self.topic, PartitionId(0)).unwrap();
-            let asked = link_fetch::Partition {
-                topic_id: self.topic,
-                fetch_offset: state.tail.0,
-                last_epoch: state.epochs.last().map_or(-1, |last| last.epoch.0),
-                partition_max_bytes: 1 << 20,
-                ..Default::default()
-            };
-            let request = link_fetch::Request { partitions: vec![asked], max_bytes: 1 << 20, ..Default::default() };
-            let found = source.0.call(&request, 0).await.unwrap().partitions.into_iter().next().unwrap();
-            assert_eq!((found.error, &found.diverging), (ErrorCode::NONE, &None));
-            let heard = broker::SourceMarks {
-                high_watermark: Offset(found.high_watermark),
-                tail: Offset(found.source_tail),
-                ..Default::default()
-            };
-            let epoch = OwnershipEpoch(u32::try_from(found.ownership_epoch).unwrap());
-            self.two.mark_source(self.topic, PartitionId(0), epoch, heard);
-            let bytes: Bytes = found.records.into_bytes();
-            if bytes.is_empty() {
-                return self.two.copy_flushed(self.topic, PartitionId(0), state.tail).await.unwrap();
-            }
-            self.two.append_copy(self.topic, PartitionId(0), state.tail, bytes).await.unwrap();
-        }
-    }
-
-    /// Carries the commits of r1 to r2, as a link does.
-    async fn mirror_commits(&self) -> CommitCursor {
-        let since = CommitCursor::default();
-        let sync = SyncCommits { group: default_group(), since, max_wait_ms: 0, limit: 100 };
-        let page: CommitPage = ask(&self.one, methods::SYNC_COMMITS, &sync).await.unwrap();
-        assert_eq!(page.ownership_epoch, OwnershipEpoch(1));
-        let applied = async || {
-            let (group, commits) = (default_group(), page.commits.clone());
-            let applied = self.two.apply_commits(&group, page.ownership_epoch, commits, page.next);
-            applied.await.is_ok()
-        };
-        eventually("the commits are taken", applied).await;
-        page.newest
-    }
-}
 
 #[tokio::test]
 async fn a_standby_is_read_and_not_written_and_names_the_owner() {
@@ -166,6 +66,22 @@ async fn writes_stop_and_go_on_by_order_and_an_order_has_one_effect() {
         stage.two.order(order("run", "y", 1, Action::StopWrites)).await,
         Err(OrderError::NotReady { .. })
     ));
+}
+
+#[tokio::test]
+async fn stopped_writes_and_the_journal_survive_a_restart() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let broker = world.start("r1", dir.path()).await;
+    world.create("t", 1).await;
+    let stop = order("run", "stop", 1, Action::StopWrites);
+    let done = broker.order(stop.clone()).await.unwrap();
+    world.stop(broker).await;
+    let broker = world.start("r1", dir.path()).await;
+    let refused = client(&broker).await.produce("t", 0, batch(&["a"])).await;
+    assert_eq!(refused.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(broker.order(stop).await, Ok(done));
+    assert_eq!(broker.order(order("run", "stop.undo", 1, Action::ResumeWrites)).await, Ok(Done::Ok));
+    assert_eq!(client(&broker).await.produce("t", 0, batch(&["a"])).await.error_code, ErrorCode::NONE);
 }
 
 #[tokio::test]
@@ -356,64 +272,6 @@ async fn what_is_in_flight_when_the_grant_ends_is_not_acknowledged() {
     }
     assert!(acknowledged <= watermark().await, "every acknowledged record is there");
     assert!(!stage.one.holdings()[0].owner);
-}
-
-#[tokio::test]
-async fn gateways_hear_at_once_who_leads_what() {
-    let stage = two().await;
-    let follow = async |broker: &Broker, since, max_wait_ms| {
-        ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since, max_wait_ms }).await.unwrap()
-    };
-    let first = loop {
-        let leaders = follow(&stage.one, 0, 5000).await;
-        if leaders.topics.first().is_some_and(|topic| topic.partitions.len() == 1) {
-            break leaders;
-        }
-    };
-    let (topic, partition) = (&first.topics[0], &first.topics[0].partitions[0]);
-    assert_eq!((first.topics.len(), topic.id, topic.name.as_str()), (1, stage.topic, "t"));
-    assert_eq!((partition.leader, partition.leader_epoch.0, partition.writable), (0, 4096, true));
-    assert_eq!((partition.ownership_epoch, &partition.isr[..]), (OwnershipEpoch(1), &[0][..]));
-    assert_eq!(follow(&stage.one, first.version, 0).await, first, "nothing new");
-    let waiting = {
-        let broker = stage.one.clone();
-        let ask_for = FollowMetadata { since: first.version, max_wait_ms: 20_000 };
-        tokio::spawn(async move { ask::<Leaders>(&broker, methods::FOLLOW_METADATA, &ask_for).await.unwrap() })
-    };
-    stage.world.create("u", 1).await;
-    let second = waiting.await.unwrap();
-    assert!(second.version > first.version && second.topics.len() == 2);
-
-    let standby = follow(&stage.two, 0, 0).await;
-    let copy = standby.topics.iter().find(|topic| topic.id == stage.topic).unwrap().partitions[0].clone();
-    assert_eq!((copy.leader_epoch.0, copy.writable), (-1, false));
-    client(&stage.one).await.produce("t", 0, batch(&["a"])).await;
-    stage.mirror().await;
-    let mut since = standby.version;
-    let copied = async || {
-        let leaders = follow(&stage.two, since, 1000).await;
-        since = leaders.version;
-        let topic = leaders.topics.iter().find(|topic| topic.id == stage.topic).unwrap();
-        topic.partitions[0].leader_epoch.0 == 4096
-    };
-    eventually("the copy's epoch is told", copied).await;
-    stage.world.give("r2", 2, vec![]).await;
-    assert!(!follow(&stage.one, second.version, 5000).await.topics[0].partitions[0].writable);
-}
-
-#[tokio::test]
-async fn versions_of_the_leaders_rise_over_restarts() {
-    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
-    let broker = world.start("r1", dir.path()).await;
-    let version = async |broker: &Broker| {
-        let leaders = ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since: 0, max_wait_ms: 5000 });
-        leaders.await.unwrap().version
-    };
-    let before = version(&broker).await;
-    world.stop(broker).await;
-    let broker = world.start("r1", dir.path()).await;
-    assert!(version(&broker).await > before);
-    world.stop(broker).await;
 }
 
 #[tokio::test]
