@@ -4,9 +4,7 @@ use crate::Broker;
 use crate::replica::{CopyError, Ear, Partition, Standing};
 use bytes::Bytes;
 use log::EpochStart;
-use model::{
-    ByteCount, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
-};
+use model::{ByteCount, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
 use record::Batches;
 use std::io;
 use std::path::PathBuf;
@@ -93,11 +91,7 @@ impl Broker {
     ///
     /// # Errors
     /// [`CopyFailure::NotReady`] while there is no such copy.
-    pub fn watch_copy(
-        &self,
-        topic: TopicId,
-        partition: PartitionId,
-    ) -> Result<watch::Receiver<Offset>, CopyFailure> {
+    pub fn watch_copy(&self, topic: TopicId, partition: PartitionId) -> Result<watch::Receiver<Offset>, CopyFailure> {
         let copy = self.copy(topic, partition)?;
         let (flushed, watched) = watch::channel(copy.marks().flushed);
         self.spawn(tell_flushed(self.clone(), copy, flushed));
@@ -192,7 +186,9 @@ impl Broker {
         let dir = self.0.config.diverged_dir();
         let first = dir.join(format!("{}-{epoch}.log", copy.name));
         let is_other = |path: &PathBuf| {
-            let begins = std::fs::read(path).ok().and_then(|bytes| Batches::new(&bytes).next()?.ok().map(|batch| batch.header().base_offset));
+            let begins = std::fs::read(path)
+                .ok()
+                .and_then(|bytes| Batches::new(&bytes).next()?.ok().map(|batch| batch.header().base_offset));
             begins.is_some_and(|begins| begins != from)
         };
         if is_other(&first) { dir.join(format!("{}-{epoch}-{from}.log", copy.name)) } else { first }

@@ -36,11 +36,11 @@ mod storage_health;
 mod topics;
 
 pub use broker::Broker;
+pub use config::{Config, Flush, Listeners};
 pub use control::ControlError;
 pub use copy::{CopyFailure, CopyState};
 pub use groups::ConsumerGroup;
 pub use launch::StartError;
-pub use config::{Config, Flush, Listeners};
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
 pub use replica::SourceMarks;
 pub use shelf::ShelfError;

@@ -56,7 +56,11 @@ pub(crate) fn print<T: Serialize>(json: bool, value: &T, table: impl FnOnce(&T) 
         return Ok(());
     }
     let table = table(value);
-    if table.is_empty() { println!("none") } else { print!("{}", table.render()) }
+    if table.is_empty() {
+        println!("none");
+    } else {
+        print!("{}", table.render());
+    }
     Ok(())
 }
 

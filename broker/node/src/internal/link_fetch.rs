@@ -83,9 +83,9 @@ impl LinkFetch {
         let mut found = Found::default();
         for asked in &self.request.partitions {
             let left = bytes_max.saturating_sub(found.bytes);
-            let response = self.read_one(&mut found, &held, &image, asked, left).unwrap_or_else(|error| {
-                Some(PartitionResponse { error, ..nothing(asked) })
-            })?;
+            let response = self
+                .read_one(&mut found, &held, &image, asked, left)
+                .unwrap_or_else(|error| Some(PartitionResponse { error, ..nothing(asked) }))?;
             found.is_urgent |= !response.error.is_ok() || response.diverging.is_some();
             found.partitions.push(response);
         }
@@ -118,7 +118,8 @@ impl LinkFetch {
         }
         let max = ByteCount(left.min(positive(asked.partition_max_bytes)));
         let upto = self.visible(partition, from, marks.high_watermark);
-        let slice = partition.reader.read(from, upto, max, found.bytes == 0).map_err(|error| code(partition, &error))?;
+        let slice =
+            partition.reader.read(from, upto, max, found.bytes == 0).map_err(|error| code(partition, &error))?;
         let append_time = |offset| partition.append_time(offset).map_or(-1, |time| time.0);
         let Some(records) = slice.map_or(Some(Records::default()), |slice| found.add(slice)) else { return Ok(None) };
         Ok(Some(PartitionResponse {

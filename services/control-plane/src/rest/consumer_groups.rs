@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/v1/consumer-groups", tag = "consumer groups", params(Paging),
     responses((status = 200, description = "The consumer groups.", body = Page<ConsumerGroup>)))]
 async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<Json<Page<ConsumerGroup>>> {
-    Ok(Json(cut(api.coordinated().await.into_iter(), &paging, |group| &group.name)?))
+    Ok(Json(cut(api.coordinated().await?.into_iter(), &paging, |group| &group.name)?))
 }
 
 /// One consumer group.
@@ -33,21 +33,32 @@ async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<
     params(("name", description = "Its name.")),
     responses((status = 200, description = "The consumer group.", body = ConsumerGroup)))]
 async fn find(State(api): State<Api>, Path(name): Path<String>) -> Answered<Json<ConsumerGroup>> {
-    let found = api.coordinated().await.into_iter().find(|group| group.name == name);
+    let found = api.coordinated().await?.into_iter().find(|group| group.name == name);
     found.map(Json).ok_or_else(|| Refused::unknown("consumer group", name))
 }
 
 impl Api {
-    async fn coordinated(&self) -> Vec<ConsumerGroup> {
-        let (groups, statuses) = tokio::join!(self.consumer_groups(), self.statuses());
+    async fn coordinated(&self) -> Answered<Vec<ConsumerGroup>> {
+        let (groups, statuses, holes) = tokio::join!(self.consumer_groups(), self.statuses(), self.holes());
+        let holes = holes?;
         let view = self.view();
         let owner_of = |group: &ports::ConsumerGroup| {
             let grant = view.group(group.group.as_ref()?).map(|known| &known.grant)?;
             Some(grant.owner.clone())
         };
-        let holes: Vec<_> = view.groups.iter().flat_map(|group| group.grant.openings.clone()).collect();
         let groups = chosen(groups, owner_of).into_iter();
-        groups.map(|(region, group)| shown(&region, group, &statuses, &holes)).collect()
+        Ok(groups.map(|(region, group)| shown(&region, group, &statuses, &holes)).collect())
+    }
+
+    /// Every hole that a failover ever left: offsets nobody wrote.
+    async fn holes(&self) -> Answered<Vec<Opening>> {
+        let mut holes = vec![];
+        for group in self.view().groups.iter() {
+            let grants = self.reader().grants(&group.grant.group).await?;
+            let openings = grants.into_iter().flat_map(|grant| grant.openings);
+            holes.extend(openings.filter(|opening| opening.base > opening.common_end));
+        }
+        Ok(holes)
     }
 }
 

@@ -118,6 +118,9 @@ pub(super) async fn report(api: &Api, place: &Place, id: &str) -> Result<()> {
     let report: RunReport = api.get(&format!("/v1/runs/{}/report", escaped(id))).await?;
     if !place.json {
         print!("{}", summary(&report));
+        if report.partitions.is_empty() {
+            return Ok(());
+        }
     }
     table::print(place.json, &report, losses)
 }

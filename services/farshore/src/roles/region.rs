@@ -8,6 +8,7 @@ mod plane;
 use super::asked_to_end;
 use super::context::{Context, addresses};
 use crate::canary::WireCanary;
+use crate::roles::metrics::Metrics;
 use crate::up::addresses::loopback;
 use anyhow::{Result, bail};
 use archivist::BrokerArchivist;
@@ -17,7 +18,6 @@ use control_plane::council::{Config, Identity};
 use control_plane::ports::Ports;
 use control_plane::{ControlPlane, PlaneConfig};
 use council::Topics;
-use crate::roles::metrics::Metrics;
 use env::real::{SystemClock, SystemEntropy};
 use mirror::archive::Archive;
 use mirror_core::archive::Layout;
@@ -37,8 +37,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let disk_id = context.disk_id(region.as_str())?;
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let topics = Arc::new(Topics::default());
-    let broker_ports =
-        broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
+    let broker_ports = broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
     let broker = Broker::start(broker_config(&context, &region, index)?, broker_ports).await?;
     let data_plane = Arc::new(DataPlane::new(broker.clone(), region.clone(), clock.clone()));
     broker.set_links(data_plane.clone());
@@ -71,6 +70,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let outcome = tokio::select! {
         asked = asked_to_end() => asked,
         reason = plane.failed() => fail(&reason),
+        reason = broker.metadata_failed() => fail(&reason),
     };
     plane.shutdown().await;
     broker.shutdown().await;
@@ -89,7 +89,7 @@ fn create_bucket(context: Context) {
 }
 
 fn fail(reason: &str) -> Result<()> {
-    bail!("the council node failed: {reason}")
+    bail!("a quorum of this region's process failed: {reason}")
 }
 
 fn broker_config(context: &Context, region: &RegionName, index: u16) -> Result<broker::Config> {

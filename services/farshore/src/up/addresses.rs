@@ -72,7 +72,7 @@ impl Addresses {
     /// # Errors
     /// When they do not fit below 65536.
     pub(crate) fn alone(first: u16) -> Result<Self> {
-        if first < 1024 || first > u16::MAX - 5 {
+        if !(1024..=u16::MAX - 5).contains(&first) {
             bail!("--port {first}: choose one from 1024 to {}", u16::MAX - 5);
         }
         Ok(Self { gateway: 0, virtual_nodes: 0, rest: 0, s3: 0, witness: 0, regions: vec![RegionPorts::from(first)] })

@@ -80,7 +80,10 @@ pub(crate) async fn ask(data: &DataDir, ask: &Ask) -> Result<u32> {
     let path = data.socket();
     let stream = UnixStream::connect(&path).await;
     let mut stream = stream.with_context(|| {
-        format!("no platform runs in {}; start one with `farshore up` or name it with --data-dir", data.path().display())
+        format!(
+            "no platform runs in {}; start one with `farshore up` or name it with --data-dir",
+            data.path().display()
+        )
     })?;
     let mut line = serde_json::to_vec(ask)?;
     line.push(b'\n');

@@ -163,8 +163,7 @@ impl DataDir {
     pub(crate) fn write_whole(&self, name: &str, content: &[u8]) -> Result<()> {
         let (path, draft) = (self.join(name), self.join(format!(".{name}.draft")));
         let write = || -> std::io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             file.write_all(content)?;
             file.sync_all()?;
             fs::rename(&draft, &path)?;

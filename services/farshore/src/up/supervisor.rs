@@ -110,9 +110,13 @@ impl Supervisor {
             return;
         }
         let process = self.running.remove(&exit.role);
-        let (role, reason, log) = (&exit.role, exit.reason(), self.data.join("logs").join(format!("{}.log", exit.role)));
+        let (role, reason, log) =
+            (&exit.role, exit.reason(), self.data.join("logs").join(format!("{}.log", exit.role)));
         if !role.is_restarted() {
-            eprintln!("region {role} is down ({reason}, see {}); `farshore region start {role}` brings it back", log.display());
+            eprintln!(
+                "region {role} is down ({reason}, see {}); `farshore region start {role}` brings it back",
+                log.display()
+            );
             return;
         }
         let pause = self.pause_before_restart(role, process.map_or(Duration::ZERO, |process| process.since.elapsed()));

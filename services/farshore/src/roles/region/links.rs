@@ -47,12 +47,7 @@ impl Sink for BrokerSink {
         self.0.watch_copy(topic, partition).map_err(failed)
     }
 
-    fn append(
-        &self,
-        (topic, partition): CopyKey,
-        at: Offset,
-        records: Bytes,
-    ) -> PortFuture<'_, Result<(), SinkError>> {
+    fn append(&self, (topic, partition): CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {
         Box::pin(async move { self.0.append_copy(topic, partition, at, records).await.map_err(failed) })
     }
 
