@@ -13,7 +13,12 @@ use anyhow::{Context, Result, bail};
 use data_dir::{DataDir, Platform};
 use model::{RegionName, TopicId};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use supervisor::{RegionPids, Supervisor};
+
+/// How long to wait for the ports of a platform that is just ending.
+const ENDING_PATIENCE: Duration = Duration::from_secs(5);
+const ENDING_LOOK: Duration = Duration::from_millis(50);
 
 /// Starts a platform on this machine: regions with brokers, mirror and council, a gateway, S3, REST and console.
 ///
@@ -56,7 +61,7 @@ impl Up {
         // What an earlier supervisor left behind when it was killed is not true any more.
         let _ = std::fs::remove_file(data.endpoints());
         let platform = self.platform(&data)?;
-        platform.addresses.assert_free(&platform.regions, platform.has_witness())?;
+        free_ports(&platform).await?;
         data.remember(&platform)?;
         let mut supervisor = Supervisor::start(data.clone(), platform.clone())?;
         let outcome = self.serve(&mut supervisor, &data, platform).await;
@@ -102,6 +107,21 @@ impl Up {
         platform.link_delay_ms = self.link_delay_ms;
         platform.flush.clone_from(&self.flush);
         Ok(platform)
+    }
+}
+
+/// Makes sure that every port is free. The processes of a supervisor that was killed end a moment after it.
+///
+/// # Errors
+/// The port that stays taken, and the remedy.
+async fn free_ports(platform: &Platform) -> Result<()> {
+    let patience = if platform.formed { ENDING_PATIENCE } else { Duration::ZERO };
+    let deadline = Instant::now() + patience;
+    loop {
+        match platform.addresses.assert_free(&platform.regions, platform.has_witness()) {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(ENDING_LOOK).await,
+            known => return known,
+        }
     }
 }
 

@@ -10,11 +10,12 @@ pub(super) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-/// Whether the process is there and more than a zombie.
+/// Whether the process is there and more than a zombie. A zombie whose threads are not all gone still holds its files.
 pub(super) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    threads > 1 || !matches!(state, Some('Z' | 'X') | None)
 }
 
 #[cfg(test)]
