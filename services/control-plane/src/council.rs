@@ -23,6 +23,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long a change that is decided may be held back until this node has applied it.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a node of the council is started.
 #[derive(Clone, Debug)]
@@ -132,16 +136,22 @@ impl Council {
         self.submit(Command::new(self.clock.now(), by, change)).await
     }
 
-    /// Has the council decide on `command`.
+    /// Has the council decide on `command`. What was decided can be read here afterwards, also where the leader is another
+    /// node; only a node that does not catch up in time reads it later.
     ///
     /// # Errors
     /// [`CouncilError`] says whether anything happened.
     pub async fn submit(&self, command: Command) -> Result<Answer, CouncilError> {
-        match self.quorum.propose(&command).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(refusal)) => Err(refusal.into()),
-            Err(error) => Err(not_proposed(&error)),
+        let answer = match self.quorum.propose(&command).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(refusal)) => return Err(refusal.into()),
+            Err(error) => return Err(not_proposed(&error)),
+        };
+        if !self.leads() {
+            // It is decided whether or not this node has heard of it.
+            let _ = timeout(CATCH_UP_PATIENCE, self.ensure_linearizable()).await;
         }
+        Ok(answer)
     }
 
     /// The council's decisions, as far as this node has applied them.
