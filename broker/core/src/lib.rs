@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod config;
 pub mod fetch_wait;
+pub mod follower;
 pub mod group;
 pub mod lease;
 pub mod metadata;

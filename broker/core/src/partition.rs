@@ -10,15 +10,26 @@
 //! - The high watermark never goes back. On an owner it is what the whole in-sync set holds durably (and, in SYNC, the
 //!   linked copy too); on a copy it is the smaller of the copy watermark and the source's high watermark.
 //! - The copy watermark is what the in-sync set of a copy holds; it goes back when the copy is truncated.
+//! - A replica that only follows shows what it holds durably and its leader has committed.
 //! - A partition boots fenced.
+//!
+//! What a follower holds is counted for one leadership and one session of its broker (KIP-903): a start of either begins
+//! anew. Those about to join the in-sync set hold the watermark back like those in it (Kafka's maximal in-sync set), and
+//! so do those about to leave it, until the controller has said so.
 
 mod acks;
+mod isr;
+mod replicas;
 mod watermark;
 
 pub use acks::{AckOutcome, Waiter};
+pub use isr::{IsrChange, Peer};
+pub use replicas::{ReplicaRefusal, ReplicaView};
 
+use crate::follower::Fence;
 use acks::Acks;
 use model::{BrokerSlot, CopyTerm, LeaderEpoch, Offset};
+use replicas::Replica;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -37,6 +48,24 @@ pub enum Role {
         /// What its replicas and links are fenced by.
         term: CopyTerm,
     },
+    /// It follows another broker of the region.
+    Replica {
+        /// That broker's leadership.
+        fence: Fence,
+    },
+}
+
+/// Where a partition is and which of its replicas are in sync, as the region's metadata says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// This broker.
+    pub me: BrokerSlot,
+    /// All that hold it, this one among them.
+    pub replicas: &'a [BrokerSlot],
+    /// Those in sync.
+    pub isr: &'a [BrokerSlot],
+    /// Counts the changes of both and of the leader.
+    pub partition_epoch: u32,
 }
 
 /// By what right the region writes to a partition at this moment.
@@ -92,52 +121,79 @@ pub enum Refusal {
 }
 
 /// What changed by an event: the shell wakes readers and answers producers.
+#[must_use]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether readers can see more.
     pub advanced: bool,
     /// Acks that are settled.
     pub acks: Vec<(Waiter, AckOutcome)>,
+    /// A replica may have caught up: have [`Partition::propose_isr`] look.
+    pub may_join: bool,
 }
 
-/// One partition on the broker that leads it.
+/// One partition on the broker that leads it, or follows.
 #[derive(Clone, Debug)]
 pub struct Partition {
     role: Role,
-    /// How many replicas it has.
-    replicas: usize,
+    me: BrokerSlot,
     min_insync: usize,
-    /// The in-sync set with those about to join: what each holds durably.
-    durable: BTreeMap<BrokerSlot, Offset>,
+    /// What this broker holds durably.
+    local: Offset,
+    /// The others that hold it.
+    replicas: BTreeMap<BrokerSlot, Replica>,
     /// The in-sync set the controller knows.
     isr: BTreeSet<BrokerSlot>,
+    /// The one it is being asked for.
+    proposed: Option<BTreeSet<BrokerSlot>>,
+    partition_epoch: u32,
+    /// A replica that was not caught up for so long is out of sync (`replica.lag.time.max.ms`).
+    lag_max: Duration,
     /// In SYNC: what the linked copy holds durably.
     link_durable: Option<Offset>,
-    /// On a copy: the source's high watermark.
-    source_watermark: Offset,
+    /// On a copy: the source's high watermark. On a replica that follows: its leader's.
+    upstream_watermark: Offset,
     copy_watermark: Offset,
     high_watermark: Offset,
     /// Where this leadership began.
     epoch_start: Offset,
+    /// Acks that wait until the records are committed.
     acks: Acks,
+    /// Acks that wait until they are durable here.
+    local_acks: Acks,
 }
+
+/// `replica.lag.time.max.ms`, unless the broker is configured otherwise.
+pub const REPLICA_LAG_MAX: Duration = Duration::from_secs(10);
 
 impl Partition {
     /// A fenced partition; below `high_watermark` it is known to be committed.
     pub fn fenced(high_watermark: Offset) -> Self {
         Self {
             role: Role::Fenced,
-            replicas: 1,
+            me: BrokerSlot(0),
             min_insync: 1,
-            durable: BTreeMap::new(),
+            local: Offset::ZERO,
+            replicas: BTreeMap::new(),
             isr: BTreeSet::new(),
+            proposed: None,
+            partition_epoch: 0,
+            lag_max: REPLICA_LAG_MAX,
             link_durable: None,
-            source_watermark: Offset::ZERO,
+            upstream_watermark: Offset::ZERO,
             copy_watermark: Offset::ZERO,
             high_watermark,
             epoch_start: Offset::ZERO,
             acks: Acks::default(),
+            local_acks: Acks::default(),
         }
+    }
+
+    /// The same with another limit of how long a replica may lag.
+    #[must_use]
+    pub fn with_lag_max(mut self, lag_max: Duration) -> Self {
+        self.lag_max = lag_max;
+        self
     }
 
     /// What this broker is to it.
@@ -152,7 +208,7 @@ impl Partition {
     pub fn leader_epoch(&self) -> Result<LeaderEpoch, Refusal> {
         match self.role {
             Role::Owner { leader_epoch } => Ok(leader_epoch),
-            Role::Fenced | Role::Copy { .. } => Err(Refusal::NotLeader),
+            Role::Fenced | Role::Copy { .. } | Role::Replica { .. } => Err(Refusal::NotLeader),
         }
     }
 
@@ -203,11 +259,12 @@ fn check_authority(now: Duration, authority: Authority) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    const SLOT: BrokerSlot = BrokerSlot(0);
+    const ALONE: Placement<'static> =
+        Placement { me: BrokerSlot(0), replicas: &[BrokerSlot(0)], isr: &[BrokerSlot(0)], partition_epoch: 1 };
 
     fn owner(epoch: i32) -> Partition {
         let mut partition = Partition::fenced(Offset::ZERO);
-        partition.lead(LeaderEpoch(epoch), 1, &[SLOT], Offset::ZERO);
+        let _ = partition.lead(Duration::ZERO, LeaderEpoch(epoch), ALONE, Offset::ZERO);
         partition
     }
 
@@ -231,15 +288,17 @@ mod tests {
     #[test]
     fn an_ack_of_an_earlier_leadership_is_not_written() {
         let mut partition = owner(7);
-        partition.lead(LeaderEpoch(8), 1, &[SLOT], Offset::ZERO);
+        let _ = partition.lead(Duration::ZERO, LeaderEpoch(8), ALONE, Offset::ZERO);
         let late = partition.admit_ack(Duration::ZERO, Authority::Local, LeaderEpoch(7));
         assert_eq!(late, Err(Refusal::NotLeader));
     }
 
     #[test]
-    fn a_copy_takes_no_writes() {
+    fn copies_and_replicas_take_no_writes() {
         let mut partition = owner(7);
-        partition.follow(CopyTerm(1), 1, &[SLOT]);
+        let _ = partition.lead_copy(Duration::ZERO, CopyTerm(1), ALONE);
+        assert_eq!(partition.admit_produce(Duration::ZERO, Authority::Local, false), Err(Refusal::NotLeader));
+        let _ = partition.follow(Fence::Epoch(LeaderEpoch(8)));
         assert_eq!(partition.admit_produce(Duration::ZERO, Authority::Local, false), Err(Refusal::NotLeader));
     }
 

@@ -9,7 +9,7 @@ pub struct Waiter(pub u64);
 /// How an ack that waited is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckOutcome {
-    /// The records are committed.
+    /// The records are as safe as was asked for.
     Committed,
     /// NOT_ENOUGH_REPLICAS_AFTER_APPEND: committed, but the in-sync set shrank below `min.insync.replicas`.
     NotEnoughReplicas,
@@ -17,6 +17,8 @@ pub enum AckOutcome {
     TimedOut,
     /// NOT_LEADER_OR_FOLLOWER: the leadership ended; they may still be committed by another.
     NotLeader,
+    /// KAFKA_STORAGE_ERROR: they will not become durable here.
+    Storage,
 }
 
 /// Acks that wait until everything below an offset is committed.
