@@ -174,6 +174,7 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
     });
     image.apply(Command::RegisterBroker { slot: config.slot, incarnation: Incarnation(1), addresses })?;
     image.apply(Command::Obey { council_index: 1, grant: grant(broker, 1) })?;
+    image.apply(Command::Reflect { council_index: 1, regions: vec![], gateway: None })?;
     for topic in topics {
         let draft = TopicDraft {
             id: topic.id(),

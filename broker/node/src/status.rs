@@ -33,6 +33,15 @@ impl Broker {
         }
     }
 
+    /// Answers as long as the threads that serve connections do.
+    ///
+    /// # Errors
+    /// [`StatusError`] when the broker is stopping.
+    pub async fn answers(&self) -> Result<(), StatusError> {
+        let answered = self.0.data_plane.handle().spawn(async {}).await;
+        answered.map_err(|error| StatusError(error.to_string()))
+    }
+
     /// The region as it sees itself, with a hash over every partition's committed batches if `with_hashes`; that reads
     /// all of their headers.
     ///

@@ -9,6 +9,8 @@ use absent::create_absent;
 use bytes::Bytes;
 use model::{TopicId, TopicName, TopicState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 use wire::ErrorCode;
 use wire::api::metadata::{self as api, Broker as NodeResponse, PartitionResponse, Request, Response, TopicResponse};
 
@@ -20,15 +22,30 @@ const FIRST_WITH_NONE: i16 = 1;
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
     let image = broker.image();
-    let absent = absent::creatable(broker, &image, &request);
-    if absent.is_empty() {
+    if is_told(&image) && absent::creatable(broker, &image, &request).is_empty() {
         return Ok(call.reply(&answer(broker, &call, &request, &BTreeMap::new())));
     }
     let (broker, asked) = (broker.clone(), call.clone());
     Ok(call.reply_later(async move {
-        let failed = create_absent(&broker, absent).await;
+        let deadline = Instant::now() + absent::WAIT_MAX;
+        let image = told(&broker, deadline).await;
+        let absent = absent::creatable(&broker, &image, &request);
+        let failed = create_absent(&broker, absent, deadline).await;
         Some(answer(&broker, &asked, &request, &failed))
     }))
+}
+
+/// Whether the council's decisions have ever reached the broker. Before they do it knows of no topic, and a client that is
+/// told so waits for a second before it asks again.
+fn is_told(image: &Image) -> bool {
+    image.council_index() > 0
+}
+
+async fn told(broker: &Broker, deadline: Instant) -> Arc<Image> {
+    let mut images = broker.watch_image();
+    // Late or not: the client gets what there is.
+    let _ = timeout_at(deadline, images.wait_for(|image| is_told(image))).await;
+    broker.image()
 }
 
 /// What there is now; `failed` says why a topic could not be made.

@@ -106,6 +106,11 @@ impl Context {
         Credentials { access_key: S3_ACCESS_KEY.to_owned(), secret_key: self.platform.s3_secret.clone() }
     }
 
+    /// Whether there is one: a region that runs alone has none.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.platform.addresses.s3 != 0
+    }
+
     /// A client of it.
     pub(crate) fn objects(&self) -> Client {
         Client::new(&Location {

@@ -57,7 +57,9 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     config.telemetry = Arc::new(Metrics::start(region.as_str())?);
     let archive = Archive::new(Arc::new(context.objects()), Layout::new("backups"), clock.clone());
     let archivist = Arc::new(BrokerArchivist::new(broker.clone(), archive, region.clone()));
-    create_bucket(context.clone());
+    if context.has_objects() {
+        create_bucket(context.clone());
+    }
     let ports = Ports {
         clock,
         entropy,

@@ -12,7 +12,7 @@ use wire::ErrorCode;
 use wire::api::metadata::Request;
 
 /// How long an answer waits for topics it asked the council for; they are made all the same.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How many topics one request makes at most; the client asks again for the rest.
 const AT_ONCE_MAX: usize = 32;
 
@@ -49,9 +49,12 @@ fn is_owned(image: &Image, name: &TopicName) -> bool {
     closest.is_some_and(|(_, group)| group.owned)
 }
 
-/// Has the council make `absent`, and says of those that are not there afterwards why.
-pub(super) async fn create_absent(broker: &Broker, absent: BTreeSet<TopicName>) -> BTreeMap<TopicName, ErrorCode> {
-    let deadline = Instant::now() + WAIT_MAX;
+/// Has the council make `absent`, and says of those that are not there at the `deadline` why.
+pub(super) async fn create_absent(
+    broker: &Broker,
+    absent: BTreeSet<TopicName>,
+    deadline: Instant,
+) -> BTreeMap<TopicName, ErrorCode> {
     let begun: Vec<_> = absent.into_iter().map(|name| (name.clone(), begin(broker, name))).collect();
     let mut failed = BTreeMap::new();
     for (name, making) in begun {

@@ -8,11 +8,16 @@ use control_plane::topics;
 use env::PortFuture;
 use model::{TopicId, TopicName, TopicSpec, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::sync::SetOnce;
+use tokio::time::timeout;
+
+/// How long a change waits for the council node of a process that is just starting.
+const START_MAX: Duration = Duration::from_secs(2);
 
 /// Topics of the council; a broker that is started before its council node has none to give yet.
 #[derive(Default)]
-pub(super) struct Topics(OnceLock<topics::Topics>);
+pub(super) struct Topics(SetOnce<topics::Topics>);
 
 impl Topics {
     /// The council node is there from now on.
@@ -21,12 +26,13 @@ impl Topics {
         let _ = self.0.set(topics);
     }
 
-    fn topics(&self) -> Result<&topics::Topics, CouncilError> {
-        self.0.get().ok_or_else(|| CouncilError::Unavailable("the region is starting".to_owned()))
+    async fn topics(&self) -> Result<&topics::Topics, CouncilError> {
+        let there = timeout(START_MAX, self.0.wait()).await;
+        there.map_err(|_| CouncilError::Unavailable("the region is starting".to_owned()))
     }
 
-    fn name(&self, id: TopicId) -> Result<TopicName, CouncilError> {
-        let name = self.topics()?.name(id);
+    async fn name(&self, id: TopicId) -> Result<TopicName, CouncilError> {
+        let name = self.topics().await?.name(id);
         name.ok_or_else(|| CouncilError::Unknown(id.to_string()))
     }
 }
@@ -34,7 +40,7 @@ impl Topics {
 impl Council for Topics {
     fn create_topic(&self, topic: NewTopic, validate_only: bool) -> PortFuture<'_, Result<TopicSpec, CouncilError>> {
         Box::pin(async move {
-            let topics = self.topics()?;
+            let topics = self.topics().await?;
             let wanted = Wanted {
                 id: TopicId(uuid::Uuid::new_v4()),
                 name: topic.name.clone(),
@@ -55,9 +61,9 @@ impl Council for Topics {
 
     fn delete_topic(&self, topic: TopicId) -> PortFuture<'_, Result<(), CouncilError>> {
         Box::pin(async move {
-            let name = self.name(topic)?;
+            let name = self.name(topic).await?;
             let delete = DeleteTopic { name: name.clone(), expected: Some(topic) };
-            let outcomes = self.topics()?.delete(vec![delete]).await.map_err(|error| undecided(error, &name))?;
+            let outcomes = self.topics().await?.delete(vec![delete]).await.map_err(|error| undecided(error, &name))?;
             match outcomes.into_iter().next() {
                 Some(Err(refusal)) => Err(refused(refusal, &name)),
                 _ => Ok(()),
@@ -72,11 +78,11 @@ impl Council for Topics {
         validate_only: bool,
     ) -> PortFuture<'_, Result<(), CouncilError>> {
         Box::pin(async move {
-            let name = self.name(topic)?;
+            let name = self.name(topic).await?;
             if validate_only {
                 return Ok(());
             }
-            let grown = self.topics()?.grow(name.clone(), total).await;
+            let grown = self.topics().await?.grow(name.clone(), total).await;
             grown.map(drop).map_err(|error| undecided(error, &name))
         })
     }
@@ -88,7 +94,7 @@ impl Council for Topics {
         validate_only: bool,
     ) -> PortFuture<'_, Result<(), CouncilError>> {
         Box::pin(async move {
-            let name = self.name(topic)?;
+            let name = self.name(topic).await?;
             if validate_only {
                 return Ok(());
             }
@@ -99,7 +105,7 @@ impl Council for Topics {
                     None => drop(remove.insert(entry)),
                 }
             }
-            let configured = self.topics()?.configure(name.clone(), false, set, remove).await;
+            let configured = self.topics().await?.configure(name.clone(), false, set, remove).await;
             configured.map(drop).map_err(|error| undecided(error, &name))
         })
     }

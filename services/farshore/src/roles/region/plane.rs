@@ -63,6 +63,10 @@ impl Region for DataPlane {
         Box::pin(self.broker.order(order))
     }
 
+    fn answers(&self) -> PortFuture<'_, Result<(), PortError>> {
+        Box::pin(async move { self.broker.answers().await.map_err(failed) })
+    }
+
     fn status(&self, with_hashes: bool) -> PortFuture<'_, Result<RegionStatus, PortError>> {
         Box::pin(async move { self.broker.status(with_hashes).await.map_err(failed) })
     }
