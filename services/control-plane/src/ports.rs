@@ -28,6 +28,9 @@ pub trait Region: Send + Sync + 'static {
     /// Carries out an order, once per (run, step).
     fn order(&self, order: Order) -> PortFuture<'_, Result<Done, OrderError>>;
 
+    /// Answers as long as clients are served. Asked several times a second, so it costs nothing.
+    fn answers(&self) -> PortFuture<'_, Result<(), PortError>>;
+
     /// The region as it sees itself, with hashes over its partitions if they are asked for.
     fn status(&self, with_hashes: bool) -> PortFuture<'_, Result<RegionStatus, PortError>>;
 

@@ -91,7 +91,7 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
         Call::Links => Reply::Links(region.links()),
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
         _ => {
-            region.status(false).await?;
+            region.answers().await?;
             Reply::Pong
         }
     })

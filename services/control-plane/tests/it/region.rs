@@ -287,6 +287,10 @@ impl Region for Book {
         Box::pin(async move { self.obey(&order) })
     }
 
+    fn answers(&self) -> PortFuture<'_, Result<(), PortError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn status(&self, _: bool) -> PortFuture<'_, Result<RegionStatus, PortError>> {
         let holdings = self.holdings();
         let pages = self.pages();
