@@ -89,6 +89,10 @@ pub struct FollowRoutes {
     pub since: u64,
     /// How long the leader may wait for a newer table before it answers.
     pub max_wait_ms: u32,
+    /// Grants that this table calls revoked and that the gateway serves no longer: whatever waited for an answer under
+    /// them was dropped. Nobody has to wait for the gateway's lease on them any more.
+    #[serde(default)]
+    pub released: Vec<(ProtectionGroup, OwnershipEpoch)>,
 }
 
 /// The answer to [`FollowRoutes`].

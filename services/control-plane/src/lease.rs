@@ -12,7 +12,7 @@ use env::{BootInstant, Clock};
 use model::{Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, limits};
 use quorum::Leadership;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -26,12 +26,50 @@ const ROUTES_WAIT_MAX: Duration = Duration::from_secs(2);
 pub struct Ledger {
     leadership: watch::Receiver<Leadership>,
     clock: Arc<dyn Clock>,
-    answered: Mutex<BTreeMap<ProtectionGroup, BootInstant>>,
+    answered: watch::Sender<Answered>,
+}
+
+/// The renewals that were answered.
+#[derive(Debug, Default)]
+struct Answered(BTreeMap<ProtectionGroup, BTreeMap<Holder, Note>>);
+
+/// Who may use a grant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    Owner,
+    Gateway(String),
+}
+
+/// One renewal that was answered.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    at: BootInstant,
+    /// The council entry the answer was given by.
+    council_index: u64,
+}
+
+impl Answered {
+    fn note(&mut self, group: &ProtectionGroup, holder: &Holder, note: Note) {
+        self.0.entry(group.clone()).or_default().insert(holder.clone(), note);
+    }
+
+    /// `holder` has stopped using the grant, as of the council entry `since`. A renewal that was answered by a later
+    /// entry stands: the word was long on its way.
+    fn release(&mut self, group: &ProtectionGroup, holder: &Holder, since: u64) -> bool {
+        let Some(notes) = self.0.get_mut(group) else { return false };
+        let is_released = notes.get(holder).is_some_and(|note| note.council_index <= since);
+        is_released && notes.remove(holder).is_some()
+    }
+
+    /// When the last renewal was answered that may still be used.
+    fn last(&self, group: &ProtectionGroup) -> Option<BootInstant> {
+        self.0.get(group)?.values().map(|note| note.at).max()
+    }
 }
 
 impl Ledger {
     pub(crate) fn new(leadership: watch::Receiver<Leadership>, clock: Arc<dyn Clock>) -> Self {
-        Self { leadership, clock, answered: Mutex::default() }
+        Self { leadership, clock, answered: watch::Sender::default() }
     }
 
     /// Takes note that renewals of the grants that stand in `view` are being answered. The view is read under the same
@@ -39,16 +77,29 @@ impl Ledger {
     fn confirm(
         &self,
         reader: &Reader,
+        holder: &Holder,
         stands: impl Fn(&View, &ProtectionGroup, OwnershipEpoch) -> bool,
         asked: impl Fn(&View) -> Vec<(ProtectionGroup, OwnershipEpoch)>,
     ) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
-        let mut answered = self.answered.lock().expect("no holder of this lock panics");
-        let view = reader.view();
-        let mut confirmed = asked(&view);
-        confirmed.retain(|(group, epoch)| stands(&view, group, *epoch));
-        let now = self.clock.boot();
-        answered.extend(confirmed.iter().map(|(group, _)| (group.clone(), now)));
+        let mut confirmed = Vec::new();
+        self.answered.send_if_modified(|answered| {
+            let view = reader.view();
+            confirmed = asked(&view);
+            confirmed.retain(|(group, epoch)| stands(&view, group, *epoch));
+            let note = Note { at: self.clock.boot(), council_index: view.council_index };
+            confirmed.iter().for_each(|(group, _)| answered.note(group, holder, note));
+            // Nobody waits for a renewal, only for releases.
+            false
+        });
         confirmed
+    }
+
+    /// Takes note that a gateway serves grants no longer.
+    fn release(&self, holder: &Holder, ask: &FollowRoutes) {
+        self.answered.send_if_modified(|answered| {
+            let released = ask.released.iter().filter(|(group, _)| answered.release(group, holder, ask.since));
+            released.count() > 0
+        });
     }
 
     /// Answers a region's renewal, if this node leads.
@@ -59,12 +110,14 @@ impl Ledger {
         let stands = |view: &View, group: &ProtectionGroup, epoch: OwnershipEpoch| {
             view.confirms_lease(&renewal.region, renewal.incarnation, group, epoch)
         };
-        let confirmed = self.confirm(reader, stands, |_| renewal.grants.clone());
+        let confirmed = self.confirm(reader, &Holder::Owner, stands, |_| renewal.grants.clone());
         Reply::Leases { confirmed, ttl_ms: limits::LEASE_TTL.as_millis() as u32 }
     }
 
     /// Answers a gateway, if this node leads: at once when there are newer routes, otherwise at the end of its wait.
     pub(crate) async fn routes(&self, council: &Council, reader: &Reader, ask: &FollowRoutes) -> Reply {
+        let holder = Holder::Gateway(ask.gateway.clone());
+        self.release(&holder, ask);
         let wait = Duration::from_millis(ask.max_wait_ms.into()).min(ROUTES_WAIT_MAX);
         let mut views = reader.watch_view();
         // Without newer routes, the lease is confirmed all the same.
@@ -72,28 +125,29 @@ impl Ledger {
         if let Err(error) = council.confirm_leadership().await {
             return Reply::not_served(error);
         }
-        let confirmed = self.confirm(reader, stands_for_gateways, routed);
+        let confirmed = self.confirm(reader, &holder, stands_for_gateways, routed);
         let view = reader.view();
         let table = if view.council_index > ask.since { table(&view) } else { None };
         Reply::Routes(Box::new(RouteLease { table, confirmed, ttl_ms: limits::LEASE_TTL.as_millis() as u32 }))
     }
 
     /// Waits until no lease of `group` that this node or an earlier leader let stand can stand any more: `wait` after the
-    /// last answer, or after this leader's election if that is later. The grant must have been revoked before. False
-    /// when this node stops leading meanwhile.
+    /// last answer, or after this leader's election if that is later. A gateway that has said that it serves the grant no
+    /// longer is not waited for. The grant must have been revoked before. False when this node stops leading meanwhile.
     pub async fn wait_out(&self, group: &ProtectionGroup, wait: Duration) -> bool {
         let Some(tenure) = self.leadership.borrow().tenure else { return false };
-        let answered = self.answered.lock().expect("no holder of this lock panics").get(group).copied();
-        let since = answered.map_or(tenure.since, |answered| answered.max(tenure.since));
-        let mut leadership = self.leadership.clone();
+        let (mut leadership, mut answered) = (self.leadership.clone(), self.answered.subscribe());
         loop {
+            let last = answered.borrow_and_update().last(group);
+            let since = last.map_or(tenure.since, |last| last.max(tenure.since));
             let left = since.plus(wait).since(self.clock.boot());
             if left.is_zero() {
                 return leadership.borrow().tenure == Some(tenure);
             }
-            let lost = leadership.wait_for(|leadership| leadership.tenure != Some(tenure));
-            if timeout(left, lost).await.is_ok() {
-                return false;
+            tokio::select! {
+                _ = leadership.wait_for(|leadership| leadership.tenure != Some(tenure)) => return false,
+                _ = answered.changed() => {}
+                () = sleep(left) => {}
             }
         }
     }
@@ -173,5 +227,38 @@ async fn renew_all(
         }
         Ok(other) => tracing::warn!(?other, "a renewal was answered with something else"),
         Err(error) => tracing::debug!(%error, "leases are not renewed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(seconds: u64, council_index: u64) -> Note {
+        Note { at: BootInstant::after_boot(Duration::from_secs(seconds)), council_index }
+    }
+
+    #[test]
+    fn a_gateway_that_dropped_its_connections_is_not_waited_for() {
+        let group = ProtectionGroup::new("default").unwrap();
+        let (owner, gateway) = (Holder::Owner, Holder::Gateway("g1".to_owned()));
+        let mut answered = Answered::default();
+        answered.note(&group, &owner, note(1, 5));
+        answered.note(&group, &gateway, note(4, 6));
+        assert_eq!(answered.last(&group), Some(note(4, 6).at));
+        assert!(answered.release(&group, &gateway, 10));
+        assert_eq!(answered.last(&group), Some(note(1, 5).at));
+    }
+
+    #[test]
+    fn a_release_that_was_long_on_its_way_does_not_end_a_later_lease() {
+        let group = ProtectionGroup::new("default").unwrap();
+        let gateway = Holder::Gateway("g1".to_owned());
+        let mut answered = Answered::default();
+        // Revoked by entry 10, granted again by 12, confirmed by 13, revoked again by 20.
+        answered.note(&group, &gateway, note(4, 13));
+        assert!(!answered.release(&group, &gateway, 10));
+        assert!(answered.release(&group, &gateway, 20));
+        assert_eq!(answered.last(&group), None);
     }
 }

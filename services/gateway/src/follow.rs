@@ -1,10 +1,11 @@
 //! Follows the council's routes and every region's leaders.
 
 use crate::PerRegion;
-use crate::state::State;
+use crate::state::{Ending, State};
 use api::routes::{FollowRoutes, RouteLease, RoutedRegion};
 use env::PortFuture;
-use model::{FollowMetadata, Leaders, RegionName, methods};
+use model::{FollowMetadata, GrantState, Leaders, OwnershipEpoch, ProtectionGroup, RegionName, methods};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -12,6 +13,9 @@ use wire::client::Connection;
 use wire::internal::control;
 
 const RENEWAL: Duration = model::limits::LEASE_RENEWAL;
+/// Dropping connections takes moments; a connection that is stuck must not hold up the renewal of other grants.
+const RELEASE_WAIT: Duration = Duration::from_millis(100);
+const RELEASE_LOOK: Duration = Duration::from_millis(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const LEADERS_WAIT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,18 +34,57 @@ pub trait RouteSource: Send + Sync + 'static {
 
 /// Asks for routes for ever. A newer table is answered at once, a confirmation at every renewal interval.
 pub(crate) async fn routes(gateway: String, source: Arc<dyn RouteSource>, state: Arc<State>) {
+    let mut releases = Releases::default();
     loop {
         let since = state.routing().table().map_or(0, |table| table.version);
+        let released = releases.over().await;
         // A lease counts from before it was asked for.
         let asked_at = state.boot();
         let max_wait_ms = RENEWAL.as_millis() as u32;
-        match source.follow(FollowRoutes { gateway: gateway.clone(), since, max_wait_ms }).await {
-            Ok(lease) => adopt(&state, lease, asked_at),
+        match source.follow(FollowRoutes { gateway: gateway.clone(), since, max_wait_ms, released }).await {
+            Ok(lease) => {
+                adopt(&state, lease, asked_at);
+                releases.end_revoked(&state);
+            }
             Err(error) => {
                 tracing::debug!(%error, "routes are not confirmed");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
+    }
+}
+
+/// Revoked grants whose requests are being dropped. The council is told when none can be answered any more, so that a new
+/// owner need not wait for the end of this gateway's lease.
+#[derive(Default)]
+struct Releases(BTreeMap<(ProtectionGroup, OwnershipEpoch), Ending>);
+
+impl Releases {
+    /// Serves grants no longer that the table calls revoked.
+    fn end_revoked(&mut self, state: &State) {
+        let routing = state.routing();
+        let groups = routing.table().map_or(&[][..], |table| &table.groups);
+        let is_revoked = |group: &ProtectionGroup, epoch| {
+            let mut same = groups.iter().filter(|route| &route.group == group && route.ownership_epoch == epoch);
+            same.any(|route| route.state == GrantState::Revoked)
+        };
+        self.0.retain(|(group, epoch), _| is_revoked(group, *epoch));
+        for route in groups.iter().filter(|route| route.state == GrantState::Revoked) {
+            let now = state.boot();
+            if state.with_leases(|leases| leases.end(&route.group, route.ownership_epoch, now)) {
+                tracing::info!(group = %route.group, region = %route.owner, "grant was revoked: connections are dropped");
+                self.0.insert((route.group.clone(), route.ownership_epoch), state.cut(&route.owner));
+            }
+        }
+    }
+
+    /// The grants that nothing is served under any more; waits a little for those that are almost there.
+    async fn over(&self) -> Vec<(ProtectionGroup, OwnershipEpoch)> {
+        let deadline = tokio::time::Instant::now() + RELEASE_WAIT;
+        while self.0.values().any(|ending| !ending.is_over()) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(RELEASE_LOOK).await;
+        }
+        self.0.iter().filter(|(_, ending)| ending.is_over()).map(|(grant, _)| grant.clone()).collect()
     }
 }
 

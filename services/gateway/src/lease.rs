@@ -32,6 +32,15 @@ impl Leases {
         }
     }
 
+    /// The grant was revoked: it is served no longer. Whether it was until now.
+    pub(crate) fn end(&mut self, group: &ProtectionGroup, epoch: OwnershipEpoch, now: BootInstant) -> bool {
+        let Some(lease) = self.0.get_mut(group).filter(|lease| lease.epoch == epoch && !lease.has_lapsed) else {
+            return false;
+        };
+        (lease.until, lease.has_lapsed) = (now.min(lease.until), true);
+        true
+    }
+
     /// Whether the grant may be served at `now`.
     pub(crate) fn stands(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, now: BootInstant) -> bool {
         self.0.get(group).is_some_and(|lease| lease.epoch == epoch && now < lease.until)
@@ -86,5 +95,19 @@ mod tests {
         assert!(leases.lapsed(at(11)).is_empty());
         leases.extend(group.clone(), OwnershipEpoch(3), at(15));
         assert!(leases.stands(&group, OwnershipEpoch(3), at(12)));
+    }
+
+    #[test]
+    fn a_revoked_grant_is_served_no_longer_until_it_is_confirmed_again() {
+        let group = ProtectionGroup::new("default").unwrap();
+        let mut leases = Leases::default();
+        leases.extend(group.clone(), OwnershipEpoch(2), at(10));
+        assert!(!leases.end(&group, OwnershipEpoch(1), at(5)));
+        assert!(leases.end(&group, OwnershipEpoch(2), at(5)));
+        assert!(!leases.end(&group, OwnershipEpoch(2), at(6)));
+        assert!(!leases.stands(&group, OwnershipEpoch(2), at(5)));
+        assert!(leases.lapsed(at(11)).is_empty());
+        leases.extend(group.clone(), OwnershipEpoch(2), at(20));
+        assert!(leases.stands(&group, OwnershipEpoch(2), at(15)));
     }
 }

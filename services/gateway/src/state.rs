@@ -5,7 +5,7 @@ use crate::lease::Leases;
 use api::routes::{Route, RouteTable, RoutedTopic, VirtualNode};
 use env::{BootInstant, Clock};
 use model::{GroupId, Leaders, PartitionLeader, ProtectionGroup, RegionName, TopicId, TopicLeaders};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 /// Everything connections share.
@@ -14,7 +14,29 @@ pub(crate) struct State {
     routing: watch::Sender<Arc<Routing>>,
     leases: Mutex<Leases>,
     /// How often connections to each region had to be dropped; connections watch it.
-    cuts: watch::Sender<Arc<PerRegion<u64>>>,
+    cuts: watch::Sender<Arc<PerRegion<Generation>>>,
+}
+
+/// The requests that are passed to a region between two cuts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Generation {
+    number: u64,
+    inside: Arc<()>,
+}
+
+/// A request on its way to a region and back. While it exists, the generation it belongs to has not ended.
+#[derive(Debug)]
+pub(crate) struct Entered(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+/// The requests that were on their way when a region was cut off.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending(Weak<()>);
+
+impl Ending {
+    /// Whether none of them can be answered any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
 }
 
 /// One consistent picture of routes and leaders.
@@ -42,13 +64,20 @@ impl State {
     }
 
     /// Hears when connections to a region have to be dropped.
-    pub(crate) fn watch_cuts(&self) -> watch::Receiver<Arc<PerRegion<u64>>> {
+    pub(crate) fn watch_cuts(&self) -> watch::Receiver<Arc<PerRegion<Generation>>> {
         self.cuts.subscribe()
     }
 
     /// How often connections to `region` have been cut.
     pub(crate) fn cuts(&self, region: &RegionName) -> u64 {
-        self.cuts.borrow().get(region).copied().unwrap_or_default()
+        self.cuts.borrow().get(region).map_or(0, |generation| generation.number)
+    }
+
+    /// Begins a request to `region` on a connection that was made after `since` cuts; `None` when it has been cut again.
+    pub(crate) fn enter(&self, region: &RegionName, since: u64) -> Option<Entered> {
+        let cuts = self.cuts.borrow();
+        let generation = cuts.get(region).filter(|generation| generation.number == since)?;
+        Some(Entered(generation.inside.clone()))
     }
 
     /// The boot clock.
@@ -58,12 +87,26 @@ impl State {
 
     /// Takes a newer table; an older one is refused.
     pub(crate) fn adopt_table(&self, table: RouteTable) {
+        self.know(&table);
         self.routing.send_if_modified(|routing| {
             let is_newer = routing.table.as_ref().is_none_or(|known| known.version < table.version);
             if is_newer {
                 *routing = Arc::new(Routing { table: Some(table), leaders: routing.leaders.clone() });
             }
             is_newer
+        });
+    }
+
+    /// Gives every region of `table` its first generation.
+    fn know(&self, table: &RouteTable) {
+        self.cuts.send_if_modified(|cuts| {
+            let mut next = PerRegion::clone(cuts);
+            for region in &table.regions {
+                next.entry(region.region.clone()).or_default();
+            }
+            let is_known = next.len() == cuts.len();
+            *cuts = Arc::new(next);
+            !is_known
         });
     }
 
@@ -92,13 +135,17 @@ impl State {
             || self.with_leases(|leases| owned.any(|route| leases.stands(&route.group, route.ownership_epoch, now)))
     }
 
-    /// Makes every connection to `region` drop.
-    pub(crate) fn cut(&self, region: &RegionName) {
+    /// Makes every connection to `region` drop on which a request waits; no request enters on those that stay.
+    pub(crate) fn cut(&self, region: &RegionName) -> Ending {
+        let mut ending = Ending(Weak::new());
         self.cuts.send_modify(|cuts| {
             let mut next = PerRegion::clone(cuts);
-            *next.entry(region.clone()).or_default() += 1;
+            let generation = next.entry(region.clone()).or_default();
+            ending = Ending(Arc::downgrade(&generation.inside));
+            *generation = Generation { number: generation.number + 1, inside: Arc::default() };
             *cuts = Arc::new(next);
         });
+        ending
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Closed, Waiting, upstream};
 use crate::answer::{self, unknown_topics};
 use crate::listener::Door;
 use crate::refuse::refuse;
-use crate::state::{Routing, State};
+use crate::state::{Entered, Routing, State};
 use bytes::Bytes;
 use model::RegionName;
 use std::sync::Arc;
@@ -63,10 +63,11 @@ impl Inbound {
             let head = Head::look(incoming.head(len))?;
             if answer::is_local(head.api_key) {
                 self.answer(&mut incoming, len).await?;
-            } else if !self.is_elsewhere(&head) && self.attach().await {
-                self.pass(&head, &mut incoming, len).await?;
-            } else {
-                self.turn_away(&mut incoming, len).await?;
+                continue;
+            }
+            match self.enter(&head).await {
+                Some(entered) => self.pass(&head, entered, &mut incoming, len).await?,
+                None => self.turn_away(&mut incoming, len).await?,
             }
         }
         Ok(())
@@ -114,6 +115,16 @@ impl Inbound {
         head.moves_with_owner() && !self.state.routing().owns(region)
     }
 
+    /// Begins to pass a request; `None` when nobody can be asked.
+    async fn enter(&mut self, head: &Head) -> Option<Entered> {
+        if self.is_elsewhere(head) || !self.attach().await {
+            return None;
+        }
+        let (region, since, _) = self.upstream.as_ref()?;
+        // The region may have been cut off since the connection was begun.
+        self.state.enter(region, *since)
+    }
+
     /// Makes sure there is a connection to the region requests go to; false when it cannot be asked.
     async fn attach(&mut self) -> bool {
         let routing = self.state.routing();
@@ -134,10 +145,11 @@ impl Inbound {
         self.send(Due::Attach(region, read)).await.is_ok()
     }
 
-    async fn pass(&mut self, head: &Head, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
+    async fn pass(&mut self, head: &Head, entered: Entered, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
         if head.is_answered {
+            // Between entering and this the connection gave nobody else a turn: whoever cuts it sees that it waits.
             self.waiting.add();
-            self.send(Due::Upstream(head.correlation_id)).await?;
+            self.send(Due::Upstream(head.correlation_id, entered)).await?;
         }
         let (_, _, upstream) = self.upstream.as_mut().expect("it has just been attached");
         incoming.pass(len, upstream).await

@@ -2,6 +2,7 @@
 
 use super::splice::{Incoming, write_all};
 use super::{Closed, Waiting};
+use crate::state::Entered;
 use bytes::Bytes;
 use model::RegionName;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ pub(super) enum Due {
     Ready(Bytes),
     /// From here on, answers come from this connection.
     Attach(RegionName, OwnedReadHalf),
-    /// The next answer from upstream, which must be this one.
-    Upstream(i32),
+    /// The next answer from upstream, which must be this one. The request is on its way until it is sent.
+    Upstream(i32, Entered),
 }
 
 /// The writing half of a client connection.
@@ -45,7 +46,7 @@ impl Outbound {
             match next {
                 Due::Ready(frame) => write_all(&mut self.client, &frame).await?,
                 Due::Attach(region, read) => self.upstream = Some((region, Incoming::new(read))),
-                Due::Upstream(correlation_id) => self.pass_answer(correlation_id).await?,
+                Due::Upstream(correlation_id, _entered) => self.pass_answer(correlation_id).await?,
             }
         }
         Ok(())

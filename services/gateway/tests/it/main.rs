@@ -1,0 +1,4 @@
+//! A gateway between real sockets: a council that says what the test wants, and regions that answer or do not.
+
+mod council;
+mod fencing;
