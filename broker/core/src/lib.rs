@@ -9,6 +9,7 @@ pub mod fetch_wait;
 pub mod follower;
 pub mod group;
 pub mod lease;
+pub mod liveness;
 pub mod metadata;
 pub mod partition;
 pub mod session;

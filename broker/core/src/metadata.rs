@@ -13,23 +13,30 @@
 //! It does not know what is on disk, whether a lease stands, or what time it is.
 
 mod broker;
+mod changes;
 mod command;
+mod fence;
 mod grant;
 mod image;
+mod isr;
 mod journal;
 mod leader;
+mod partition;
 mod reconcile;
 #[cfg(test)]
 pub(crate) mod samples;
 mod topic;
 mod view;
 
-pub use broker::{Addresses, Broker, BrokerEpoch};
+pub use broker::{Addresses, Admission, Broker, BrokerEpoch, Location};
+pub use changes::Changes;
 pub use command::{Answer, Command, Refusal};
+pub use fence::Choice;
 pub use grant::Group;
 pub use image::{Image, Region};
 pub use journal::{Journal, JournaledOrder};
-pub use leader::{Leader, Lineage, Partition, Role, Start, Started, Under};
+pub use leader::{Leader, Lineage, Role, Start, Started, Under};
+pub use partition::Partition;
 pub use reconcile::{place, reconcile};
 pub use topic::{Topic, TopicDraft};
 pub use view::{BrokerView, PartitionView, TopicView, View};

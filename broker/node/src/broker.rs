@@ -1,9 +1,11 @@
 use crate::api::fetch::Sessions;
 use crate::api::metadata::BeingMade;
 use crate::control::{Control, Gates};
+use crate::controller::Office;
 use crate::data_plane::DataPlane;
 use crate::facts::Facts;
 use crate::groups::Groups;
+use crate::heart::{Footing, Heart};
 use crate::leaders::LeaderBoard;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
@@ -46,6 +48,10 @@ pub(crate) struct Inner {
     pub(crate) groups: Groups,
     /// Who changes the metadata, once that has started.
     pub(crate) control: OnceLock<Control>,
+    /// What it knows of its membership of the region.
+    pub(crate) heart: Heart,
+    /// What its controller knows of all brokers, while it is the active one.
+    pub(crate) office: Office,
     /// What they share: clock, disk, flusher.
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
@@ -88,7 +94,6 @@ impl Broker {
         };
         Ok(Self(Arc::new(Inner {
             storage: Arc::new(storage),
-            config,
             leaders: LeaderBoard::new(&*ports.clock),
             clock: ports.clock,
             entropy: ports.entropy,
@@ -96,7 +101,9 @@ impl Broker {
             links: OnceLock::new(),
             image: watch::Sender::default(),
             partitions: Partitions::default(),
-            gates: Gates::default(),
+            gates: Gates::on(if config.is_clustered() { Footing::lost() } else { Footing::firm() }),
+            heart: Heart::default(),
+            office: Office::default(),
             control: OnceLock::new(),
             facts,
             groups: Groups::new(group_settings, session),
@@ -107,6 +114,7 @@ impl Broker {
             data_plane: DataPlane::start()?,
             tasks: Mutex::default(),
             addresses: OnceLock::new(),
+            config,
         })))
     }
 

@@ -1,4 +1,7 @@
+use broker_core::liveness::Timing;
+use broker_core::metadata::Location;
 use model::{BrokerSlot, ByteCount, RegionName};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +17,16 @@ pub struct Config {
     pub slot: BrokerSlot,
     /// The cluster id its own clients see.
     pub cluster_id: String,
+    /// Where its controller listens for those of the region's other brokers; `None` for a broker that is its region.
+    pub controller: Option<SocketAddr>,
+    /// Where the controllers of all brokers of the region are reached, by slot; empty for a broker that is its region.
+    pub peers: BTreeMap<BrokerSlot, String>,
+    /// How many of them vote on the metadata, from the first slot on: 1, 3 or 5. The others follow.
+    pub controllers: usize,
+    /// Where it stands.
+    pub location: Location,
+    /// How long a broker of the region may be silent before others lead what it led.
+    pub liveness: Timing,
     /// Where it keeps its metadata and logs.
     pub data_dir: PathBuf,
     /// Where its own Kafka clients connect.
@@ -44,6 +57,11 @@ impl Config {
             region,
             region_index,
             slot: BrokerSlot(0),
+            controller: None,
+            peers: BTreeMap::new(),
+            controllers: 3,
+            location: Location::default(),
+            liveness: Timing { silence_max: Duration::from_millis(1500) },
             data_dir,
             clients: listeners.clients,
             gateways: listeners.gateways,
@@ -60,6 +78,16 @@ impl Config {
     /// The id that clients of the region know the broker by.
     pub fn node_id(&self) -> i32 {
         i32::from(self.region_index) * SLOTS_PER_REGION + i32::from(self.slot.0) + 1
+    }
+
+    /// Whether the region has other brokers.
+    pub(crate) fn is_clustered(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
+    /// How many brokers the region is to have.
+    pub(crate) fn broker_count(&self) -> usize {
+        self.peers.len().max(1)
     }
 
     /// Where it is to listen.

@@ -1,12 +1,31 @@
 //! The region's metadata quorum. In a region of one broker it has one voter; the code is the same.
+//!
+//! ```text
+//!   heart (every broker) --heartbeat--> office (the active controller) --fence, unfence--> log --> image of every broker
+//! ```
+
+mod calls;
+mod office;
+
+pub(crate) use calls::{Question, Reply};
+pub(crate) use office::Office;
 
 use broker_core::metadata::{Answer, Command, Image, Refusal};
+use bytes::Bytes;
 use model::{BrokerSlot, Incarnation};
-use quorum::{Applied, Batch, Config, Member, NodeId, ProposeError, Quorum, StartError, StateError, StateMachine};
+use quorum::{
+    Applied, Batch, CallError, Config, ConfirmError, Leadership, Member, NodeId, ProposeError, Quorum, StartError,
+    StateError, StateMachine, Timing,
+};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// Brokers of a region are near each other: a controller that is gone is missed sooner than one across regions.
+const TIMING: Timing =
+    Timing { heartbeat: Duration::from_millis(100), election: Duration::from_millis(400)..Duration::from_millis(800) };
 
 /// The quorum and what it agrees on.
 #[derive(Clone)]
@@ -24,6 +43,9 @@ pub(crate) enum ChangeError {
     /// The quorum did not take it, or nobody knows.
     #[error(transparent)]
     Quorum(#[from] ProposeError),
+    /// It is not known whether this broker has heard of everything.
+    #[error(transparent)]
+    Behind(#[from] ConfirmError),
 }
 
 /// The metadata image as the quorum's state machine. It lives in memory; the quorum's log and snapshots keep it.
@@ -32,21 +54,27 @@ pub(crate) struct Metadata {
 }
 
 impl Controller {
-    /// Starts the quorum of the broker in `slot`, alone with its log in `dir`.
+    /// Starts this broker's node of the region's quorum.
     ///
     /// # Errors
-    /// When the directory cannot be used.
-    pub(crate) async fn start(cluster: &str, slot: BrokerSlot, dir: PathBuf) -> Result<Self, StartError> {
-        // A region of one broker has one disk: an empty one is the first of its incarnation.
-        let id = NodeId::of(slot, Incarnation(1));
-        let mut config = Config::new(id, cluster, &dir);
-        config.is_new = quorum::owner_of(&dir)?.is_none();
+    /// When the directory or the port cannot be used.
+    pub(crate) async fn start(config: &crate::Config) -> Result<Self, StartError> {
+        let dir = config.data_dir.join("metadata");
+        let cluster = format!("{}/{}", config.cluster_id, config.region);
+        let owner = quorum::owner_of(&dir)?;
+        let mut node = Config::new(owner.unwrap_or(first_node(config.slot)), cluster, &dir);
+        node.is_new = owner.is_none();
+        node.listen = config.controller;
+        node.addresses.clone_from(&config.peers);
+        if config.is_clustered() {
+            node.timing = TIMING;
+        }
         let (sender, image) = watch::channel(Arc::default());
-        let quorum = Quorum::start(config, Metadata { image: sender }).await?;
-        // A sole voter names itself, once.
-        if quorum.membership().voters().is_empty() {
-            let members = BTreeMap::from([(id, Member::new(slot.0.to_string(), ""))]);
-            if let Err(error) = quorum.initialize(members).await {
+        let quorum = Quorum::start(node, Metadata { image: sender }).await?;
+        let voters = voters(config);
+        if quorum.membership().voters().is_empty() && voters.contains_key(&quorum.id()) {
+            // The same ones by all of them, once.
+            if let Err(error) = quorum.initialize(voters).await {
                 tracing::error!(%error, "the region's metadata quorum cannot be founded");
             }
         }
@@ -58,12 +86,63 @@ impl Controller {
         self.image.borrow().clone()
     }
 
+    /// The metadata, now and later.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Image>> {
+        self.image.clone()
+    }
+
     /// Has the quorum agree on `command`.
     ///
     /// # Errors
     /// [`ChangeError`]: it was refused, or nobody knows.
     pub(crate) async fn propose(&self, command: &Command) -> Result<Answer, ChangeError> {
         Ok(self.quorum.propose(command).await??)
+    }
+
+    /// Waits until this broker's image holds everything that was agreed on before the call, by whichever broker.
+    ///
+    /// # Errors
+    /// When no controller answers.
+    pub(crate) async fn catch_up(&self) -> Result<(), ChangeError> {
+        Ok(self.quorum.ensure_linearizable().await?)
+    }
+
+    /// The disk this broker started from.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.quorum.id().incarnation()
+    }
+
+    /// Who leads the quorum, now and later.
+    pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.quorum.leadership()
+    }
+
+    /// The broker whose controller is active, as far as this one knows.
+    pub(crate) fn active(&self) -> Option<BrokerSlot> {
+        self.quorum.leader().map(NodeId::slot)
+    }
+
+    /// Answers other brokers by `handler` from now on.
+    pub(crate) fn serve(&self, handler: Arc<dyn quorum::Handler>) {
+        self.quorum.serve(handler);
+    }
+
+    /// Asks the active controller.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(crate) async fn ask_active(&self, question: &Question, within: Duration) -> Result<Reply, CallError> {
+        let answer = self.quorum.call_leader(calls::encode(question), within).await?;
+        Ok(calls::decode(&answer))
+    }
+
+    /// Asks the broker in `slot`.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(crate) async fn ask(&self, slot: BrokerSlot, question: Bytes, within: Duration) -> Result<Reply, CallError> {
+        let id = self.quorum.membership().in_slot(slot).unwrap_or(first_node(slot));
+        Ok(calls::decode(&self.quorum.call(id, question, within).await?))
     }
 
     /// Waits until the quorum works no more, and says why.
@@ -75,6 +154,22 @@ impl Controller {
     pub(crate) async fn shutdown(&self) {
         self.quorum.shutdown().await;
     }
+}
+
+fn first_node(slot: BrokerSlot) -> NodeId {
+    NodeId::of(slot, Incarnation(1))
+}
+
+/// The founding members with a vote: the first slots, or this broker alone.
+fn voters(config: &crate::Config) -> BTreeMap<NodeId, Member> {
+    let member = |slot: BrokerSlot, address: &str| (first_node(slot), Member::new(slot.0.to_string(), address));
+    if !config.is_clustered() {
+        return BTreeMap::from([member(config.slot, "")]);
+    }
+    // An even number of voters stands no more losses than one less.
+    let votes = config.controllers.clamp(1, 5).min(config.peers.len());
+    let votes = votes - (1 - votes % 2);
+    config.peers.iter().take(votes).map(|(slot, address)| member(*slot, address)).collect()
 }
 
 impl StateMachine for Metadata {

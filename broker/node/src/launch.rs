@@ -27,12 +27,16 @@ impl Broker {
     pub async fn start(config: Config, ports: Ports) -> Result<Self, StartError> {
         let doors = Doors::bind(&config.listeners()).await?;
         let addresses = doors.addresses()?;
-        let cluster = format!("{}/{}", config.cluster_id, config.region);
-        let controller = Controller::start(&cluster, config.slot, config.data_dir.join("metadata")).await?;
+        let controller = Controller::start(&config).await?;
         let broker = Self::idle(config, ports)?;
         let _ = broker.0.addresses.set(addresses);
         let control = Control::start(broker.clone(), controller, addresses);
         let _ = broker.0.control.set(control);
+        broker.answer_peers();
+        if broker.0.config.is_clustered() {
+            broker.spawn(broker.clone().hold_office());
+            broker.spawn(broker.clone().beat());
+        }
         broker.coordinate_groups();
         broker.spawn(broker.clone().tell_leaders());
         doors.open(&broker)?;
@@ -40,8 +44,9 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Stops serving, then closes logs and metadata in an orderly way.
+    /// Hands over what it leads, stops serving, then closes logs and metadata in an orderly way.
     pub async fn shutdown(&self) {
+        self.leave().await;
         self.close_storage().await;
         if let Some(control) = self.0.control.get() {
             control.shutdown().await;
@@ -65,6 +70,15 @@ impl Broker {
     /// Waits until the region's metadata can be written no more, and says why: the process has to be started again then.
     pub async fn metadata_failed(&self) -> String {
         self.control().failed().await
+    }
+
+    /// Ends the broker at once, as far as that goes within a process: nobody is told, nothing is closed in an orderly way.
+    /// For tests of what the region does without it.
+    pub async fn abandon(&self) {
+        if let Some(control) = self.0.control.get() {
+            control.shutdown().await;
+        }
+        self.close_storage().await;
     }
 
     pub(crate) fn control(&self) -> &Control {

@@ -19,6 +19,7 @@ mod data_plane;
 mod doors;
 mod facts;
 mod groups;
+mod heart;
 mod internal;
 mod launch;
 mod leaders;
@@ -36,6 +37,8 @@ mod storage_health;
 mod topics;
 
 pub use broker::Broker;
+pub use broker_core::liveness::Timing;
+pub use broker_core::metadata::Location;
 pub use config::{Config, Flush, Listeners};
 pub use control::ControlError;
 pub use copy::{CopyFailure, CopyState};

@@ -174,6 +174,12 @@ impl Partition {
         epochs
     }
 
+    /// What it would still have after the loss that its topic's configuration reckons with.
+    pub(crate) fn safe_tail(&self) -> Offset {
+        let public = self.public();
+        if public.settings.flush == Flush::Os { public.marks.tail } else { public.marks.flushed }
+    }
+
     /// Bytes of batches on disk.
     pub(crate) fn size(&self) -> ByteCount {
         ByteCount(self.held().log.as_ref().map_or(0, Log::size_bytes))

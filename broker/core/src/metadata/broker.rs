@@ -25,6 +25,15 @@ pub struct Addresses {
     pub internal: String,
 }
 
+/// Where a broker stands; empty where nobody said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Location {
+    /// The data centre.
+    pub data_centre: String,
+    /// The rack in it.
+    pub rack: String,
+}
+
 /// One broker of the region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broker {
@@ -32,8 +41,34 @@ pub struct Broker {
     pub incarnation: Incarnation,
     /// Where it is reached.
     pub addresses: Addresses,
+    /// Where it stands.
+    #[serde(default)]
+    pub location: Location,
     /// Its current session.
     pub session: BrokerEpoch,
+    /// Whether it may lead and be in sync in this session.
+    #[serde(default)]
+    pub admission: Admission,
+}
+
+/// Whether a broker may lead and be in sync. Outside [`In`](Self::In) it is fenced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// Not yet: it has not made the metadata real in this session.
+    Waiting,
+    /// It may.
+    #[default]
+    In,
+    /// No more: it was silent, or stops. Its next session begins with [`Waiting`](Self::Waiting).
+    Out,
+}
+
+impl Broker {
+    /// Whether it may neither lead nor be in sync.
+    pub fn is_fenced(&self) -> bool {
+        self.admission != Admission::In
+    }
 }
 
 impl Image {
@@ -42,6 +77,7 @@ impl Image {
         slot: BrokerSlot,
         incarnation: Incarnation,
         addresses: Addresses,
+        location: Location,
     ) -> Result<Answer, Refusal> {
         match self.brokers.get(&slot) {
             Some(known) if known.incarnation > incarnation => {
@@ -51,13 +87,25 @@ impl Image {
         }
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);
-        self.brokers.insert(slot, Broker { incarnation, addresses, session });
+        self.brokers.insert(slot, Broker { incarnation, addresses, location, session, admission: Admission::Waiting });
+        self.depose(slot, &[]);
         Ok(Answer::Registered { session })
     }
 
     pub(super) fn check_session(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {
         let current = self.brokers.get(&slot).ok_or(Refusal::UnknownBroker(slot))?.session;
         if current == given { Ok(()) } else { Err(Refusal::SessionOver { slot, given, current }) }
+    }
+
+    /// Refuses what a broker asks for in an earlier session, or while it is fenced.
+    pub(super) fn check_unfenced(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {
+        self.check_session(slot, given)?;
+        if self.is_unfenced(slot) { Ok(()) } else { Err(Refusal::Fenced(slot)) }
+    }
+
+    /// Whether the broker in `slot` may lead and be in sync.
+    pub fn is_unfenced(&self, slot: BrokerSlot) -> bool {
+        self.brokers.get(&slot).is_some_and(|broker| !broker.is_fenced())
     }
 
     pub(super) fn reserve_producer_ids(&mut self, slot: BrokerSlot, session: BrokerEpoch) -> Result<Answer, Refusal> {
@@ -80,10 +128,8 @@ mod tests {
     #[test]
     fn every_start_of_a_broker_is_a_new_session() {
         let (mut image, first) = registered();
-        let (slot, addresses) = (SLOT, Addresses::default());
-        let Ok(Answer::Registered { session }) = image.register_broker(slot, Incarnation(1), addresses) else {
-            panic!()
-        };
+        let registered = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default());
+        let Ok(Answer::Registered { session }) = registered else { panic!() };
         assert!(session > first);
         let late = image.reserve_producer_ids(SLOT, first);
         assert_eq!(late, Err(Refusal::SessionOver { slot: SLOT, given: first, current: session }));
@@ -92,8 +138,8 @@ mod tests {
     #[test]
     fn a_replaced_disk_is_not_taken_back() {
         let mut image = founded();
-        image.register_broker(SLOT, Incarnation(4), Addresses::default()).unwrap();
-        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default());
+        image.register_broker(SLOT, Incarnation(4), Addresses::default(), Location::default()).unwrap();
+        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default());
         assert!(matches!(old, Err(Refusal::Replaced { given: Incarnation(3), .. })));
     }
 

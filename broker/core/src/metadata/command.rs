@@ -1,4 +1,4 @@
-use super::{Addresses, BrokerEpoch, Start, Started, TopicDraft};
+use super::{Addresses, BrokerEpoch, Choice, Location, Start, Started, TopicDraft};
 use model::{
     BrokerSlot, Done, Grant, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup, RegionAddress,
     RegionName, RunId, StepId, Timestamp, TopicId, TopicName, TopicState,
@@ -17,7 +17,8 @@ pub enum Command {
         /// Its incarnation.
         incarnation: Incarnation,
     },
-    /// A broker started. Answered with [`Answer::Registered`].
+    /// A broker started, or was fenced and begins again: its earlier session is over, and the new one is fenced until
+    /// it is ready. Answered with [`Answer::Registered`].
     RegisterBroker {
         /// Its place.
         slot: BrokerSlot,
@@ -25,6 +26,36 @@ pub enum Command {
         incarnation: Incarnation,
         /// Where it is reached.
         addresses: Addresses,
+        /// Where it stands.
+        #[serde(default)]
+        location: Location,
+    },
+    /// A controller begins: what one of an earlier term says from now on is refused.
+    TakeOffice {
+        /// Its term in the quorum.
+        term: u64,
+    },
+    /// A broker was silent for too long, or stops: it leaves every in-sync set, except where it is the last member, and
+    /// all partitions it leads get other leaders.
+    Fence {
+        /// The controller's term.
+        term: u64,
+        /// The broker.
+        broker: BrokerSlot,
+        /// The session that ends.
+        session: BrokerEpoch,
+        /// Who leads on, where it is not the first replica that is in sync and alive.
+        choices: Vec<Choice>,
+    },
+    /// A broker has made the metadata real in its new session: it may lead and be in sync again. Partitions nobody leads
+    /// and that it is in sync with get it as their leader.
+    Unfence {
+        /// The controller's term.
+        term: u64,
+        /// The broker.
+        broker: BrokerSlot,
+        /// Its session.
+        session: BrokerEpoch,
     },
     /// Makes a grant of the council durable; from now on an older one of that group is refused.
     Obey {
@@ -111,6 +142,10 @@ pub enum Command {
         partition_epoch: u32,
         /// The new set, the leader in it.
         isr: Vec<BrokerSlot>,
+        /// Those of it that were not in the set before, each with the session it was heard in: what a broker had before
+        /// it started again says nothing of what it has now (KIP-903).
+        #[serde(default)]
+        joined: Vec<(BrokerSlot, BrokerEpoch)>,
     },
     /// Sets a block of producer ids aside for one broker. Answered with [`Answer::ProducerIds`].
     ReserveProducerIds {
@@ -311,6 +346,20 @@ pub enum Refusal {
         given: BrokerEpoch,
         /// The current one.
         current: BrokerEpoch,
+    },
+    /// The broker may neither lead nor be in sync.
+    #[error("broker {} is fenced; it has to register again and become ready first", .0.0)]
+    Fenced(BrokerSlot),
+    /// Another broker leads the partition and is alive.
+    #[error("broker {} leads the partition", .0.0)]
+    LedBy(BrokerSlot),
+    /// A later controller has taken office.
+    #[error("the controller of term {given} is out of date: one of term {current} has taken office")]
+    ControllerOutdated {
+        /// The term given.
+        given: u64,
+        /// The current one.
+        current: u64,
     },
     /// A disk that was replaced came back.
     #[error("broker {} has incarnation {current}; incarnation {given} was replaced", .slot.0)]

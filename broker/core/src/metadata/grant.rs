@@ -120,8 +120,7 @@ impl Image {
     /// Notes where each partition's lineage departed, in every region that holds the partition.
     fn record_openings(&mut self, grant: &Grant) {
         for opening in &grant.openings {
-            let topic = self.topics.get_mut(&opening.topic);
-            if let Some(partition) = topic.and_then(|topic| topic.partition_mut(opening.partition)) {
+            if let Some(partition) = self.partition_mut(opening.topic, opening.partition) {
                 partition.record_lineage(Lineage {
                     ownership_epoch: grant.ownership_epoch,
                     common_end: opening.common_end,

@@ -4,6 +4,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The region an image is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +15,8 @@ pub struct Region {
     pub incarnation: Incarnation,
 }
 
-/// A region's metadata after some prefix of its log. Serialised, it is the log's snapshot.
+/// A region's metadata after some prefix of its log. Serialised, it is the log's snapshot. A changed copy shares with the
+/// original all topics and partitions but those that were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     version: u64,
@@ -26,10 +28,16 @@ pub struct Image {
     pub(super) gateway: Option<String>,
     pub(super) regions: Vec<RegionAddress>,
     pub(super) brokers: BTreeMap<BrokerSlot, Broker>,
-    pub(super) groups: BTreeMap<ProtectionGroup, Group>,
-    pub(super) topics: BTreeMap<TopicId, Topic>,
-    pub(super) names: BTreeMap<TopicName, TopicId>,
-    pub(super) journal: Journal,
+    #[serde(with = "shared_map")]
+    pub(super) groups: imbl::OrdMap<ProtectionGroup, Group>,
+    #[serde(with = "shared_map")]
+    pub(super) topics: imbl::OrdMap<TopicId, Arc<Topic>>,
+    #[serde(with = "shared_map")]
+    pub(super) names: imbl::OrdMap<TopicName, TopicId>,
+    pub(super) journal: Arc<Journal>,
+    /// The term of the last controller that took office.
+    #[serde(default)]
+    pub(super) controller_term: u64,
 }
 
 impl Image {
@@ -49,7 +57,12 @@ impl Image {
         use Command as C;
         match command {
             C::Found { region, incarnation } => self.found(region, incarnation),
-            C::RegisterBroker { slot, incarnation, addresses } => self.register_broker(slot, incarnation, addresses),
+            C::RegisterBroker { slot, incarnation, addresses, location } => {
+                self.register_broker(slot, incarnation, addresses, location)
+            }
+            C::TakeOffice { term } => self.take_office(term),
+            C::Fence { term, broker, session, choices } => self.fence(term, broker, session, &choices),
+            C::Unfence { term, broker, session } => self.unfence(term, broker, session),
             C::Obey { council_index, grant } => self.obey(council_index, grant),
             C::Retire { council_index, group } => self.retire(council_index, &group),
             C::Reflect { council_index, regions, gateway } => self.reflect(council_index, regions, gateway),
@@ -62,9 +75,9 @@ impl Image {
             }
             C::DeleteTopic { council_index, topic } => self.delete_topic(council_index, topic),
             C::StartLeaders { broker, session, starts } => self.start_leaders(broker, session, &starts),
-            C::ChangeIsr { topic, partition, leader, session, partition_epoch, isr } => {
-                self.check_session(leader, session)?;
-                self.change_isr(topic, partition, leader, partition_epoch, isr)
+            C::ChangeIsr { topic, partition, leader, session, partition_epoch, isr, joined } => {
+                self.check_unfenced(leader, session)?;
+                self.change_isr(topic, partition, leader, partition_epoch, isr, &joined)
             }
             C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
@@ -166,26 +179,51 @@ impl Image {
 
     /// The topic with this id.
     pub fn topic(&self, id: TopicId) -> Option<&Topic> {
-        self.topics.get(&id)
+        self.topics.get(&id).map(|topic| &**topic)
     }
 
     /// The topic with this name.
     pub fn topic_named(&self, name: &str) -> Option<&Topic> {
-        self.topics.get(self.names.get(name)?)
+        self.topic(*self.names.get(name)?)
     }
 
     /// All topics.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.topics.values()
+        self.topics.values().map(|topic| &**topic)
     }
 
     /// One partition.
     pub fn partition(&self, topic: TopicId, partition: PartitionId) -> Option<&Partition> {
-        self.topics.get(&topic)?.partition(partition)
+        self.topic(topic)?.partition(partition)
     }
 
     /// The orders carried out.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+}
+
+/// A map that shares its parts with others is written down like any other.
+mod shared_map {
+    use imbl::OrdMap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<K, V, S>(map: &OrdMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        K: Ord + Serialize,
+        V: Serialize,
+        S: Serializer,
+    {
+        serializer.collect_map(map.iter())
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<OrdMap<K, V>, D::Error>
+    where
+        K: Ord + Clone + Deserialize<'de>,
+        V: Clone + Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
     }
 }

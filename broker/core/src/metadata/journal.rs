@@ -2,6 +2,7 @@ use super::{Answer, Image, Refusal};
 use model::{Done, OwnershipEpoch, ProtectionGroup, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many orders are remembered; the runs that ended longest ago are forgotten first.
 pub(super) const ORDERS_MAX: usize = 2_000;
@@ -70,7 +71,7 @@ impl Image {
         }
         self.group_at(&group, ownership_epoch)?;
         let order = JournaledOrder { group, ownership_epoch, done, at };
-        Ok(Answer::Journaled(self.journal.note(run, step, order)))
+        Ok(Answer::Journaled(Arc::make_mut(&mut self.journal).note(run, step, order)))
     }
 }
 

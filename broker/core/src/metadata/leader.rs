@@ -1,4 +1,4 @@
-use super::{Answer, BrokerEpoch, Image, Refusal, Topic};
+use super::{Answer, BrokerEpoch, Image, Partition, Refusal, Topic};
 use model::{
     BrokerSlot, CopyTerm, LeaderEpoch, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, TopicId, TopicState,
 };
@@ -78,82 +78,6 @@ pub struct Lineage {
     pub base: Offset,
 }
 
-/// One partition in its region.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Partition {
-    /// The brokers that hold it, the preferred leader first.
-    pub replicas: Vec<BrokerSlot>,
-    /// Those that are in sync.
-    pub isr: Vec<BrokerSlot>,
-    /// The leader, once one was started.
-    pub leader: Option<Leader>,
-    /// Counts the changes of leader and in-sync set.
-    pub partition_epoch: u32,
-    /// The last leader epoch allotted in this region.
-    pub leader_epoch: Option<LeaderEpoch>,
-    /// The last copy term allotted.
-    pub copy_term: CopyTerm,
-    /// The lineages that began while the region held the partition, oldest first.
-    pub lineages: Vec<Lineage>,
-}
-
-impl Partition {
-    /// A partition held by `replicas`, all of them in sync, without a leader.
-    pub(super) fn on(replicas: Vec<BrokerSlot>) -> Self {
-        Self { isr: replicas.clone(), replicas, ..Self::default() }
-    }
-
-    /// The lineage that `ownership_epoch` began, if it left records behind.
-    pub fn lineage(&self, ownership_epoch: OwnershipEpoch) -> Option<&Lineage> {
-        self.lineages.iter().find(|lineage| lineage.ownership_epoch == ownership_epoch)
-    }
-
-    pub(super) fn record_lineage(&mut self, lineage: Lineage) {
-        if self.lineage(lineage.ownership_epoch).is_none() {
-            self.lineages.push(lineage);
-        }
-    }
-
-    /// The broker that leads or should: the current leader, else the first in-sync replica.
-    pub(super) fn due_leader(&self) -> Option<BrokerSlot> {
-        self.leader.map(|leader| leader.broker).or_else(|| self.isr.first().copied())
-    }
-
-    /// Whether this leadership is running.
-    pub(super) fn is_led(&self, broker: BrokerSlot, session: BrokerEpoch, under: Under) -> bool {
-        let same = |leader: Leader| (leader.broker, leader.session, leader.under) == (broker, session, under);
-        self.leader.is_some_and(same)
-    }
-
-    fn allot(&mut self, under: Under, above: Option<LeaderEpoch>) -> Result<Role, Refusal> {
-        match under {
-            Under::Copy(_) => {
-                self.copy_term = self.copy_term.next();
-                Ok(Role::Copy { term: self.copy_term })
-            }
-            Under::Owner(ownership) => self.allot_epoch(ownership, self.leader_epoch.max(above)),
-            Under::Local => {
-                let leader_epoch = LeaderEpoch(self.leader_epoch.map_or(0, |last| last.0 + 1));
-                self.leader_epoch = Some(leader_epoch);
-                Ok(Role::Owner { leader_epoch })
-            }
-        }
-    }
-
-    /// The lowest epoch of `ownership` above `last`.
-    fn allot_epoch(&mut self, ownership: OwnershipEpoch, last: Option<LeaderEpoch>) -> Result<Role, Refusal> {
-        let exhausted = Refusal::EpochsExhausted(ownership);
-        let first = LeaderEpoch::of(ownership, 0).map_err(|_| exhausted.clone())?;
-        let next = last.map_or(Ok(first), LeaderEpoch::next).map_err(|_| exhausted.clone())?;
-        let leader_epoch = first.max(next);
-        if leader_epoch.ownership() != ownership {
-            return Err(exhausted);
-        }
-        self.leader_epoch = Some(leader_epoch);
-        Ok(Role::Owner { leader_epoch })
-    }
-}
-
 impl Image {
     pub(super) fn start_leaders(
         &mut self,
@@ -161,7 +85,7 @@ impl Image {
         session: BrokerEpoch,
         starts: &[Start],
     ) -> Result<Answer, Refusal> {
-        self.check_session(broker, session)?;
+        self.check_unfenced(broker, session)?;
         Ok(Answer::Started(starts.iter().map(|start| self.start_leader(broker, session, *start)).collect()))
     }
 
@@ -171,17 +95,24 @@ impl Image {
         let known = self.topics.get(&topic).ok_or(Refusal::UnknownTopic(topic))?;
         let (group, state, above) = (known.group.clone(), known.state, known.epochs_above);
         self.check_under(group, state, under)?;
-        let led = self.topics.get_mut(&topic).and_then(|topic| topic.partition_mut(partition)).ok_or(unknown)?;
-        if !led.isr.contains(&broker) {
-            return Err(Refusal::BadIsr { leader: broker, isr: led.isr.clone() });
-        }
+        let led = self.partition(topic, partition).ok_or(unknown.clone())?;
+        self.check_eligible(led, broker)?;
         if let Some(leader) = led.leader.filter(|_| led.is_led(broker, session, under)) {
             return Ok(Started { topic, partition, role: leader.role });
         }
-        let role = led.allot(under, above)?;
-        led.leader = Some(Leader { broker, session, under, role });
-        led.partition_epoch += 1;
+        let role = self.partition_mut(topic, partition).ok_or(unknown)?.start(broker, session, under, above)?;
         Ok(Started { topic, partition, role })
+    }
+
+    /// Refuses a leader that is not in sync, or that would depose another one that is alive.
+    fn check_eligible(&self, led: &Partition, broker: BrokerSlot) -> Result<(), Refusal> {
+        if !led.isr.contains(&broker) {
+            return Err(Refusal::BadIsr { leader: broker, isr: led.isr.clone() });
+        }
+        match led.leader.filter(|leader| leader.broker != broker && self.is_live(leader)) {
+            Some(leader) => Err(Refusal::LedBy(leader.broker)),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a leadership under a grant that is not obeyed, or that is not what it takes itself for.
@@ -199,28 +130,6 @@ impl Image {
         Err(Refusal::NotOwner { group, owner: known.grant.owner.clone(), epoch })
     }
 
-    pub(super) fn change_isr(
-        &mut self,
-        topic: TopicId,
-        partition: PartitionId,
-        leader: BrokerSlot,
-        given: u32,
-        isr: Vec<BrokerSlot>,
-    ) -> Result<Answer, Refusal> {
-        let known = self.topics.get_mut(&topic).ok_or(Refusal::UnknownTopic(topic))?;
-        let led = known.partition_mut(partition).ok_or(Refusal::UnknownPartition { topic, partition })?;
-        if given != led.partition_epoch {
-            return Err(Refusal::PartitionChanged { given, current: led.partition_epoch });
-        }
-        let leads = led.leader.is_some_and(|known| known.broker == leader) && isr.contains(&leader);
-        if !leads || !isr.iter().all(|slot| led.replicas.contains(slot)) {
-            return Err(Refusal::BadIsr { leader, isr });
-        }
-        led.isr = isr;
-        led.partition_epoch += 1;
-        Ok(Answer::Applied)
-    }
-
     /// What a leader of `topic` has to be started under now; `None` while its group waits for an order.
     pub(super) fn due_under(&self, topic: &Topic) -> Option<Under> {
         let Some(name) = &topic.group else { return Some(Under::Local) };
@@ -229,6 +138,18 @@ impl Image {
             (true, TopicState::Live) => group.opened.then_some(Under::Owner(group.obeyed())),
             (true, TopicState::Restoring) | (false, _) => Some(Under::Copy(group.obeyed())),
         }
+    }
+
+    /// Whether the leader is in the session it was started in, and not fenced.
+    pub fn is_live(&self, leader: &Leader) -> bool {
+        self.check_unfenced(leader.broker, leader.session).is_ok()
+    }
+
+    /// The broker that leads or should: the leader while it is alive, else the first replica that is in sync and alive.
+    pub(super) fn due_leader(&self, partition: &Partition) -> Option<BrokerSlot> {
+        let leader = partition.leader.filter(|leader| self.is_live(leader)).map(|leader| leader.broker);
+        let is_eligible = |slot: &&BrokerSlot| partition.isr.contains(slot) && self.is_unfenced(**slot);
+        leader.or_else(|| partition.replicas.iter().find(is_eligible).copied())
     }
 
     /// The leaderships broker `slot` has to start in its current session to make the image real.
@@ -246,11 +167,13 @@ impl Image {
     }
 
     fn starts(&self, slot: BrokerSlot, under: impl Fn(&Topic) -> Option<Under>) -> Vec<Start> {
-        let Some(session) = self.broker(slot).map(|broker| broker.session) else { return vec![] };
+        let Some(session) = self.broker(slot).filter(|broker| !broker.is_fenced()).map(|broker| broker.session) else {
+            return vec![];
+        };
         let mut starts = vec![];
         for topic in self.topics() {
             let Some(under) = under(topic) else { continue };
-            let due = topic.partitions().filter(|(_, partition)| partition.due_leader() == Some(slot));
+            let due = topic.partitions().filter(|(_, partition)| self.due_leader(partition) == Some(slot));
             let idle = due.filter(|(_, partition)| !partition.is_led(slot, session, under));
             starts.extend(idle.map(|(partition, _)| Start { topic: topic.id, partition, under }));
         }
@@ -260,9 +183,8 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{SLOT, create, grant, local, name, registered};
+    use super::super::samples::{SLOT, create, grant, local, name, register, registered};
     use super::*;
-    use model::Incarnation;
 
     /// A region that owns (or copies) `orders` with one partition of one topic.
     fn holding(owner: &str) -> (Image, BrokerEpoch, TopicId) {
@@ -282,10 +204,7 @@ mod tests {
     }
 
     fn restart(image: &mut Image) -> BrokerEpoch {
-        let Ok(Answer::Registered { session }) = image.register_broker(SLOT, Incarnation(1), Default::default()) else {
-            panic!()
-        };
-        session
+        register(image, SLOT)
     }
 
     #[test]
@@ -317,7 +236,7 @@ mod tests {
     fn leader_epochs_of_one_ownership_run_out_with_a_refusal() {
         let (mut image, session, topic) = holding("r1");
         let last = LeaderEpoch::of(OwnershipEpoch(1), 4095).unwrap();
-        image.topics.get_mut(&topic).unwrap().partition_mut(PartitionId(0)).unwrap().leader_epoch = Some(last);
+        image.partition_mut(topic, PartitionId(0)).unwrap().leader_epoch = Some(last);
         let refused = start(&mut image, session, topic, Under::Owner(OwnershipEpoch(1)));
         assert_eq!(refused, Err(Refusal::EpochsExhausted(OwnershipEpoch(1))));
     }
@@ -325,9 +244,9 @@ mod tests {
     #[test]
     fn a_restored_topic_starts_above_the_epochs_it_carries() {
         let (mut image, session, topic) = holding("r1");
-        image.topics.get_mut(&topic).unwrap().epochs_above = LeaderEpoch::of(OwnershipEpoch(1), 7).ok();
+        image.topic_mut(topic).unwrap().epochs_above = LeaderEpoch::of(OwnershipEpoch(1), 7).ok();
         assert_eq!(start(&mut image, session, topic, Under::Owner(OwnershipEpoch(1))), Ok(owner_epoch(1, 8)));
-        image.topics.get_mut(&topic).unwrap().epochs_above = LeaderEpoch::of(OwnershipEpoch(2), 0).ok();
+        image.topic_mut(topic).unwrap().epochs_above = LeaderEpoch::of(OwnershipEpoch(2), 0).ok();
         let session = restart(&mut image);
         let refused = start(&mut image, session, topic, Under::Owner(OwnershipEpoch(1)));
         assert_eq!(refused, Err(Refusal::EpochsExhausted(OwnershipEpoch(1))));
@@ -364,20 +283,8 @@ mod tests {
         assert_eq!(image.opening_starts(SLOT, &name("orders")), vec![]);
         image.open(&name("orders"), OwnershipEpoch(2), false).unwrap();
         assert_eq!(image.starts_due(SLOT), vec![]);
-        restart(&mut image);
-        assert_eq!(image.starts_due(SLOT).len(), 1);
-    }
-
-    #[test]
-    fn an_in_sync_set_changes_only_from_the_state_it_was_decided_on() {
-        let (mut image, session, topic) = holding("r1");
-        start(&mut image, session, topic, Under::Owner(OwnershipEpoch(1))).unwrap();
-        let zero = PartitionId(0);
-        assert_eq!(image.change_isr(topic, zero, SLOT, 1, vec![SLOT]), Ok(Answer::Applied));
-        let late = image.change_isr(topic, zero, SLOT, 1, vec![SLOT]);
-        assert_eq!(late, Err(Refusal::PartitionChanged { given: 1, current: 2 }));
-        let stranger = image.change_isr(topic, zero, SLOT, 2, vec![SLOT, BrokerSlot(9)]);
-        assert!(matches!(stranger, Err(Refusal::BadIsr { .. })));
-        assert!(matches!(image.change_isr(topic, zero, SLOT, 2, vec![]), Err(Refusal::BadIsr { .. })));
+        let session = restart(&mut image);
+        let leader = image.partition(topic, PartitionId(0)).unwrap().leader.unwrap();
+        assert_eq!((leader.session, leader.role), (session, owner_epoch(2, 1)));
     }
 }

@@ -7,13 +7,13 @@ const REPLICAS: usize = 3;
 
 /// What has to be proposed to make `assignment` real in `image`, in order; nothing when it already is or is out of date.
 ///
-/// Leaderships come last and are those that are due once the rest is applied. A grant older than the one obeyed is left
+/// Topics wait until as many of the region's `brokers` have registered as they are to have replicas. Leaderships come last and are those that are due once the rest is applied. A grant older than the one obeyed is left
 /// out. Partitions are never taken away.
-pub fn reconcile(image: &Image, assignment: &Assignment) -> Vec<Command> {
+pub fn reconcile(image: &Image, assignment: &Assignment, brokers: usize) -> Vec<Command> {
     if assignment.council_index < image.council_seen {
         return vec![];
     }
-    let changes = changes(image, assignment);
+    let changes = changes(image, assignment, brokers);
     let mut reached = image.clone();
     for change in &changes {
         // A change that is refused is tried again with the next assignment; what is due is judged without it.
@@ -23,7 +23,7 @@ pub fn reconcile(image: &Image, assignment: &Assignment) -> Vec<Command> {
     changes.into_iter().chain(starts).collect()
 }
 
-fn changes(image: &Image, assignment: &Assignment) -> Vec<Command> {
+fn changes(image: &Image, assignment: &Assignment, brokers: usize) -> Vec<Command> {
     let mut commands = vec![];
     if image.region.is_none() {
         let (region, incarnation) = (assignment.region.clone(), assignment.incarnation);
@@ -31,7 +31,7 @@ fn changes(image: &Image, assignment: &Assignment) -> Vec<Command> {
     }
     commands.extend(grants(image, assignment));
     commands.extend(deletions(image, assignment));
-    if !image.brokers.is_empty() {
+    if image.brokers.len() >= brokers.clamp(1, REPLICAS) {
         commands.extend(assignment.topics.iter().flat_map(|spec| topic(image, assignment.council_index, spec)));
     }
     commands.extend(retirements(image, assignment));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn make_real(image: &mut Image, assignment: &Assignment) -> Vec<Answer> {
-        reconcile(image, assignment).into_iter().map(|command| image.apply(command).expect("is not refused")).collect()
+        reconcile(image, assignment, 1).into_iter().map(|command| image.apply(command).expect("is not refused")).collect()
     }
 
     #[test]
@@ -251,6 +251,14 @@ mod tests {
         assert_eq!(place(&brokers[..1], 3, 0, 2), vec![vec![BrokerSlot(0)]; 2]);
     }
 
+    /// A new session of the only broker, begun and let in.
+    fn session_of(image: &Image) -> Vec<Command> {
+        let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
+        let register = Command::RegisterBroker { slot: SLOT, incarnation, addresses, location };
+        let Ok(Answer::Registered { session }) = image.clone().apply(register.clone()) else { panic!() };
+        vec![register, Command::Unfence { term: 0, broker: SLOT, session }]
+    }
+
     fn any_spec() -> impl Strategy<Value = TopicSpec> {
         let (number, group, partitions) = (0_u8..4, prop::sample::select(vec!["a", "b"]), 1_i32..4);
         (number, group, partitions, any::<bool>(), any::<bool>()).prop_map(
@@ -287,17 +295,17 @@ mod tests {
         fn reconciling_twice_changes_nothing(assignments in prop::collection::vec(any_assignment(), 1..12)) {
             let (mut image, _) = registered();
             for assignment in assignments {
-                for command in reconcile(&image, &assignment) {
+                for command in reconcile(&image, &assignment, 1) {
                     image.apply(command).unwrap();
                 }
                 let settled = image.clone();
-                let again = reconcile(&image, &assignment);
+                let again = reconcile(&image, &assignment, 1);
                 for command in again {
                     image.apply(command).unwrap();
                 }
                 prop_assert_eq!(&image, &settled);
                 let current = assignment.council_index >= image.council_seen;
-                prop_assert!(!current || reconcile(&image, &assignment).is_empty());
+                prop_assert!(!current || reconcile(&image, &assignment, 1).is_empty());
             }
         }
 
@@ -310,9 +318,10 @@ mod tests {
             let mut replica = image.clone();
             for (assignment, restart) in assignments.iter().zip(restarts) {
                 let before = image.clone();
-                let (incarnation, addresses) = (Incarnation(1), Default::default());
-                let start = restart.then_some(Command::RegisterBroker { slot: SLOT, incarnation, addresses });
-                for command in start.into_iter().chain(reconcile(&image, assignment)) {
+                let begun = if restart { session_of(&image) } else { vec![] };
+                let mut begun_image = image.clone();
+                begun.iter().for_each(|command| drop(begun_image.apply(command.clone()).unwrap()));
+                for command in begun.into_iter().chain(reconcile(&begun_image, assignment, 1)) {
                     let written = serde_json::to_vec(&command).unwrap();
                     let answer = image.apply(command);
                     prop_assert_eq!(&answer, &replica.apply(serde_json::from_slice(&written).unwrap()));

@@ -1,6 +1,6 @@
 //! Small images for the tests of this module.
 
-use super::{Addresses, Answer, BrokerEpoch, Command, Image, TopicDraft};
+use super::{Addresses, Answer, BrokerEpoch, Command, Image, Location, TopicDraft};
 use model::{
     BrokerSlot, Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, TopicId,
     TopicName, TopicState,
@@ -40,9 +40,27 @@ pub(crate) fn founded() -> Image {
 /// The same with one broker.
 pub(crate) fn registered() -> (Image, BrokerEpoch) {
     let mut image = founded();
-    let command = Command::RegisterBroker { slot: SLOT, incarnation: Incarnation(1), addresses: Addresses::default() };
-    let Ok(Answer::Registered { session }) = image.apply(command) else { panic!("a broker registers") };
+    let session = register(&mut image, SLOT);
     (image, session)
+}
+
+/// The same with brokers in the slots `0..brokers`.
+pub(crate) fn cluster(brokers: u16) -> Image {
+    let mut image = founded();
+    for slot in 0..brokers {
+        register(&mut image, BrokerSlot(slot));
+    }
+    image
+}
+
+/// Begins a session of the broker in `slot` and lets it in.
+pub(crate) fn register(image: &mut Image, slot: BrokerSlot) -> BrokerEpoch {
+    let (incarnation, addresses, location) = (Incarnation(1), Addresses::default(), Location::default());
+    let command = Command::RegisterBroker { slot, incarnation, addresses, location };
+    let Ok(Answer::Registered { session }) = image.apply(command) else { panic!("a broker registers") };
+    let term = image.controller_term();
+    image.apply(Command::Unfence { term, broker: slot, session }).expect("its session is the current one");
+    session
 }
 
 pub(crate) fn draft(topic: &str, group: Option<&str>, partitions: usize) -> TopicDraft {
@@ -67,4 +85,17 @@ pub(crate) fn create(image: &mut Image, topic: &str, group: Option<&str>, partit
 
 pub(crate) fn local(image: &mut Image, topic: &str, partitions: usize) -> TopicId {
     create(image, topic, None, partitions)
+}
+
+/// A topic of group `group` whose partitions are placed as given.
+pub(crate) fn create_on(image: &mut Image, topic: &str, group: Option<&str>, placement: &[&[u16]]) -> TopicId {
+    let slots = |replicas: &&[u16]| replicas.iter().copied().map(BrokerSlot).collect();
+    let draft = TopicDraft { placement: placement.iter().map(slots).collect(), ..draft(topic, group, 0) };
+    let id = draft.id;
+    image.apply(Command::CreateTopic { council_index: None, topic: draft }).unwrap();
+    id
+}
+
+pub(crate) fn local_on(image: &mut Image, topic: &str, placement: &[&[u16]]) -> TopicId {
+    create_on(image, topic, None, placement)
 }

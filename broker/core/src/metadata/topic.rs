@@ -1,7 +1,9 @@
+use super::partition::Partitions;
 use super::{Answer, Image, Partition, Refusal};
 use model::{BrokerSlot, LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicName, TopicState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,37 +39,46 @@ pub struct Topic {
     pub state: TopicState,
     /// Its leader epochs begin above this one.
     pub epochs_above: Option<LeaderEpoch>,
-    partitions: Vec<Partition>,
+    pub(super) partitions: Partitions,
 }
 
 impl Topic {
-    fn from_draft(draft: TopicDraft) -> Self {
-        let TopicDraft { id, name, group, config, state, epochs_above, placement } = draft;
-        let partitions = placement.into_iter().map(Partition::on).collect();
+    fn from_draft(draft: TopicDraft, partitions: Partitions) -> Self {
+        let TopicDraft { id, name, group, config, state, epochs_above, .. } = draft;
         Self { id, name, group, config, state, epochs_above, partitions }
     }
 
     /// How many partitions it has.
     pub fn partition_count(&self) -> i32 {
-        self.partitions.len() as i32
+        self.partitions.count()
     }
 
     /// Its partitions, in order.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &Partition)> {
-        self.partitions.iter().enumerate().map(|(number, partition)| (PartitionId(number as i32), partition))
+        self.partitions.iter()
     }
 
     /// One of them.
     pub fn partition(&self, partition: PartitionId) -> Option<&Partition> {
-        self.partitions.get(usize::try_from(partition.0).ok()?)
+        self.partitions.get(partition)
     }
 
-    pub(super) fn partition_mut(&mut self, partition: PartitionId) -> Option<&mut Partition> {
-        self.partitions.get_mut(usize::try_from(partition.0).ok()?)
+    /// Whether the two differ in anything but their partitions.
+    pub(super) fn is_defined_as(&self, other: &Self) -> bool {
+        (&self.name, &self.group, &self.config) == (&other.name, &other.group, &other.config)
+            && (self.state, self.epochs_above) == (other.state, other.epochs_above)
     }
 }
 
 impl Image {
+    pub(super) fn topic_mut(&mut self, id: TopicId) -> Option<&mut Topic> {
+        self.topics.get_mut(&id).map(Arc::make_mut)
+    }
+
+    pub(super) fn partition_mut(&mut self, topic: TopicId, partition: PartitionId) -> Option<&mut Partition> {
+        self.topic_mut(topic)?.partitions.get_mut(partition)
+    }
+
     pub(super) fn create_topic(&mut self, council_index: Option<u64>, draft: TopicDraft) -> Result<Answer, Refusal> {
         self.see_council_of(council_index)?;
         if let Some(group) = draft.group.as_ref().filter(|group| self.group(group).is_none()) {
@@ -80,13 +91,23 @@ impl Image {
             return Err(Refusal::NameTaken { name: draft.name, holder: *holder });
         }
         self.check_placement(&draft.placement)?;
+        let partitions = draft.placement.iter().map(|replicas| self.placed(replicas)).collect();
         self.names.insert(draft.name.clone(), draft.id);
-        self.topics.insert(draft.id, Topic::from_draft(draft));
+        self.topics.insert(draft.id, Arc::new(Topic::from_draft(draft, partitions)));
         Ok(Answer::Applied)
     }
 
     fn see_council_of(&mut self, council_index: Option<u64>) -> Result<(), Refusal> {
         council_index.map_or(Ok(()), |index| self.see_council(index))
+    }
+
+    /// A new partition on `replicas`: those that are fenced are not in sync. It is empty, so that any may begin.
+    fn placed(&self, replicas: &[BrokerSlot]) -> Partition {
+        let mut isr: Vec<_> = replicas.iter().copied().filter(|slot| self.is_unfenced(*slot)).collect();
+        if isr.is_empty() {
+            isr.extend(replicas.first());
+        }
+        Partition::on(replicas.to_vec(), isr)
     }
 
     fn check_placement(&self, placement: &[Vec<BrokerSlot>]) -> Result<(), Refusal> {
@@ -103,15 +124,16 @@ impl Image {
     ) -> Result<Answer, Refusal> {
         self.see_council(council_index)?;
         self.check_placement(&placement)?;
-        let topic = self.topics.get_mut(&id).ok_or(Refusal::UnknownTopic(id))?;
-        let partitions = topic.partition_count();
+        let partitions = self.topics.get(&id).ok_or(Refusal::UnknownTopic(id))?.partition_count();
         if i64::from(from) + placement.len() as i64 == i64::from(partitions) {
             return Ok(Answer::Unchanged);
         }
         if from != partitions {
             return Err(Refusal::NotAtTheEnd { topic: id, partitions, from });
         }
-        topic.partitions.extend(placement.into_iter().map(Partition::on));
+        let new: Vec<_> = placement.iter().map(|replicas| self.placed(replicas)).collect();
+        let topic = self.topic_mut(id).ok_or(Refusal::UnknownTopic(id))?;
+        new.into_iter().for_each(|partition| topic.partitions.push(partition));
         Ok(Answer::Applied)
     }
 
@@ -127,10 +149,11 @@ impl Image {
         if self.group(&group).is_none() {
             return Err(Refusal::UnknownGroup(group));
         }
-        let topic = self.topics.get_mut(&id).ok_or(Refusal::UnknownTopic(id))?;
+        let topic = self.topics.get(&id).ok_or(Refusal::UnknownTopic(id))?;
         if topic.group.as_ref() == Some(&group) && (&topic.config, topic.state) == (&config, state) {
             return Ok(Answer::Unchanged);
         }
+        let topic = self.topic_mut(id).ok_or(Refusal::UnknownTopic(id))?;
         (topic.group, topic.config, topic.state) = (Some(group), config, state);
         Ok(Answer::Applied)
     }

@@ -1,5 +1,6 @@
 //! The gates of a region: one per protection group and grant.
 
+use crate::heart::Footing;
 use crate::replica::Gate;
 use broker_core::metadata::Image;
 use env::BootInstant;
@@ -8,10 +9,30 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The gates of all grants this region holds.
-#[derive(Default)]
-pub(crate) struct Gates(Mutex<BTreeMap<ProtectionGroup, (OwnershipEpoch, Arc<Gate>)>>);
+pub(crate) struct Gates {
+    footing: Arc<Footing>,
+    /// Of the region's own topics.
+    local: Arc<Gate>,
+    groups: Mutex<BTreeMap<ProtectionGroup, (OwnershipEpoch, Arc<Gate>)>>,
+}
 
 impl Gates {
+    /// Those of a broker that stands on `footing`.
+    pub(crate) fn on(footing: Footing) -> Self {
+        let footing = Arc::new(footing);
+        Self { local: Gate::local(footing.clone()), footing, groups: Mutex::default() }
+    }
+
+    /// What all gates of this broker stand on.
+    pub(crate) fn footing(&self) -> &Footing {
+        &self.footing
+    }
+
+    /// The gate of the region's own topics.
+    pub(crate) fn local(&self) -> Arc<Gate> {
+        self.local.clone()
+    }
+
     /// Makes the gates be what `image` says: the gate of a grant that is over is shut for good, one that takes no writes
     /// is stopped.
     pub(crate) fn follow(&self, image: &Image) {
@@ -26,7 +47,7 @@ impl Gates {
         });
         for group in image.groups().filter(|group| group.owned) {
             let name = group.grant.group.clone();
-            let (_, gate) = gates.entry(name).or_insert_with(|| (group.obeyed(), Gate::shut()));
+            let (_, gate) = gates.entry(name).or_insert_with(|| (group.obeyed(), Gate::shut(self.footing.clone())));
             gate.stop(!group.takes_writes());
         }
     }
@@ -44,6 +65,6 @@ impl Gates {
     }
 
     fn gates(&self) -> MutexGuard<'_, BTreeMap<ProtectionGroup, (OwnershipEpoch, Arc<Gate>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,7 @@
 //! One gate per group and grant; the next grant has another one. Topics that belong to no group have a gate that is
 //! always open.
 
+use crate::heart::Footing;
 use env::{BootInstant, Clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +20,8 @@ use tokio::sync::Notify;
 pub(crate) struct Gate {
     /// Nanoseconds on the boot clock.
     leased_until: AtomicU64,
+    /// Whether this broker may lead at all.
+    footing: Arc<Footing>,
     stopped: AtomicBool,
     inside: AtomicUsize,
     left: Notify,
@@ -38,19 +41,25 @@ pub(crate) enum Shut {
 pub(crate) struct Pass(Arc<Gate>);
 
 impl Gate {
-    /// A gate that is shut until a lease is given.
-    pub(crate) fn shut() -> Arc<Self> {
-        Self::until(0)
+    /// A gate that is shut until a lease is given, on a broker that stands on `footing`.
+    pub(crate) fn shut(footing: Arc<Footing>) -> Arc<Self> {
+        Self::until(0, footing)
     }
 
-    /// A gate that needs no lease.
+    /// A gate that needs no lease, only the broker's footing.
+    pub(crate) fn local(footing: Arc<Footing>) -> Arc<Self> {
+        Self::until(u64::MAX, footing)
+    }
+
+    /// A gate that needs neither.
     pub(crate) fn free() -> Arc<Self> {
-        Self::until(u64::MAX)
+        Self::until(u64::MAX, Arc::new(Footing::firm()))
     }
 
-    fn until(nanos: u64) -> Arc<Self> {
+    fn until(nanos: u64, footing: Arc<Footing>) -> Arc<Self> {
         Arc::new(Self {
             leased_until: AtomicU64::new(nanos),
+            footing,
             stopped: AtomicBool::new(false),
             inside: AtomicUsize::new(0),
             left: Notify::new(),
@@ -67,9 +76,9 @@ impl Gate {
         self.leased_until.store(0, Ordering::SeqCst);
     }
 
-    /// Whether the lease stands at `now`.
+    /// Whether the lease stands at `now`, and the broker is not to be taken for fenced.
     pub(crate) fn is_leased(&self, now: BootInstant) -> bool {
-        nanos(now) < self.leased_until.load(Ordering::SeqCst)
+        nanos(now) < self.leased_until.load(Ordering::SeqCst) && self.footing.stands(now)
     }
 
     /// Lets writes in or not. Those inside go on.
@@ -168,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_checked_at_the_door_and_again_before_the_answer() {
-        let gate = Gate::shut();
+        let gate = Gate::shut(Arc::new(Footing::firm()));
         assert_eq!(gate.enter(at(1)).unwrap_err(), Shut::Lapsed);
         gate.extend(at(5));
         gate.extend(at(3));

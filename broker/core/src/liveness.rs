@@ -1,0 +1,386 @@
+//! Who of a region's brokers is alive, as its active controller judges.
+//!
+//! ```text
+//!   broker:      asks at t ----------------------> may take itself for alive until t + lease
+//!   controller:            hears at t' >= t -----> fences it at t' + silence_max, which is later
+//! ```
+//!
+//! A broker is told that it is alive only by a controller that confirmed its office after the question came, so every later
+//! controller begins after `t` and waits for `silence_max` from its own beginning. So a broker that is fenced has stopped
+//! to take itself for alive before, whatever was lost or paused, as long as no clock runs faster than
+//! `silence_max / lease` times another.
+//!
+//! A session that is to be fenced is over for good, even if its broker is heard of again meanwhile.
+
+use crate::metadata::{Admission, BrokerEpoch, Choice, Command, Image, Partition};
+use model::{BrokerSlot, LeaderEpoch, Offset, PartitionId, TopicId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+/// How long a broker may be silent, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A broker that was silent for so long is fenced.
+    pub silence_max: Duration,
+}
+
+impl Timing {
+    /// How long a broker may take itself for alive after it asked.
+    pub fn lease(&self) -> Duration {
+        self.silence_max * 4 / 5
+    }
+
+    /// How often a broker says that it is alive: three words may be lost.
+    pub fn heartbeat(&self) -> Duration {
+        self.silence_max / 5
+    }
+
+    /// How often the controller looks.
+    pub fn tick(&self) -> Duration {
+        self.silence_max / 15
+    }
+}
+
+/// A broker says that it is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Its place.
+    pub slot: BrokerSlot,
+    /// Its session.
+    pub session: BrokerEpoch,
+    /// Whether it has made the metadata real in this session, so that it can lead.
+    pub ready: bool,
+    /// Whether it wants to stop, and has stopped to acknowledge.
+    pub stopping: bool,
+}
+
+/// What a broker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It may take itself for alive for [`Timing::lease`] from the moment it asked.
+    Alive,
+    /// It is registered, and will be let in once it is ready.
+    Waiting,
+    /// Its session is over: it registers again, unless it wants to stop.
+    Over,
+}
+
+/// The judgement of one controller, from its beginning on.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    timing: Timing,
+    term: u64,
+    /// Everybody counts as heard of at this moment: the controller began, or woke up.
+    since: Duration,
+    looked: Duration,
+    heard: BTreeMap<BrokerSlot, Heard>,
+    /// Sessions that are to be fenced.
+    doomed: BTreeSet<BrokerEpoch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Duration,
+    beat: Heartbeat,
+}
+
+/// Where one replica's log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The leader epoch of its last batch.
+    pub epoch: LeaderEpoch,
+    /// Everything below would survive a loss of power; the next offset where nobody waits for the disk.
+    pub tail: Offset,
+}
+
+impl Liveness {
+    /// The controller of `term` begins at `now`, on its boot clock.
+    pub fn begin(timing: Timing, term: u64, now: Duration) -> Self {
+        Self { timing, term, since: now, looked: now, heard: BTreeMap::new(), doomed: BTreeSet::new() }
+    }
+
+    /// A broker was heard of at `now`; `image` holds all that was decided before the controller's office was confirmed.
+    pub fn on_heartbeat(&mut self, now: Duration, image: &Image, beat: Heartbeat) -> Verdict {
+        let known = image.broker(beat.slot).filter(|known| known.session == beat.session);
+        let Some(known) = known.filter(|_| !self.doomed.contains(&beat.session)) else { return Verdict::Over };
+        self.heard.insert(beat.slot, Heard { at: now, beat });
+        match known.admission {
+            Admission::Out => Verdict::Over,
+            Admission::In if !beat.stopping => Verdict::Alive,
+            Admission::In | Admission::Waiting => Verdict::Waiting,
+        }
+    }
+
+    /// What has to be proposed at `now`. What is not done by the next look is asked for again.
+    pub fn on_tick(&mut self, now: Duration, image: &Image) -> Vec<Change> {
+        if now.saturating_sub(self.looked) > self.timing.silence_max / 2 {
+            // It slept: nobody could have been heard of.
+            self.since = now;
+        }
+        self.looked = now;
+        self.heard.retain(|slot, heard| image.broker(*slot).is_some_and(|known| known.session == heard.beat.session));
+        self.doomed.retain(|session| image.brokers().any(|(_, known)| known.session == *session));
+        let brokers = image.brokers();
+        brokers.filter_map(|(slot, known)| self.change(now, slot, known.session, known.admission)).collect()
+    }
+
+    fn change(
+        &mut self,
+        now: Duration,
+        broker: BrokerSlot,
+        session: BrokerEpoch,
+        admission: Admission,
+    ) -> Option<Change> {
+        let heard = self.heard.get(&broker).filter(|heard| heard.beat.session == session);
+        let silence = now.saturating_sub(heard.map_or(self.since, |heard| heard.at.max(self.since)));
+        let is_silent = silence >= self.timing.silence_max;
+        let stops = heard.is_some_and(|heard| heard.beat.stopping);
+        let is_ready = heard.is_some_and(|heard| heard.beat.ready);
+        match admission {
+            Admission::In if is_silent || stops || self.doomed.contains(&session) => {
+                self.doomed.insert(session);
+                Some(Change::Fence { broker, session })
+            }
+            Admission::Waiting if is_ready && !is_silent && !stops => Some(Change::Unfence { broker, session }),
+            Admission::In | Admission::Waiting | Admission::Out => None,
+        }
+    }
+
+    /// The term of this controller.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+}
+
+/// What the controller has to have agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The broker's session ends.
+    Fence {
+        /// The broker.
+        broker: BrokerSlot,
+        /// Its session.
+        session: BrokerEpoch,
+    },
+    /// The broker is let in.
+    Unfence {
+        /// The broker.
+        broker: BrokerSlot,
+        /// Its session.
+        session: BrokerEpoch,
+    },
+}
+
+/// Whose tails have to be known before the broker in `leaving` is fenced: the partitions it leads that more than one
+/// other broker could lead, by broker.
+pub fn tails_wanted(image: &Image, leaving: BrokerSlot) -> BTreeMap<BrokerSlot, Vec<(TopicId, PartitionId)>> {
+    let mut wanted: BTreeMap<BrokerSlot, Vec<_>> = BTreeMap::new();
+    for topic in image.topics() {
+        for (number, partition) in topic.partitions().filter(|(_, partition)| is_led_by(partition, leaving)) {
+            let heirs = heirs(image, partition, leaving);
+            if heirs.len() > 1 {
+                heirs.into_iter().for_each(|slot| wanted.entry(slot).or_default().push((topic.id, number)));
+            }
+        }
+    }
+    wanted
+}
+
+/// The replica with the largest tail for each partition that the broker in `leaving` leads, as far as `tails` are known;
+/// left out where the first replica in sync has it anyway. A later leader epoch counts before a larger offset.
+pub fn choose(image: &Image, leaving: BrokerSlot, tails: &BTreeMap<BrokerSlot, Vec<Tail>>) -> Vec<Choice> {
+    let mut ends: HashMap<(TopicId, PartitionId), Vec<(BrokerSlot, (LeaderEpoch, Offset))>> = HashMap::new();
+    for (slot, tails) in tails {
+        for tail in tails {
+            ends.entry((tail.topic, tail.partition)).or_default().push((*slot, (tail.epoch, tail.tail)));
+        }
+    }
+    let chosen = ends.into_iter().filter_map(|((topic, number), ends)| {
+        let partition = image.partition(topic, number).filter(|partition| is_led_by(partition, leaving))?;
+        let leader = longest(&heirs(image, partition, leaving), &ends)?;
+        Some(Choice { topic, partition: number, leader })
+    });
+    let mut chosen: Vec<_> = chosen.collect();
+    chosen.sort_unstable_by_key(|choice| (choice.topic, choice.partition));
+    chosen
+}
+
+fn is_led_by(partition: &Partition, slot: BrokerSlot) -> bool {
+    partition.leader.is_some_and(|leader| leader.broker == slot)
+}
+
+/// Who may lead after `leaving`, the first by default.
+fn heirs(image: &Image, partition: &Partition, leaving: BrokerSlot) -> Vec<BrokerSlot> {
+    let is_eligible = |slot: &BrokerSlot| partition.isr.contains(slot) && image.is_unfenced(*slot) && *slot != leaving;
+    partition.replicas.iter().copied().filter(is_eligible).collect()
+}
+
+/// The heir with the longest log, if that is not the first.
+fn longest(heirs: &[BrokerSlot], ends: &[(BrokerSlot, (LeaderEpoch, Offset))]) -> Option<BrokerSlot> {
+    let end = |slot: BrokerSlot| ends.iter().find(|(known, _)| *known == slot).map(|(_, end)| *end);
+    // The first of equals is kept: the order of the replicas is the order of preference.
+    let best = heirs.iter().copied().reduce(|best, slot| if end(slot) > end(best) { slot } else { best })?;
+    heirs.first().is_some_and(|first| *first != best).then_some(best)
+}
+
+/// The command that makes `change` so, for the controller of `term`.
+pub fn command(term: u64, change: Change, choices: Vec<Choice>) -> Command {
+    match change {
+        Change::Fence { broker, session } => Command::Fence { term, broker, session, choices },
+        Change::Unfence { broker, session } => Command::Unfence { term, broker, session },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::samples::{cluster, grant, local_on};
+    use crate::metadata::{Answer, Refusal};
+    use model::Incarnation;
+
+    const TIMING: Timing = Timing { silence_max: Duration::from_millis(1500) };
+    const ZERO: BrokerSlot = BrokerSlot(0);
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn session(image: &Image, slot: BrokerSlot) -> BrokerEpoch {
+        image.broker(slot).unwrap().session
+    }
+
+    fn beat(image: &Image, slot: BrokerSlot) -> Heartbeat {
+        Heartbeat { slot, session: session(image, slot), ready: true, stopping: false }
+    }
+
+    fn fence(image: &Image, broker: BrokerSlot) -> Change {
+        Change::Fence { broker, session: session(image, broker) }
+    }
+
+    /// Looks every 100 ms from `from` on until `to`, with all brokers but `silent` heard of; gives the first changes.
+    fn look(judge: &mut Liveness, image: &Image, from: u64, to: u64, silent: &[BrokerSlot]) -> Option<(u64, Vec<Change>)> {
+        (from..=to).step_by(100).find_map(|now| {
+            for (slot, _) in image.brokers().filter(|(slot, _)| !silent.contains(slot)) {
+                judge.on_heartbeat(at(now), image, beat(image, slot));
+            }
+            let changes = judge.on_tick(at(now), image);
+            (!changes.is_empty()).then_some((now, changes))
+        })
+    }
+
+    #[test]
+    fn a_broker_that_falls_silent_is_fenced_and_nobody_else() {
+        let image = cluster(3);
+        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        assert_eq!(look(&mut judge, &image, 0, 5000, &[]), None);
+        let fenced = look(&mut judge, &image, 5000, 9000, &[ZERO]);
+        assert_eq!(fenced, Some((6500, vec![fence(&image, ZERO)])));
+    }
+
+    #[test]
+    fn a_new_controller_waits_a_whole_silence_before_it_fences() {
+        let image = cluster(3);
+        let mut judge = Liveness::begin(TIMING, 2, at(10_000));
+        let fenced = look(&mut judge, &image, 10_000, 20_000, &[ZERO]);
+        assert_eq!(fenced, Some((11_500, vec![fence(&image, ZERO)])));
+    }
+
+    #[test]
+    fn a_controller_that_slept_gives_everybody_time_again() {
+        let image = cluster(3);
+        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        assert_eq!(look(&mut judge, &image, 0, 1000, &[]), None);
+        assert_eq!(judge.on_tick(at(60_000), &image), vec![]);
+        assert_eq!(look(&mut judge, &image, 60_100, 62_000, &[ZERO]), Some((61_500, vec![fence(&image, ZERO)])));
+    }
+
+    #[test]
+    fn a_broker_has_ceased_to_take_itself_for_alive_when_it_is_fenced() {
+        let image = cluster(3);
+        for asked_at in (0..3000).step_by(7) {
+            let mut judge = Liveness::begin(TIMING, 1, at(0));
+            let told = judge.on_heartbeat(at(asked_at + 3), &image, beat(&image, ZERO));
+            assert_eq!(told, Verdict::Alive);
+            let (fenced_at, _) = look(&mut judge, &image, asked_at + 3, 9000, &[ZERO]).unwrap();
+            assert!(at(fenced_at) > at(asked_at) + TIMING.lease());
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_to_be_fenced_is_over_even_if_it_is_heard_of_again() {
+        let mut image = cluster(3);
+        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let (now, changes) = look(&mut judge, &image, 0, 9000, &[ZERO]).unwrap();
+        assert_eq!(judge.on_heartbeat(at(now), &image, beat(&image, ZERO)), Verdict::Over);
+        assert_eq!(judge.on_tick(at(now + 100), &image), changes, "asked for again until it is done");
+        let old = beat(&image, ZERO);
+        image.apply(command(1, changes[0], vec![])).unwrap();
+        let mut later = Liveness::begin(TIMING, 2, at(now));
+        assert_eq!(later.on_heartbeat(at(now), &image, old), Verdict::Over);
+        assert_eq!(later.on_tick(at(now + 100), &image), vec![]);
+        let unfenced = image.apply(command(2, Change::Unfence { broker: ZERO, session: old.session }, vec![]));
+        assert_eq!(unfenced, Err(Refusal::Fenced(ZERO)));
+    }
+
+    #[test]
+    fn a_broker_that_registered_is_let_in_when_it_is_ready() {
+        let mut image = cluster(3);
+        let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
+        let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location };
+        let Ok(Answer::Registered { session }) = image.apply(register) else { panic!() };
+        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false };
+        assert_eq!(judge.on_heartbeat(at(0), &image, unready), Verdict::Waiting);
+        assert_eq!(judge.on_tick(at(0), &image), vec![]);
+        judge.on_heartbeat(at(100), &image, Heartbeat { ready: true, ..unready });
+        let changes = judge.on_tick(at(100), &image);
+        assert_eq!(changes, vec![Change::Unfence { broker: ZERO, session }]);
+        image.apply(command(1, changes[0], vec![])).unwrap();
+        assert_eq!(judge.on_heartbeat(at(200), &image, Heartbeat { ready: true, ..unready }), Verdict::Alive);
+    }
+
+    #[test]
+    fn a_broker_that_stops_is_fenced_at_once() {
+        let mut image = cluster(3);
+        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let last = Heartbeat { stopping: true, ..beat(&image, ZERO) };
+        assert_eq!(judge.on_heartbeat(at(10), &image, last), Verdict::Waiting);
+        let changes = judge.on_tick(at(10), &image);
+        assert_eq!(changes, vec![fence(&image, ZERO)]);
+        image.apply(command(1, changes[0], vec![])).unwrap();
+        assert_eq!(judge.on_heartbeat(at(20), &image, last), Verdict::Over);
+    }
+
+    #[test]
+    fn the_replica_in_sync_with_the_largest_tail_is_chosen() {
+        let mut image = cluster(3);
+        image.apply(Command::Obey { council_index: 1, grant: grant("orders", "r1", 1) }).unwrap();
+        let topic = local_on(&mut image, "own", &[&[0, 1, 2], &[0, 1, 2], &[0, 2, 1], &[1, 2, 0], &[0, 1]]);
+        for (slot, known) in image.clone().brokers() {
+            let starts = image.starts_due(slot);
+            image.apply(Command::StartLeaders { broker: slot, session: known.session, starts }).unwrap();
+        }
+        let (one, two) = (BrokerSlot(1), BrokerSlot(2));
+        let those = |numbers: &[i32]| numbers.iter().map(|number| (topic, PartitionId(*number))).collect::<Vec<_>>();
+        let wanted = tails_wanted(&image, ZERO);
+        assert_eq!(wanted, BTreeMap::from([(one, those(&[0, 1, 2])), (two, those(&[0, 1, 2]))]));
+        let tail = |number: i32, epoch: i32, tail: i64| {
+            let (partition, epoch, tail) = (PartitionId(number), LeaderEpoch(epoch), Offset(tail));
+            Tail { topic, partition, epoch, tail }
+        };
+        let tails = BTreeMap::from([
+            (one, vec![tail(0, 3, 10), tail(1, 3, 10), tail(2, 3, 90), tail(3, 3, 1)]),
+            (two, vec![tail(0, 3, 11), tail(1, 3, 10), tail(2, 4, 7)]),
+        ]);
+        assert_eq!(choose(&image, ZERO, &tails), vec![Choice { topic, partition: PartitionId(0), leader: two }]);
+        let only_one = BTreeMap::from([(two, vec![tail(1, 3, 1)])]);
+        let chosen = choose(&image, ZERO, &only_one);
+        assert_eq!(chosen, vec![Choice { topic, partition: PartitionId(1), leader: two }], "who is not heard may be gone");
+    }
+}

@@ -1,0 +1,279 @@
+//! Brokers come and go: who is let in, who is shut out, and who leads on.
+//!
+//! ```text
+//!   register --> fenced --ready--> unfenced --silent, stopping, or registered again--> fenced
+//! ```
+//!
+//! A session that was fenced is over for good: its broker registers again.
+
+use super::{Admission, Answer, Broker, BrokerEpoch, Image, Leader, Partition, Refusal, Under};
+use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// Who is to lead a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The leader to be.
+    pub leader: BrokerSlot,
+}
+
+/// The sessions of all brokers that may lead.
+type Live = BTreeMap<BrokerSlot, BrokerEpoch>;
+
+/// A partition that somebody has to lead.
+struct Vacancy {
+    /// What it is led under; `None` while its group waits for an order.
+    under: Option<Under>,
+    /// Its leader epochs lie above this one.
+    above: Option<LeaderEpoch>,
+}
+
+impl Image {
+    pub(super) fn take_office(&mut self, term: u64) -> Result<Answer, Refusal> {
+        let before = self.controller_term;
+        self.check_office(term)?;
+        Ok(if before == term { Answer::Unchanged } else { Answer::Applied })
+    }
+
+    /// Refuses what a controller says after a later one has taken office.
+    fn check_office(&mut self, given: u64) -> Result<(), Refusal> {
+        let current = self.controller_term;
+        if given < current {
+            return Err(Refusal::ControllerOutdated { given, current });
+        }
+        self.controller_term = given;
+        Ok(())
+    }
+
+    /// The term of the last controller that took office.
+    pub fn controller_term(&self) -> u64 {
+        self.controller_term
+    }
+
+    pub(super) fn fence(
+        &mut self,
+        term: u64,
+        slot: BrokerSlot,
+        session: BrokerEpoch,
+        choices: &[Choice],
+    ) -> Result<Answer, Refusal> {
+        self.check_office(term)?;
+        self.check_session(slot, session)?;
+        match self.brokers.get_mut(&slot) {
+            Some(broker) if broker.admission != Admission::Out => broker.admission = Admission::Out,
+            _ => return Ok(Answer::Unchanged),
+        }
+        self.depose(slot, choices);
+        Ok(Answer::Applied)
+    }
+
+    pub(super) fn unfence(&mut self, term: u64, slot: BrokerSlot, session: BrokerEpoch) -> Result<Answer, Refusal> {
+        self.check_office(term)?;
+        self.check_session(slot, session)?;
+        match self.brokers.get_mut(&slot).map(|broker| &mut broker.admission) {
+            Some(Admission::Out) => return Err(Refusal::Fenced(slot)),
+            Some(admission @ Admission::Waiting) => *admission = Admission::In,
+            Some(Admission::In) | None => return Ok(Answer::Unchanged),
+        }
+        self.fill_vacancies(slot);
+        Ok(Answer::Applied)
+    }
+
+    /// Takes the fenced broker in `slot` out of every in-sync set, and elects all partitions it led: `choices` first.
+    pub(super) fn depose(&mut self, slot: BrokerSlot, choices: &[Choice]) {
+        let live = self.live();
+        let wanted: HashMap<_, _> = choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
+        let touches = |partition: &Partition| {
+            partition.leader.is_some_and(|leader| leader.broker == slot)
+                || partition.isr.len() > 1 && partition.isr.contains(&slot)
+        };
+        for (topic, number) in self.partitions_where(touches) {
+            let wanted = wanted.get(&(topic, number)).copied();
+            let vacancy = self.vacancy(topic, number);
+            let Some(partition) = self.partition_mut(topic, number) else { continue };
+            partition.leave(slot);
+            if partition.leader.is_some_and(|leader| leader.broker == slot) {
+                partition.elect(&live, wanted, vacancy);
+            }
+        }
+    }
+
+    /// Lets the broker in `slot` lead what it is in sync with and nobody leads.
+    fn fill_vacancies(&mut self, slot: BrokerSlot) {
+        let live = self.live();
+        for (topic, number) in self.partitions_where(|p| p.leader.is_none() && p.isr.contains(&slot)) {
+            let vacancy = self.vacancy(topic, number);
+            if let Some(partition) = self.partition_mut(topic, number).filter(|_| vacancy.under.is_some()) {
+                partition.elect(&live, None, vacancy);
+            }
+        }
+    }
+
+    fn live(&self) -> Live {
+        let live = self.brokers.iter().filter(|(_, broker)| !broker.is_fenced());
+        live.map(|(slot, broker): (_, &Broker)| (*slot, broker.session)).collect()
+    }
+
+    pub(super) fn partitions_where(&self, holds: impl Fn(&Partition) -> bool) -> Vec<(TopicId, PartitionId)> {
+        let mut found = Vec::new();
+        for topic in self.topics() {
+            let those = topic.partitions().filter(|(_, partition)| holds(partition));
+            found.extend(those.map(|(number, _)| (topic.id, number)));
+        }
+        found
+    }
+
+    /// What a partition is led under after a change of its leader: what is due, else what it was led under.
+    fn vacancy(&self, topic: TopicId, number: PartitionId) -> Vacancy {
+        let Some(known) = self.topic(topic) else { return Vacancy { under: None, above: None } };
+        let before = known.partition(number).and_then(|partition| partition.leader);
+        let under = self.due_under(known).or(before.map(|leader: Leader| leader.under));
+        Vacancy { under, above: known.epochs_above }
+    }
+}
+
+impl Partition {
+    /// Takes a fenced broker out of the in-sync set, unless it is the last: what it alone has is not given up.
+    fn leave(&mut self, slot: BrokerSlot) {
+        if self.isr.len() > 1 && self.isr.contains(&slot) {
+            self.isr.retain(|member| *member != slot);
+            self.partition_epoch += 1;
+        }
+    }
+
+    /// Elects from the in-sync set: `wanted` if it is eligible, else the first replica that is; nobody where none is.
+    fn elect(&mut self, live: &Live, wanted: Option<BrokerSlot>, vacancy: Vacancy) {
+        self.leader = None;
+        self.partition_epoch += 1;
+        let is_eligible = |slot: &BrokerSlot| self.isr.contains(slot) && live.contains_key(slot);
+        let elected = wanted.filter(is_eligible).or_else(|| self.replicas.iter().copied().find(is_eligible));
+        let session = elected.and_then(|slot| live.get(&slot));
+        let (Some(broker), Some(session), Some(under)) = (elected, session, vacancy.under) else { return };
+        // Leader epochs that are used up leave it without a leader until a new grant comes.
+        let _ = self.start(broker, *session, under, vacancy.above);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{cluster, create_on, grant, local_on, register};
+    use super::super::{Command, Role, Topic};
+    use super::*;
+    use model::{Incarnation, OwnershipEpoch};
+
+    fn slots(slots: &[u16]) -> Vec<BrokerSlot> {
+        slots.iter().copied().map(BrokerSlot).collect()
+    }
+
+    fn start_all(image: &mut Image) {
+        for slot in image.brokers().map(|(slot, broker)| (slot, broker.session)).collect::<Vec<_>>() {
+            let starts = image.starts_due(slot.0);
+            image.apply(Command::StartLeaders { broker: slot.0, session: slot.1, starts }).unwrap();
+        }
+    }
+
+    /// Three brokers, and a topic the region owns that is placed as given and led.
+    fn led(placement: &[&[u16]]) -> (Image, TopicId) {
+        let mut image = cluster(3);
+        image.obey(1, grant("orders", "r1", 1)).unwrap();
+        let topic = create_on(&mut image, "eu.orders", Some("orders"), placement);
+        start_all(&mut image);
+        (image, topic)
+    }
+
+    fn session(image: &Image, slot: u16) -> BrokerEpoch {
+        image.broker(BrokerSlot(slot)).unwrap().session
+    }
+
+    fn leaders(topic: &Topic) -> Vec<Option<u16>> {
+        topic.partitions().map(|(_, partition)| partition.leader.map(|leader| leader.broker.0)).collect()
+    }
+
+    #[test]
+    fn all_partitions_of_a_silent_broker_get_other_leaders_in_one_batch() {
+        let (mut image, topic) = led(&[&[0, 1, 2], &[1, 2, 0], &[0, 2, 1], &[2, 0, 1]]);
+        let before = image.clone();
+        let session = session(&image, 0);
+        let choices = vec![Choice { topic, partition: PartitionId(2), leader: BrokerSlot(1) }];
+        image.apply(Command::Fence { term: 1, broker: BrokerSlot(0), session, choices }).unwrap();
+        let known = image.topic(topic).unwrap();
+        assert_eq!(leaders(known), vec![Some(1), Some(1), Some(1), Some(2)]);
+        for (number, partition) in known.partitions() {
+            let was = before.partition(topic, number).unwrap();
+            assert!(!partition.isr.contains(&BrokerSlot(0)) && partition.isr.len() == 2);
+            assert!(partition.partition_epoch > was.partition_epoch);
+            let moved = was.leader.unwrap().broker == BrokerSlot(0);
+            assert_eq!(partition.leader_epoch > was.leader_epoch, moved, "an epoch is allotted where the leader changes");
+        }
+    }
+
+    #[test]
+    fn a_choice_outside_the_in_sync_set_is_not_followed() {
+        let (mut image, topic) = led(&[&[0, 1, 2]]);
+        image.change_isr(topic, PartitionId(0), BrokerSlot(0), 1, slots(&[0, 2]), &[]).unwrap();
+        let choices = [Choice { topic, partition: PartitionId(0), leader: BrokerSlot(1) }];
+        let session = session(&image, 0);
+        image.fence(1, BrokerSlot(0), session, &choices).unwrap();
+        assert_eq!(leaders(image.topic(topic).unwrap()), vec![Some(2)]);
+    }
+
+    #[test]
+    fn the_last_member_stays_in_the_set_without_a_leader_and_leads_when_it_is_back() {
+        let (mut image, topic) = led(&[&[0, 1]]);
+        let old = session(&image, 0);
+        image.change_isr(topic, PartitionId(0), BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
+        image.fence(1, BrokerSlot(0), old, &[]).unwrap();
+        let partition = image.partition(topic, PartitionId(0)).unwrap();
+        assert_eq!((&partition.isr, partition.leader), (&slots(&[0]), None));
+        register(&mut image, BrokerSlot(0));
+        let partition = image.partition(topic, PartitionId(0)).unwrap();
+        let leader = partition.leader.unwrap();
+        assert_eq!(leader.role, Role::Owner { leader_epoch: LeaderEpoch::of(OwnershipEpoch(1), 1).unwrap() });
+        assert!(leader.session > old);
+    }
+
+    #[test]
+    fn a_broker_that_starts_again_before_it_was_missed_loses_what_it_led() {
+        let (mut image, topic) = led(&[&[0, 1, 2]]);
+        register(&mut image, BrokerSlot(0));
+        let partition = image.partition(topic, PartitionId(0)).unwrap();
+        assert_eq!((&partition.isr, partition.leader.unwrap().broker), (&slots(&[1, 2]), BrokerSlot(1)));
+    }
+
+    #[test]
+    fn a_fenced_session_is_over_for_good_and_a_stale_controller_is_refused() {
+        let (mut image, _) = led(&[&[0, 1, 2]]);
+        let (slot, old) = (BrokerSlot(0), session(&image, 0));
+        image.apply(Command::TakeOffice { term: 3 }).unwrap();
+        let stale = image.apply(Command::Fence { term: 2, broker: slot, session: old, choices: vec![] });
+        assert_eq!(stale, Err(Refusal::ControllerOutdated { given: 2, current: 3 }));
+        image.fence(3, slot, old, &[]).unwrap();
+        assert_eq!(image.start_leaders(slot, old, &[]), Err(Refusal::Fenced(slot)));
+        let (incarnation, addresses) = (Incarnation(1), Default::default());
+        image.register_broker(slot, incarnation, addresses, Default::default()).unwrap();
+        assert!(matches!(image.unfence(3, slot, old), Err(Refusal::SessionOver { .. })));
+    }
+
+    #[test]
+    fn a_regions_own_topic_moves_too() {
+        let mut image = cluster(3);
+        let topic = local_on(&mut image, "__consumer_offsets", &[&[0, 1, 2], &[1, 2, 0]]);
+        start_all(&mut image);
+        image.fence(1, BrokerSlot(1), session(&image, 1), &[]).unwrap();
+        assert_eq!(leaders(image.topic(topic).unwrap()), vec![Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn a_partition_that_is_placed_on_a_fenced_broker_begins_without_it() {
+        let mut image = cluster(2);
+        image.fence(1, BrokerSlot(0), session(&image, 0), &[]).unwrap();
+        let topic = local_on(&mut image, "own", &[&[0, 1], &[0]]);
+        let isr = |image: &Image, number| image.partition(topic, PartitionId(number)).unwrap().isr.clone();
+        assert_eq!((isr(&image, 0), isr(&image, 1)), (slots(&[1]), slots(&[0])));
+    }
+}

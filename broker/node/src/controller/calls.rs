@@ -1,0 +1,82 @@
+//! What the brokers of a region ask each other over the quorum's connections.
+
+use crate::Broker;
+use crate::broker::Inner;
+use broker_core::liveness::{Heartbeat, Tail, Verdict};
+use bytes::Bytes;
+use env::PortFuture;
+use model::{PartitionId, TopicId};
+use quorum::{Handler, NodeId};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Weak};
+
+/// A question of another broker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    /// To the active controller: it is alive.
+    Heartbeat(Heartbeat),
+    /// To any broker: where its replicas of these end. Those it does not hold are left out.
+    Tails(Vec<(TopicId, PartitionId)>),
+}
+
+/// Its answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    /// To a heartbeat.
+    Verdict(Verdict),
+    /// Where replicas end.
+    Tails(Vec<Tail>),
+    /// It cannot be answered here and now.
+    Unavailable(String),
+}
+
+pub(super) fn encode(message: &impl Serialize) -> Bytes {
+    // Every message is plain data, which JSON can hold.
+    serde_json::to_vec(message).expect("plain data becomes JSON").into()
+}
+
+pub(super) fn decode(answer: &[u8]) -> Reply {
+    serde_json::from_slice(answer).unwrap_or_else(|error| Reply::Unavailable(format!("cannot be read: {error}")))
+}
+
+/// Answers the other brokers, as long as this one is there.
+pub(super) struct Desk(pub(super) Weak<Inner>);
+
+impl Handler for Desk {
+    fn call(&self, _: Option<NodeId>, request: Bytes) -> PortFuture<'_, Bytes> {
+        Box::pin(async move {
+            let reply = match (self.0.upgrade(), serde_json::from_slice(&request)) {
+                (Some(inner), Ok(question)) => Broker(inner).answer(question).await,
+                (None, _) => Reply::Unavailable("the broker is stopping".to_owned()),
+                (_, Err(error)) => Reply::Unavailable(format!("the question cannot be read: {error}")),
+            };
+            encode(&reply)
+        })
+    }
+}
+
+impl Broker {
+    /// Answers the region's other brokers from now on.
+    pub(crate) fn answer_peers(&self) {
+        self.control().controller().serve(Arc::new(Desk(Arc::downgrade(&self.0))));
+    }
+
+    async fn answer(&self, question: Question) -> Reply {
+        match question {
+            Question::Heartbeat(beat) => self.judge(beat).await,
+            Question::Tails(wanted) => Reply::Tails(self.tails(&wanted)),
+        }
+    }
+
+    fn tails(&self, wanted: &[(TopicId, PartitionId)]) -> Vec<Tail> {
+        let held = self.0.partitions.held();
+        let tail = |(topic, number): &(TopicId, PartitionId)| {
+            let partition = held.partition(*topic, *number)?;
+            let (topic, partition, epoch, tail) = (*topic, *number, partition.last_epoch(), partition.safe_tail());
+            Some(Tail { topic, partition, epoch, tail })
+        };
+        wanted.iter().filter_map(tail).collect()
+    }
+}
