@@ -192,10 +192,13 @@ pub fn tails_wanted(image: &Image, leaving: BrokerSlot) -> BTreeMap<BrokerSlot, 
     wanted
 }
 
+/// Where the log of a broker ends, as far as it is compared: by epoch, then by offset.
+type End = (BrokerSlot, (LeaderEpoch, Offset));
+
 /// The replica with the largest tail for each partition that the broker in `leaving` leads, as far as `tails` are known;
 /// left out where the first replica in sync has it anyway. A later leader epoch counts before a larger offset.
 pub fn choose(image: &Image, leaving: BrokerSlot, tails: &BTreeMap<BrokerSlot, Vec<Tail>>) -> Vec<Choice> {
-    let mut ends: HashMap<(TopicId, PartitionId), Vec<(BrokerSlot, (LeaderEpoch, Offset))>> = HashMap::new();
+    let mut ends: HashMap<(TopicId, PartitionId), Vec<End>> = HashMap::new();
     for (slot, tails) in tails {
         for tail in tails {
             ends.entry((tail.topic, tail.partition)).or_default().push((*slot, (tail.epoch, tail.tail)));
@@ -222,7 +225,7 @@ fn heirs(image: &Image, partition: &Partition, leaving: BrokerSlot) -> Vec<Broke
 }
 
 /// The heir with the longest log, if that is not the first.
-fn longest(heirs: &[BrokerSlot], ends: &[(BrokerSlot, (LeaderEpoch, Offset))]) -> Option<BrokerSlot> {
+fn longest(heirs: &[BrokerSlot], ends: &[End]) -> Option<BrokerSlot> {
     let end = |slot: BrokerSlot| ends.iter().find(|(known, _)| *known == slot).map(|(_, end)| *end);
     // The first of equals is kept: the order of the replicas is the order of preference.
     let best = heirs.iter().copied().reduce(|best, slot| if end(slot) > end(best) { slot } else { best })?;
@@ -264,7 +267,13 @@ mod tests {
     }
 
     /// Looks every 100 ms from `from` on until `to`, with all brokers but `silent` heard of; gives the first changes.
-    fn look(judge: &mut Liveness, image: &Image, from: u64, to: u64, silent: &[BrokerSlot]) -> Option<(u64, Vec<Change>)> {
+    fn look(
+        judge: &mut Liveness,
+        image: &Image,
+        from: u64,
+        to: u64,
+        silent: &[BrokerSlot],
+    ) -> Option<(u64, Vec<Change>)> {
         (from..=to).step_by(100).find_map(|now| {
             for (slot, _) in image.brokers().filter(|(slot, _)| !silent.contains(slot)) {
                 judge.on_heartbeat(at(now), image, beat(image, slot));
@@ -381,6 +390,10 @@ mod tests {
         assert_eq!(choose(&image, ZERO, &tails), vec![Choice { topic, partition: PartitionId(0), leader: two }]);
         let only_one = BTreeMap::from([(two, vec![tail(1, 3, 1)])]);
         let chosen = choose(&image, ZERO, &only_one);
-        assert_eq!(chosen, vec![Choice { topic, partition: PartitionId(1), leader: two }], "who is not heard may be gone");
+        assert_eq!(
+            chosen,
+            vec![Choice { topic, partition: PartitionId(1), leader: two }],
+            "who is not heard may be gone"
+        );
     }
 }

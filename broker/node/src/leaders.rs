@@ -2,10 +2,10 @@
 
 use crate::Broker;
 use crate::partitions::{Held, HeldTopic};
-use crate::replica::{Partition, Standing};
-use broker_core::metadata::Image;
+use crate::replica::Partition;
+use broker_core::metadata::{Image, Partition as Placed, Role};
 use env::Clock;
-use model::{BrokerSlot, Leaders, PartitionLeader, TopicLeaders};
+use model::{BrokerSlot, LeaderEpoch, Leaders, PartitionLeader, TopicLeaders};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -71,24 +71,23 @@ impl Broker {
 
 fn leaders(broker: &Broker, image: &Image) -> Leaders {
     let held = broker.0.partitions.held();
-    let mut topics: Vec<_> = held.topics().filter_map(|topic| topic_leaders(image, &held, topic)).collect();
+    let mut topics: Vec<_> = held.topics().filter_map(|topic| topic_leaders(broker, image, &held, topic)).collect();
     topics.sort_unstable_by_key(|topic| topic.id);
     // The version is given when it is shown.
     Leaders { region: broker.config().region.clone(), version: 0, topics }
 }
 
 /// The leaders of a topic that carries client data.
-fn topic_leaders(image: &Image, held: &Held, topic: &HeldTopic) -> Option<TopicLeaders> {
+fn topic_leaders(broker: &Broker, image: &Image, held: &Held, topic: &HeldTopic) -> Option<TopicLeaders> {
     let known = image.topic(topic.id).filter(|_| topic.is_live)?;
     let group = image.group(known.group.as_ref()?)?;
     let writable = image.takes_writes(known);
     let partitions = known.partitions().filter_map(|(number, placed)| {
-        let partition = held.partition(topic.id, number)?;
-        let leader = leader(partition, placed.leader.map(|leader| leader.broker))?;
+        let (leader, leader_epoch) = leader(broker, image, held.partition(topic.id, number), placed)?;
         Some(PartitionLeader {
             partition: number,
             leader: leader.0,
-            leader_epoch: partition.epoch(),
+            leader_epoch,
             ownership_epoch: group.obeyed(),
             isr: placed.isr.iter().map(|slot| slot.0).collect(),
             writable,
@@ -97,9 +96,23 @@ fn topic_leaders(image: &Image, held: &Held, topic: &HeldTopic) -> Option<TopicL
     Some(TopicLeaders { id: topic.id, name: topic.name.clone(), partitions: partitions.collect() })
 }
 
-/// Who leads it, once that was started.
-fn leader(partition: &Partition, placed: Option<BrokerSlot>) -> Option<BrokerSlot> {
-    placed.filter(|_| !matches!(partition.standing(), Standing::Idle))
+/// Who leads a partition, once that was started, and its leader epoch. Of a copy that another broker leads only this
+/// broker's own log may know it.
+pub(crate) fn leader(
+    broker: &Broker,
+    image: &Image,
+    partition: Option<&Arc<Partition>>,
+    placed: &Placed,
+) -> Option<(BrokerSlot, LeaderEpoch)> {
+    let here = broker.config().slot;
+    let Some(leader) = placed.leader.filter(|leader| leader.broker != here) else {
+        return partition.filter(|partition| partition.standing().leads()).map(|led| (here, led.epoch()));
+    };
+    let epoch = match leader.role {
+        Role::Owner { leader_epoch } => leader_epoch,
+        Role::Copy { .. } => partition.map_or(LeaderEpoch::NONE, |partition| partition.epoch()),
+    };
+    image.is_live(&leader).then_some((leader.broker, epoch))
 }
 
 #[cfg(test)]

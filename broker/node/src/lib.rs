@@ -24,6 +24,7 @@ mod internal;
 mod launch;
 mod leaders;
 mod listener;
+mod lone_region;
 mod orders;
 mod partitions;
 mod ports;

@@ -31,6 +31,7 @@ use crate::Flush;
 use crate::settings::TopicSettings;
 use crate::storage_health::Disk;
 use bell::Bell;
+use broker_core::metadata::{Leader, Role};
 use env::Clock;
 use flusher::Phase;
 use log::{EpochStart, Log, OpenError, Reader, Recovery};
@@ -155,7 +156,8 @@ impl Partition {
     pub(crate) fn epoch(&self) -> LeaderEpoch {
         match &self.public().standing {
             Standing::Owner { leader_epoch, .. } => *leader_epoch,
-            Standing::Idle | Standing::Copy { .. } => {
+            Standing::Replica { leader: Leader { role: Role::Owner { leader_epoch }, .. } } => *leader_epoch,
+            Standing::Idle | Standing::Copy { .. } | Standing::Replica { .. } => {
                 self.reader.epochs().last().map_or(LeaderEpoch::NONE, |last| last.epoch)
             }
         }

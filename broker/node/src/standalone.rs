@@ -133,7 +133,9 @@ impl Standalone {
     fn hold(&self, topics: &[Topic]) -> io::Result<()> {
         let broker = &self.broker;
         let (image, started) = image(broker, topics).map_err(io::Error::other)?;
-        if let Some(failed) = broker.hold_topics(&image).into_iter().next() {
+        if let Some(failed) =
+            broker.hold_topics(&image, &image.topics().map(|topic| topic.id).collect()).into_iter().next()
+        {
             return Err(io::Error::other(failed));
         }
         broker.0.image.send_replace(Arc::new(image));
@@ -172,7 +174,10 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
         gateways: at.gateways.to_string(),
         internal: at.internal.to_string(),
     });
-    image.apply(Command::RegisterBroker { slot: config.slot, incarnation: Incarnation(1), addresses })?;
+    let (slot, location) = (config.slot, config.location.clone());
+    image.apply(Command::RegisterBroker { slot, incarnation: Incarnation(1), addresses, location })?;
+    let session = image.broker(slot).expect("it was registered").session;
+    image.apply(Command::Unfence { term: 0, broker: slot, session })?;
     image.apply(Command::Obey { council_index: 1, grant: grant(broker, 1) })?;
     image.apply(Command::Reflect { council_index: 1, regions: vec![], gateway: None })?;
     for topic in topics {
@@ -187,7 +192,6 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
         };
         image.apply(Command::CreateTopic { council_index: Some(1), topic: draft })?;
     }
-    let session = image.broker(config.slot).expect("it was registered").session;
     let starts = image.starts_due(config.slot);
     let Answer::Started(started) = image.apply(Command::StartLeaders { broker: config.slot, session, starts })? else {
         unreachable!("leaderships are answered with what was started")

@@ -86,7 +86,7 @@ impl Broker {
         let (takes_writes, copy_term) = match &standing {
             Standing::Owner { gate, .. } => (gate.is_open(self.0.clock.boot()), CopyTerm(0)),
             Standing::Copy { term, .. } => (false, *term),
-            Standing::Idle => (false, CopyTerm(0)),
+            Standing::Idle | Standing::Replica { .. } => (false, CopyTerm(0)),
         };
         PartitionStatus {
             topic_id: topic.id,

@@ -6,7 +6,8 @@ use crate::replica::Partition;
 use crate::settings::TopicSettings;
 use broker_core::metadata::{Image, Topic};
 use log::{FileError, OpenError};
-use model::{BrokerSlot, TopicId, TopicPartition, TopicState};
+use model::{BrokerSlot, PartitionId, TopicId, TopicPartition, TopicState};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -22,15 +23,27 @@ const DELETED: &str = "deleted";
 pub(crate) struct NotOpened {
     /// Which.
     partition: TopicPartition,
+    topic: TopicId,
     #[source]
     error: OpenError,
 }
 
+impl NotOpened {
+    /// Its topic's id and its number.
+    pub(crate) fn partition_id(&self) -> (TopicId, PartitionId) {
+        (self.topic, self.partition.partition)
+    }
+}
+
 impl Broker {
-    /// Holds the topics of `image`: opens the logs that are not open yet, and follows changed settings, groups and
+    /// Holds the topics `ids` of `image`: opens the logs that are not open yet, and follows changed settings, groups and
     /// states of the others. What cannot be opened is left out, and given back. It may block.
-    pub(crate) fn hold_topics(&self, image: &Image) -> Vec<NotOpened> {
-        let mut opened: Vec<_> = image.topics().map(|topic| (topic, self.held_before(topic))).collect();
+    pub(crate) fn hold_topics(&self, image: &Image, ids: &BTreeSet<TopicId>) -> Vec<NotOpened> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let topics = ids.iter().filter_map(|id| image.topic(*id));
+        let mut opened: Vec<_> = topics.map(|topic| (topic, self.held_before(topic))).collect();
         let missing = missing(&opened, self.0.config.slot);
         let results = self.open_all(image, &missing);
         let mut failed = Vec::new();
@@ -100,7 +113,7 @@ impl Broker {
             }
             opened => opened,
         };
-        opened.map_err(|error| NotOpened { partition: name.clone(), error })
+        opened.map_err(|error| NotOpened { partition: name.clone(), topic: *topic, error })
     }
 
     /// Lets go of a topic and deletes its logs. It may block.

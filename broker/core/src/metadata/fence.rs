@@ -87,7 +87,8 @@ impl Image {
     /// Takes the fenced broker in `slot` out of every in-sync set, and elects all partitions it led: `choices` first.
     pub(super) fn depose(&mut self, slot: BrokerSlot, choices: &[Choice]) {
         let live = self.live();
-        let wanted: HashMap<_, _> = choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
+        let wanted: HashMap<_, _> =
+            choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
         let touches = |partition: &Partition| {
             partition.leader.is_some_and(|leader| leader.broker == slot)
                 || partition.isr.len() > 1 && partition.isr.contains(&slot)
@@ -208,7 +209,11 @@ mod tests {
             assert!(!partition.isr.contains(&BrokerSlot(0)) && partition.isr.len() == 2);
             assert!(partition.partition_epoch > was.partition_epoch);
             let moved = was.leader.unwrap().broker == BrokerSlot(0);
-            assert_eq!(partition.leader_epoch > was.leader_epoch, moved, "an epoch is allotted where the leader changes");
+            assert_eq!(
+                partition.leader_epoch > was.leader_epoch,
+                moved,
+                "an epoch is allotted where the leader changes"
+            );
         }
     }
 

@@ -41,7 +41,7 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{SLOT, create_on, cluster, grant, register};
+    use super::super::samples::{SLOT, cluster, create_on, grant, register};
     use super::super::{Command, Under};
     use super::*;
     use model::OwnershipEpoch;

@@ -170,7 +170,10 @@ mod tests {
     }
 
     fn make_real(image: &mut Image, assignment: &Assignment) -> Vec<Answer> {
-        reconcile(image, assignment, 1).into_iter().map(|command| image.apply(command).expect("is not refused")).collect()
+        reconcile(image, assignment, 1)
+            .into_iter()
+            .map(|command| image.apply(command).expect("is not refused"))
+            .collect()
     }
 
     #[test]

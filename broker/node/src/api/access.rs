@@ -60,7 +60,9 @@ pub(crate) fn partition(topic: &HeldTopic, number: i32) -> Result<&Arc<Partition
 /// NOT_LEADER_OR_FOLLOWER.
 pub(crate) fn check_readable(partition: &Partition, door: Door) -> Result<(), ErrorCode> {
     match (partition.standing(), door) {
-        (Standing::Idle, _) | (Standing::Copy { .. }, Door::Gateways) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        (Standing::Idle | Standing::Replica { .. }, _) | (Standing::Copy { .. }, Door::Gateways) => {
+            Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+        }
         (Standing::Owner { .. } | Standing::Copy { .. }, _) => Ok(()),
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::Broker;
 use crate::api::Call;
+use crate::leaders::leader;
 use crate::listener::Door;
-use crate::replica::Standing;
 use broker_core::metadata::{Image, Partition as Placed, Topic};
 use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicState};
 use wire::ErrorCode;
@@ -46,7 +46,7 @@ pub(crate) fn this_node(broker: &Broker, call: &Call) -> Node {
 
 /// All brokers, each at the same kind of listener as the one the client came by.
 pub(crate) fn nodes(broker: &Broker, image: &Image, call: &Call) -> Vec<Node> {
-    let others = image.brokers().filter(|(slot, _)| *slot != broker.config().slot);
+    let others = image.brokers().filter(|(slot, known)| *slot != broker.config().slot && !known.is_fenced());
     let other = |slot: BrokerSlot, address: &str| {
         let (host, port) = address.rsplit_once(':')?;
         Some(Node { id: node_id(broker, slot), host: host.to_owned(), port: port.parse().ok()? })
@@ -81,13 +81,11 @@ pub(crate) struct Shown {
 }
 
 /// The partitions of `topic`. A copy is led here too: clients may read it.
-pub(crate) fn partitions(broker: &Broker, topic: &Topic) -> Vec<Shown> {
+pub(crate) fn partitions(broker: &Broker, image: &Image, topic: &Topic) -> Vec<Shown> {
     let held = broker.0.partitions.held();
     let shown = |(number, placed): (PartitionId, &Placed)| {
-        let partition = held.partition(topic.id, number);
-        let led = partition.filter(|partition| !matches!(partition.standing(), Standing::Idle));
-        let leader = led.map(|partition| (broker.config().node_id(), partition.epoch()));
-        show(broker, number, placed, leader)
+        let leader = leader(broker, image, held.partition(topic.id, number), placed);
+        show(broker, number, placed, leader.map(|(slot, epoch)| (node_id(broker, slot), epoch)))
     };
     topic.partitions().map(shown).collect()
 }

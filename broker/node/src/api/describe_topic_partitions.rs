@@ -49,17 +49,17 @@ impl Page<'_> {
     /// Adds the topic from partition `from` on, or as much of it as has room.
     fn add(&mut self, image: &Image, name: String, from: usize) {
         match cluster::topic_named(image, &name) {
-            Some(topic) => self.add_known(topic, from),
+            Some(topic) => self.add_known(image, topic, from),
             None => self.topics.push(unknown(name)),
         }
     }
 
-    fn add_known(&mut self, topic: &Topic, from: usize) {
+    fn add_known(&mut self, image: &Image, topic: &Topic, from: usize) {
         if self.limit == 0 {
             self.next = Some(cursor(topic, from));
             return;
         }
-        let shown = cluster::partitions(self.broker, topic);
+        let shown = cluster::partitions(self.broker, image, topic);
         let (total, from) = (shown.len(), from.min(shown.len()));
         let partitions: Vec<_> = shown.into_iter().skip(from).take(self.limit).map(partition).collect();
         let end = from + partitions.len();

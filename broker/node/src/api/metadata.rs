@@ -111,7 +111,7 @@ impl Show<'_> {
             name: Some(topic.name.to_string()),
             topic_id: topic.id,
             is_internal: topic.name.is_internal(),
-            partitions: cluster::partitions(self.broker, topic).into_iter().map(partition).collect(),
+            partitions: cluster::partitions(self.broker, self.image, topic).into_iter().map(partition).collect(),
             topic_authorized_operations: cluster::allowed(self.operations, cluster::TOPIC_OPERATIONS),
             ..Default::default()
         }

@@ -1,60 +1,104 @@
-//! Makes a metadata image real: directories, logs, leaders and copies are what it says. Doing it again changes nothing.
+//! Makes a metadata image real: directories, logs, leaders and copies are what it says. Doing it again changes nothing, and
+//! only what has changed is looked at.
 
 use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition};
-use broker_core::metadata::{BrokerEpoch, Image, Partition as Placed, Role, Topic};
-use model::{LeaderEpoch, ProtectionGroup, TopicState};
+use broker_core::metadata::{BrokerEpoch, Changes, Image, Leader, Partition as Placed, Role, Topic};
+use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many partitions are worked on at once: most of it is waiting for the disk.
 const AT_ONCE: usize = 4;
 
-/// Makes `image`, which was `before`, real for the broker in its `session`. Producers may jump forward in partitions of the group `jumps` that
-/// begin to be led. It blocks.
-///
-/// # Errors
-/// The first partition that could not be made real; the others are.
+/// The partitions that could not be made real, and why.
+#[derive(Debug, Default)]
+pub(super) struct Failed(BTreeMap<(TopicId, PartitionId), ControlError>);
+
+impl Failed {
+    /// Whether everything is real.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Why the first of them is not.
+    ///
+    /// # Errors
+    /// Just that.
+    pub(super) fn first_error(&self) -> Result<(), ControlError> {
+        self.0.values().next().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+/// Makes `image`, which was `before`, real for the broker in its `session`, and what `failed` before. Producers may jump
+/// forward in partitions of the group `jumps` that begin to be led. It blocks. Gives what could not be made real; the rest
+/// is.
 pub(super) fn realise(
     broker: &Broker,
     before: &Image,
     image: &Image,
     session: BrokerEpoch,
     jumps: Option<&ProtectionGroup>,
-) -> Result<(), ControlError> {
+    failed: Failed,
+) -> Failed {
+    let mut changes = image.changes_since(before);
+    changes.groups.extend(jumps.cloned());
+    changes.partitions.extend(failed.0.into_keys());
     broker.0.gates.follow(image);
-    delete(broker, before, image);
-    let failed = broker.hold_topics(image);
-    let opened = failed.into_iter().next().map_or(Ok(()), |error| Err(not_made(error)));
+    delete(broker, &changes, image);
+    let touched = changes.touched(image);
+    let not_opened = broker.hold_topics(image, &to_hold(broker, &changes, &touched));
+    let mut failed = Failed::default();
+    for error in not_opened {
+        failed.0.insert(error.partition_id(), not_made(error));
+    }
     let stage = Stage { broker, image, session, jumps };
-    opened.and(stage.stand_all(&places(broker, image)))
+    failed.0.extend(stage.stand_all(&places(broker, &touched)));
+    failed
 }
+
+/// Removes what topics of `known` have left on disk that are gone in `image` and were never open. It blocks.
+pub(super) fn discard_gone(broker: &Broker, known: &Image, image: &Image) {
+    delete(broker, &image.changes_since(known), image);
+}
+
+/// What was touched, by partition.
+type Touched<'a> = BTreeMap<(TopicId, PartitionId), (&'a Topic, &'a Placed)>;
 
 /// One partition that is open here, with what the metadata says of it.
-type Place<'a> = (&'a Topic, &'a Placed, Arc<Partition>);
+type Place<'a> = ((TopicId, PartitionId), &'a Topic, &'a Placed, Arc<Partition>);
 
-fn places<'a>(broker: &Broker, image: &'a Image) -> Vec<Place<'a>> {
-    let held = broker.0.partitions.held();
-    let of = |topic: &'a Topic| {
-        let held = held.clone();
-        topic.partitions().filter_map(move |(number, placed)| {
-            let partition = held.partition(topic.id, number)?;
-            Some((topic, placed, partition.clone()))
-        })
+/// The topics whose holding here is not what it should be.
+fn to_hold(broker: &Broker, changes: &Changes, touched: &Touched<'_>) -> BTreeSet<TopicId> {
+    let (held, slot) = (broker.0.partitions.held(), broker.0.config.slot);
+    let is_other = |((id, number), (topic, placed)): (&(TopicId, PartitionId), &(&Topic, &Placed))| {
+        let known = held.with_id(*id)?;
+        let is_open = known.partition(*number).is_some();
+        let grew = known.partitions.len() != topic.partition_count() as usize;
+        (grew || is_open != placed.replicas.contains(&slot)).then_some(*id)
     };
-    image.topics().flat_map(of).collect()
+    changes.defined.iter().copied().chain(touched.iter().filter_map(is_other)).collect()
 }
 
-fn delete(broker: &Broker, before: &Image, image: &Image) {
+fn places<'a>(broker: &Broker, touched: &Touched<'a>) -> Vec<Place<'a>> {
     let held = broker.0.partitions.held();
-    for topic in held.topics().filter(|topic| image.topic(topic.id).is_none()) {
-        if let Err(error) = broker.delete_topic(topic.id) {
+    let open = |(id, (topic, placed)): (&(TopicId, PartitionId), &(&'a Topic, &'a Placed))| {
+        Some((*id, *topic, *placed, held.partition(id.0, id.1)?.clone()))
+    };
+    touched.iter().filter_map(open).collect()
+}
+
+fn delete(broker: &Broker, changes: &Changes, image: &Image) {
+    let held = broker.0.partitions.held();
+    for topic in &changes.gone {
+        // A topic that was deleted while the broker was down is not open.
+        if held.with_id(topic.id).is_none() {
+            broker.discard_topic(topic, image);
+        } else if let Err(error) = broker.delete_topic(topic.id) {
             tracing::error!(topic = %topic.name, %error, "a deleted topic stays on disk until its name is used again");
         }
     }
-    // A topic that was deleted while the broker was down is not open.
-    let gone = before.topics().filter(|topic| image.topic(topic.id).is_none() && held.with_id(topic.id).is_none());
-    gone.for_each(|topic| broker.discard_topic(topic, image));
 }
 
 /// An error with everything below it.
@@ -77,20 +121,42 @@ struct Stage<'a> {
     jumps: Option<&'a ProtectionGroup>,
 }
 
+/// What could not be made real.
+type Errors = Vec<((TopicId, PartitionId), ControlError)>;
+
 impl Stage<'_> {
-    fn stand_all(&self, places: &[Place<'_>]) -> Result<(), ControlError> {
+    fn stand_all(&self, places: &[Place<'_>]) -> Errors {
         let part = places.len().div_ceil(AT_ONCE).max(1);
-        let work = |part: &[Place<'_>]| first_error(part.iter().map(|place| self.stand(place)));
+        let work = |part: &[Place<'_>]| -> Errors {
+            part.iter().filter_map(|place| Some((place.0, self.stand(place).err()?))).collect()
+        };
         std::thread::scope(|scope| {
-            let parts: Vec<_> = places.chunks(part).map(|part| scope.spawn(move || work(part))).collect();
-            first_error(parts.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(panicked()))))
+            let parts: Vec<_> = places.chunks(part).map(|part| (part, scope.spawn(move || work(part)))).collect();
+            let join = |(part, working): (&[Place<'_>], std::thread::ScopedJoinHandle<'_, Errors>)| {
+                working.join().unwrap_or_else(|_| part.iter().map(|place| (place.0, panicked())).collect())
+            };
+            parts.into_iter().flat_map(join).collect()
         })
     }
 
     /// Makes this broker be to the partition what the image says.
-    fn stand(&self, (topic, placed, partition): &Place<'_>) -> Result<(), ControlError> {
+    fn stand(&self, (_, topic, placed, partition): &Place<'_>) -> Result<(), ControlError> {
         let slot = self.broker.0.config.slot;
-        let leader = placed.leader.filter(|leader| leader.broker == slot && leader.session == self.session);
+        match placed.leader {
+            Some(Leader { broker, .. }) if broker == slot => self.lead_or_copy(topic, placed, partition),
+            Some(leader) => {
+                partition.stand_by(leader);
+                Ok(())
+            }
+            None => {
+                partition.resign();
+                Ok(())
+            }
+        }
+    }
+
+    fn lead_or_copy(&self, topic: &Topic, placed: &Placed, partition: &Arc<Partition>) -> Result<(), ControlError> {
+        let leader = placed.leader.filter(|leader| leader.session == self.session);
         match leader.map(|leader| leader.role) {
             None => partition.resign(),
             Some(Role::Copy { term }) => partition.follow(term, self.is_sealed(topic)),
@@ -121,7 +187,7 @@ impl Stage<'_> {
     fn gate(&self, topic: &Topic) -> Option<Arc<Gate>> {
         match &topic.group {
             Some(group) => self.broker.0.gates.of(group),
-            None => Some(Gate::free()),
+            None => Some(self.broker.0.gates.local()),
         }
     }
 
@@ -131,15 +197,6 @@ impl Stage<'_> {
         let group = topic.group.as_ref().and_then(|group| self.image.group(group));
         topic.state == TopicState::Live && group.is_none_or(|group| !group.takes_copies())
     }
-}
-
-/// The first error of all of them: none is left out because of an earlier one.
-fn first_error(outcomes: impl Iterator<Item = Result<(), ControlError>>) -> Result<(), ControlError> {
-    let mut first = Ok(());
-    for outcome in outcomes {
-        first = first.and(outcome);
-    }
-    first
 }
 
 fn panicked() -> ControlError {

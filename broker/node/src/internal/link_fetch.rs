@@ -168,7 +168,7 @@ fn find<'a>(held: &'a Held, asked: &Asked) -> Result<&'a Arc<Partition>, ErrorCo
     let topic = held.with_id(asked.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
     let partition = topic.partition(PartitionId(asked.partition)).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     match partition.standing() {
-        Standing::Idle => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        Standing::Idle | Standing::Replica { .. } => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
         Standing::Owner { .. } | Standing::Copy { .. } => Ok(partition),
     }
 }

@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_is_not_acknowledged_once_its_lease_has_lapsed() {
         let clock = Arc::new(ManualClock::default());
-        let gate = Gate::shut();
+        let gate = Gate::shut(Arc::new(crate::heart::Footing::firm()));
         gate.extend(clock.boot().plus(Duration::from_secs(3)));
         let acknowledging = || {
             let pass = Gate::enter(&gate, clock.boot()).unwrap();

@@ -163,6 +163,6 @@ fn enter(standing: &Standing, boot: BootInstant) -> Result<(LeaderEpoch, Pass), 
             Ok((*leader_epoch, pass))
         }
         Standing::Copy { .. } => Err(Refused::NotOwner),
-        Standing::Idle => Err(Refused::NotLed),
+        Standing::Idle | Standing::Replica { .. } => Err(Refused::NotLed),
     }
 }

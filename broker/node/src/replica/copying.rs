@@ -180,7 +180,7 @@ impl Held {
         match self.standing {
             Standing::Copy { sealed: false, .. } => Ok(()),
             Standing::Copy { sealed: true, .. } => Err(CopyError::Sealed),
-            Standing::Owner { .. } | Standing::Idle => Err(CopyError::NotCopy),
+            Standing::Owner { .. } | Standing::Idle | Standing::Replica { .. } => Err(CopyError::NotCopy),
         }
     }
 }

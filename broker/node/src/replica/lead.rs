@@ -1,6 +1,7 @@
 //! Becoming the owner of a partition, or a copy.
 
 use super::{Closed, Gate, Partition, Standing};
+use broker_core::metadata::Leader;
 use log::{AppendError, FlushError, HoleError, Log};
 use model::{CopyTerm, LeaderEpoch, Offset, Timestamp};
 use record::{CheckedBatch, ProduceRules, end_txn_marker};
@@ -91,6 +92,13 @@ impl Partition {
         self.stand(&mut held, Standing::Copy { term, sealed });
     }
 
+    /// Makes this broker's replica follow `leader`, another broker of this region.
+    pub(crate) fn stand_by(&self, leader: Leader) {
+        let mut held = self.held();
+        held.source = None;
+        self.stand(&mut held, Standing::Replica { leader });
+    }
+
     /// Ends whatever leadership there is.
     pub(crate) fn resign(&self) {
         let mut held = self.held();
@@ -103,7 +111,7 @@ impl Partition {
         match public.standing {
             Standing::Owner { began_at, .. } => public.marks.high_watermark >= began_at,
             Standing::Copy { .. } => true,
-            Standing::Idle => false,
+            Standing::Idle | Standing::Replica { .. } => false,
         }
     }
 }

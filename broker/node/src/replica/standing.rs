@@ -1,6 +1,7 @@
 //! What this broker is to a partition, and what others may know of it.
 
 use super::Gate;
+use broker_core::metadata::Leader;
 use model::{CopyTerm, LeaderEpoch, Offset, Timestamp};
 use std::sync::Arc;
 
@@ -25,9 +26,19 @@ pub(crate) enum Standing {
         /// Whether nothing more is taken from any link.
         sealed: bool,
     },
+    /// It follows the partition's leader, another broker of this region.
+    Replica {
+        /// Who leads, and as what.
+        leader: Leader,
+    },
 }
 
 impl Standing {
+    /// Whether this broker leads the partition, as its owner or as a copy.
+    pub(crate) fn leads(&self) -> bool {
+        matches!(self, Self::Owner { .. } | Self::Copy { .. })
+    }
+
     /// Whether it is the owner under just that epoch.
     pub(crate) fn owns_under(&self, epoch: LeaderEpoch) -> bool {
         matches!(self, Self::Owner { leader_epoch, .. } if *leader_epoch == epoch)

@@ -1,5 +1,6 @@
 //! A broker as its clients see it.
 
+mod cluster;
 mod disk;
 mod harness;
 mod hostile;
@@ -7,6 +8,7 @@ mod idempotence;
 mod links;
 mod produce_and_fetch;
 mod refusals;
+mod region_brokers;
 mod region_clients;
 mod region_groups;
 mod region_leaders;

@@ -1,0 +1,139 @@
+//! Several brokers in this process that are one region, without a council.
+
+use crate::harness::{Client, eventually};
+use broker::{Broker, Config, Listeners};
+use env::real::{SystemClock, SystemEntropy};
+use model::{BrokerSlot, RegionName};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use wire::ErrorCode;
+use wire::api::{create_topics, metadata};
+
+pub(crate) struct Cluster {
+    pub(crate) brokers: BTreeMap<u16, Broker>,
+    peers: BTreeMap<BrokerSlot, String>,
+    dirs: Vec<TempDir>,
+}
+
+impl Cluster {
+    /// A region of `count` brokers that are all let in.
+    pub(crate) async fn of(count: u16) -> Self {
+        let mut cluster = Self::wired(count);
+        for slot in 0..count {
+            cluster.start(slot).await;
+        }
+        cluster.settle().await;
+        cluster
+    }
+
+    fn wired(count: u16) -> Self {
+        // Held until all are known, so that no port comes twice.
+        let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+        let peers = (0..).map(BrokerSlot).zip(held.iter().map(address)).collect();
+        let dirs = (0..count).map(|_| TempDir::new().unwrap()).collect();
+        Self { brokers: BTreeMap::new(), peers, dirs }
+    }
+
+    pub(crate) fn config(&self, slot: u16) -> Config {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listeners = Listeners { clients: any, gateways: any, internal: any };
+        let dir = self.dirs[usize::from(slot)].path().to_owned();
+        let mut config = Config::new(RegionName::new("r1").unwrap(), 0, dir, listeners);
+        config.slot = BrokerSlot(slot);
+        config.controller = Some(self.peers[&BrokerSlot(slot)].parse().unwrap());
+        config.peers.clone_from(&self.peers);
+        config.disk_reserve = model::ByteCount(0);
+        config.initial_rebalance_delay = Duration::from_millis(50);
+        config
+    }
+
+    pub(crate) async fn start(&mut self, slot: u16) {
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let broker = Broker::start_alone(self.config(slot), clock, entropy).await.unwrap();
+        self.brokers.insert(slot, broker);
+    }
+
+    /// Ends a broker as a crash does: nobody is told.
+    pub(crate) async fn kill(&mut self, slot: u16) {
+        self.brokers.remove(&slot).unwrap().abandon().await;
+    }
+
+    /// Stops a broker in an orderly way.
+    pub(crate) async fn stop(&mut self, slot: u16) {
+        self.brokers.remove(&slot).unwrap().shutdown().await;
+    }
+
+    /// Waits until every running broker knows that exactly these are let in.
+    pub(crate) async fn settle(&self) {
+        let running: Vec<_> = self.brokers.keys().copied().collect();
+        eventually("all running brokers are let in", async || {
+            self.brokers.values().all(|broker| {
+                let image = broker.image();
+                let known = image.brokers().filter(|(_, known)| !known.is_fenced()).map(|(slot, _)| slot.0);
+                known.collect::<Vec<_>>() == running
+            })
+        })
+        .await;
+    }
+
+    pub(crate) fn broker(&self, slot: u16) -> &Broker {
+        &self.brokers[&slot]
+    }
+
+    pub(crate) async fn client(&self, slot: u16) -> Client {
+        Client::at(self.broker(slot).addresses().unwrap().clients).await
+    }
+
+    /// Makes a topic, asked for at the broker in `slot`.
+    pub(crate) async fn create(&self, slot: u16, name: &str, partitions: i32) -> create_topics::TopicResponse {
+        let topic = create_topics::Topic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: -1,
+            ..Default::default()
+        };
+        let request = create_topics::Request { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let response = self.client(slot).await.0.call(&request, 7).await.unwrap();
+        response.topics.into_iter().next().unwrap()
+    }
+
+    /// What the broker in `slot` says of itself and the topic.
+    pub(crate) async fn metadata(&self, slot: u16, name: &str) -> metadata::Response {
+        let topic = metadata::Topic { name: Some(name.to_owned()), ..Default::default() };
+        let request = metadata::Request { topics: Some(vec![topic]), ..Default::default() };
+        self.client(slot).await.0.call(&request, 12).await.unwrap()
+    }
+
+    /// Waits until every running broker names leaders of all partitions that `holds` of, and gives them.
+    pub(crate) async fn leaders(&self, name: &str, holds: impl Fn(&metadata::PartitionResponse) -> bool) -> Vec<i32> {
+        let mut leaders = Vec::new();
+        eventually("all brokers name the leaders", async || {
+            let mut named = Vec::new();
+            for slot in self.brokers.keys() {
+                let found = self.metadata(*slot, name).await.topics.remove(0);
+                if found.error_code != ErrorCode::NONE {
+                    return false;
+                }
+                let sound = |led: &metadata::PartitionResponse| led.error_code == ErrorCode::NONE && holds(led);
+                if !found.partitions.iter().all(sound) {
+                    return false;
+                }
+                named.push(found.partitions.iter().map(|led| led.leader_id).collect::<Vec<_>>());
+            }
+            leaders.clone_from(&named[0]);
+            named.iter().all(|other| *other == named[0])
+        })
+        .await;
+        leaders
+    }
+
+    pub(crate) async fn end(self) {
+        for broker in self.brokers.into_values() {
+            broker.abandon().await;
+        }
+    }
+}
