@@ -27,7 +27,8 @@ pub enum Detection {
         /// How many observers do not hear it.
         silent: usize,
     },
-    /// A quorum of observers and the mirrors have not heard it for 3 s.
+    /// A quorum of observers and the mirrors have not heard it for 3 s. Of a region that owns nothing nobody copies, so
+    /// there is no mirror to ask.
     Lost {
         /// When anybody last heard it.
         last_sign: Timestamp,
@@ -66,7 +67,7 @@ pub fn detect(inventory: &Inventory, region: &RegionName) -> Detection {
         (0, _) if votes.iter().any(|vote| vote.seen.is_answer()) => Detection::Serving,
         (0, _) => Detection::Unknown,
         (silent, true) if silent >= needed => Detection::UnreachableButServing { silent },
-        (silent, _) if silent >= needed && !mirrors.is_empty() => {
+        (silent, _) if silent >= needed && (!mirrors.is_empty() || !owns_anything(inventory, region)) => {
             Detection::Lost { last_sign: last_sign(inventory, &votes, &mirrors) }
         }
         (silent, _) => Detection::Suspect { silent, needed, corroborated: !mirrors.is_empty() && !advancing },
@@ -84,6 +85,10 @@ fn votes<'a>(inventory: &'a Inventory, region: &RegionName) -> Vec<&'a Observati
 fn mirrors<'a>(inventory: &'a Inventory, region: &RegionName) -> Vec<&'a LinkFacts> {
     let copies = |link: &&LinkFacts| link.source == *region && inventory.is_recent(link.observed_at);
     inventory.links.iter().filter(copies).collect()
+}
+
+fn owns_anything(inventory: &Inventory, region: &RegionName) -> bool {
+    inventory.grants.iter().any(|grant| grant.owner == *region)
 }
 
 /// As the target said, without the time since: it may have heard the source meanwhile.
