@@ -66,7 +66,7 @@ pub(crate) struct Common {
     /// Seconds of load after the move.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     duration: u64,
-    /// How often, one after the other: the group moves on each time.
+    /// How often, one after the other: the group moves on each time. With --json every run is one line.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// Holds every link's records back so many milliseconds, so that something is at stake (own platform only).
@@ -178,7 +178,7 @@ impl Common {
                 self.armed(stage).await?;
             }
             let judgement = play(stage, act, script, &name).await?;
-            show(&judgement, json)?;
+            show(&judgement, json, self.runs)?;
             worst = worst.max(judgement.scorecard.verdict);
             if worst == Verdict::Fail {
                 break;

@@ -168,11 +168,12 @@ async fn logs(stage: &Stage, journal: &Journal, shape: Shape) -> Result<BTreeMap
     Ok(logs)
 }
 
-/// Shows one drill's outcome.
-pub(super) fn show(judgement: &Judgement, json: bool) -> Result<()> {
-    match json {
-        true => println!("{}", serde_json::to_string_pretty(judgement)?),
-        false => print!("{}", render(judgement)),
+/// Shows one drill's outcome; as JSON it is one document, or one line among `runs`.
+pub(super) fn show(judgement: &Judgement, json: bool, runs: u32) -> Result<()> {
+    match (json, runs) {
+        (true, 1) => println!("{}", serde_json::to_string_pretty(judgement)?),
+        (true, _) => println!("{}", serde_json::to_string(judgement)?),
+        (false, _) => print!("{}", render(judgement)),
     }
     Ok(())
 }

@@ -48,13 +48,29 @@ pub(crate) fn table(data: &DataDir, platform: &Platform, pids: &RegionPids) -> S
         // Writing to a string does not fail.
         let _ = writeln!(text, "  region {name:<5} {}   process {pid}", host(ports.clients));
     }
-    let _ = write!(
-        text,
-        "  data         {}\n\nTry next:\n  farshore produce greetings hello      write through the gateway\n  farshore \
-         consume greetings             read it back\n  kill -9 {}                      lose the home region and watch \
-         `farshore run list`\n  farshore drill region-loss            rehearse it, measured\n",
-        data.path().display(),
-        pids.get(&platform.regions[0]).and_then(|pids| pids.first()).map_or("PID".to_owned(), u32::to_string)
-    );
+    let (farshore, pid) = (command(data), pids.get(&platform.regions[0]).and_then(|pids| pids.first()));
+    let tries = [
+        (format!("{farshore} produce greetings hello"), "writes through the gateway"),
+        (format!("{farshore} consume greetings"), "reads it back"),
+        (format!("kill -9 {}", pid.map_or("PID".to_owned(), u32::to_string)), "loses the home region; clients go on"),
+        (format!("{farshore} run list"), "says what was done about it"),
+        (format!("{farshore} drill region-loss"), "rehearses it on a platform of its own, measured"),
+    ];
+    let width = tries.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
+    let _ = writeln!(text, "  data         {}\n\nTry next, in another terminal:", data.path().display());
+    for (line, what) in tries {
+        let _ = writeln!(text, "  {line:<width$}   {what}");
+    }
     text
+}
+
+/// How this binary is called for this platform from the current directory.
+fn command(data: &DataDir) -> String {
+    let binary = std::env::current_exe().unwrap_or_else(|_| "farshore".into());
+    let here = std::env::current_dir().unwrap_or_default();
+    let binary = binary.strip_prefix(&here).unwrap_or(&binary).display();
+    match data.path() == DataDir::default_path() {
+        true => format!("{binary}"),
+        false => format!("{binary} --data-dir {}", data.path().display()),
+    }
 }
