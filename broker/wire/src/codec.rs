@@ -1,5 +1,6 @@
 //! How values become bytes and back: the bounded reader, the writer, and the table every message is declared with.
 
+mod double;
 mod fault;
 mod message;
 mod reader;
@@ -8,6 +9,7 @@ mod value;
 mod version;
 mod writer;
 
+pub use double::Double;
 pub use fault::{DecodeError, EncodeError, Reason};
 pub use message::{Message, Request};
 pub use reader::Reader;

@@ -62,14 +62,28 @@ api_keys! {
     AddOffsetsToTxn in add_offsets_to_txn,
     EndTxn in end_txn,
     TxnOffsetCommit in txn_offset_commit,
+    DescribeAcls in describe_acls,
+    CreateAcls in create_acls,
+    DeleteAcls in delete_acls,
     DescribeConfigs in describe_configs,
+    AlterConfigs in alter_configs,
     SaslAuthenticate in sasl_authenticate,
     CreatePartitions in create_partitions,
     DeleteGroups in delete_groups,
+    ElectLeaders in elect_leaders,
     IncrementalAlterConfigs in incremental_alter_configs,
+    AlterPartitionReassignments in alter_partition_reassignments,
+    ListPartitionReassignments in list_partition_reassignments,
     OffsetDelete in offset_delete,
+    DescribeClientQuotas in describe_client_quotas,
+    AlterClientQuotas in alter_client_quotas,
+    DescribeUserScramCredentials in describe_user_scram_credentials,
+    AlterUserScramCredentials in alter_user_scram_credentials,
+    DescribeQuorum in describe_quorum,
+    UpdateFeatures in update_features,
     DescribeCluster in describe_cluster,
     DescribeProducers in describe_producers,
+    ListConfigResources in list_config_resources,
     DescribeTopicPartitions in describe_topic_partitions,
 }
 
@@ -184,14 +198,28 @@ mod tests {
         agree::<add_offsets_to_txn::Request>();
         agree::<end_txn::Request>();
         agree::<txn_offset_commit::Request>();
+        agree::<describe_acls::Request>();
+        agree::<create_acls::Request>();
+        agree::<delete_acls::Request>();
         agree::<describe_configs::Request>();
+        agree::<alter_configs::Request>();
         agree::<sasl_authenticate::Request>();
         agree::<create_partitions::Request>();
         agree::<delete_groups::Request>();
+        agree::<elect_leaders::Request>();
         agree::<incremental_alter_configs::Request>();
+        agree::<alter_partition_reassignments::Request>();
+        agree::<list_partition_reassignments::Request>();
         agree::<offset_delete::Request>();
+        agree::<describe_client_quotas::Request>();
+        agree::<alter_client_quotas::Request>();
+        agree::<describe_user_scram_credentials::Request>();
+        agree::<alter_user_scram_credentials::Request>();
+        agree::<describe_quorum::Request>();
+        agree::<update_features::Request>();
         agree::<describe_cluster::Request>();
         agree::<describe_producers::Request>();
+        agree::<list_config_resources::Request>();
         agree::<describe_topic_partitions::Request>();
     }
 }

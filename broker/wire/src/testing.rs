@@ -1,6 +1,6 @@
 //! Generated messages, for tests: every field that a version has, filled from a seed.
 
-use crate::codec::{Records, Tags, Version};
+use crate::codec::{Double, Records, Tags, Version};
 use bytes::Bytes;
 use model::TopicId;
 use uuid::Uuid;
@@ -70,6 +70,12 @@ generate_numbers!(i8, i16, i32, i64, u16);
 impl Generate for bool {
     fn generate(random: &mut Random, _: Version) -> Self {
         random.chance(2)
+    }
+}
+
+impl Generate for Double {
+    fn generate(random: &mut Random, _: Version) -> Self {
+        Self(f64::from_bits(random.bits()))
     }
 }
 
