@@ -5,11 +5,13 @@ mod election;
 mod leadership;
 mod members;
 mod open;
+mod progress;
 mod propose;
 mod serve;
 
 pub use confirm::Confirmed;
 pub use leadership::{Leadership, Tenure};
+pub use progress::{Progress, Replica};
 pub use serve::Handler;
 
 use crate::raft::Raft;

@@ -5,5 +5,6 @@ mod cluster;
 mod counter;
 mod failover;
 mod members;
+mod progress;
 mod proxy;
 mod single;
