@@ -56,7 +56,7 @@ pub use hash::ContentHash;
 pub use log::Log;
 pub use lookup::TimestampedOffset;
 pub use open::{Cut, Recovery};
-pub use producers::{Jump, OpenTransaction};
+pub use producers::{ActiveProducer, Jump, OpenTransaction};
 pub use reader::{Reader, Slice};
 pub use truncate::CopiedRange;
 pub use txn_index::AbortedTransaction;

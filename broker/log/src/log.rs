@@ -4,7 +4,7 @@ use crate::flush::Unflushed;
 use crate::producers::Producers;
 use crate::tail::Tail;
 use crate::view::{Shared, View};
-use crate::{AbortedTransaction, Config, EpochEnd, EpochStart, OpenTransaction, Reader, Sealed};
+use crate::{AbortedTransaction, ActiveProducer, Config, EpochEnd, EpochStart, OpenTransaction, Reader, Sealed};
 use model::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,6 +140,11 @@ impl Log {
     /// How many producers the log remembers.
     pub fn producer_count(&self) -> usize {
         self.producers.len()
+    }
+
+    /// The producers the log remembers, by id.
+    pub fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
     }
 
     /// Forgets producers that wrote nothing since `since`.

@@ -2,10 +2,12 @@
 //!
 //! Everything here follows from the batches in the log, in order; a snapshot only saves reading them again.
 
+mod active;
 mod entry;
 mod snapshot;
 mod transactions;
 
+pub use active::ActiveProducer;
 pub use entry::Jump;
 pub(crate) use entry::{Refusal, Verdict};
 pub use transactions::OpenTransaction;
@@ -152,6 +154,21 @@ mod tests {
         assert_eq!(end(&mut producers, 1, 12, false), None);
         assert_eq!(producers.transactions(), &Transactions::default());
         assert_eq!(producers.len(), 1);
+    }
+
+    #[test]
+    fn what_is_remembered_of_each_producer_can_be_told() {
+        let mut producers = Producers::default();
+        producers.note(&transactional(2, 11), None);
+        producers.note(&transactional(1, 10), None);
+        end(&mut producers, 2, 12, true);
+        let told = |at: usize| {
+            let producer = producers.active()[at];
+            let ActiveProducer { producer_id, last_sequence, coordinator_epoch, transaction_start, .. } = producer;
+            (producer_id.0, last_sequence, coordinator_epoch, transaction_start)
+        };
+        assert_eq!(told(0), (1, Some(0), -1, Some(Offset(10))));
+        assert_eq!(told(1), (2, Some(0), 3, None));
     }
 
     #[test]

@@ -5,17 +5,26 @@
 
 mod access;
 mod admin;
+mod alter_configs;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod cluster;
+mod configure;
 mod coordination;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_topics;
+mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -23,6 +32,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 pub(crate) mod metadata;
@@ -34,6 +44,7 @@ mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
+mod update_features;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
@@ -116,13 +127,23 @@ served! {
     DeleteTopics by delete_topics,
     InitProducerId by init_producer_id,
     OffsetForLeaderEpoch by offset_for_leader_epoch,
+    DescribeAcls by describe_acls,
+    CreateAcls by create_acls,
+    DeleteAcls by delete_acls,
     DescribeConfigs by describe_configs,
+    AlterConfigs by alter_configs,
     SaslAuthenticate by sasl_authenticate,
     CreatePartitions by create_partitions,
     DeleteGroups by delete_groups,
     IncrementalAlterConfigs by incremental_alter_configs,
     OffsetDelete by offset_delete,
+    DescribeUserScramCredentials by describe_user_scram_credentials,
+    AlterUserScramCredentials by alter_user_scram_credentials,
+    DescribeQuorum by describe_quorum,
+    UpdateFeatures by update_features,
     DescribeCluster by describe_cluster,
+    DescribeProducers by describe_producers,
+    ListConfigResources by list_config_resources,
     DescribeTopicPartitions by describe_topic_partitions,
 }
 

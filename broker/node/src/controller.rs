@@ -14,8 +14,8 @@ use broker_core::metadata::{Answer, Command, Image, Refusal};
 use bytes::Bytes;
 use model::{BrokerSlot, Incarnation};
 use quorum::{
-    Applied, Batch, CallError, Config, ConfirmError, Leadership, Member, NodeId, ProposeError, Quorum, StartError,
-    StateError, StateMachine, Timing,
+    Applied, Batch, CallError, Config, ConfirmError, Leadership, Member, NodeId, Progress, ProposeError, Quorum,
+    StartError, StateError, StateMachine, Timing,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -143,6 +143,11 @@ impl Controller {
     pub(crate) async fn ask(&self, slot: BrokerSlot, question: Bytes, within: Duration) -> Result<Reply, CallError> {
         let id = self.quorum.membership().in_slot(slot).unwrap_or(first_node(slot));
         Ok(calls::decode(&self.quorum.call(id, question, within).await?))
+    }
+
+    /// How far the quorum's nodes have come, as far as this one knows.
+    pub(crate) fn progress(&self) -> Progress {
+        self.quorum.progress()
     }
 
     /// Waits until the quorum works no more, and says why.

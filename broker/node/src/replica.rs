@@ -34,7 +34,7 @@ use bell::Bell;
 use broker_core::metadata::{Leader, Role};
 use env::Clock;
 use flusher::Phase;
-use log::{EpochStart, Log, OpenError, Reader, Recovery};
+use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
 use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -205,6 +205,11 @@ impl Partition {
         if marks.flushed < marks.tail {
             self.storage.flusher.request(self);
         }
+    }
+
+    /// The producers its log remembers, by id; none once it is closed.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.held().log.as_ref().map(Log::active_producers).unwrap_or_default()
     }
 
     /// Forgets producers that wrote nothing since `since`.

@@ -1,23 +1,17 @@
 //! IncrementalAlterConfigs: settings of topics change through the council; those of a broker are given at its start.
 
-use super::{Call, Started, admin, cluster};
-use crate::settings::{self, Kind};
+use super::configure::{self, Refusal};
+use super::{Call, Started};
+use crate::settings::Kind;
 use crate::{Broker, ConfigChange};
 use broker_core::metadata::Image;
 use bytes::Bytes;
 use model::TopicId;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ErrorCode;
-use wire::api::describe_configs::TOPIC;
 use wire::api::incremental_alter_configs::{
     APPEND, Config, DELETE, Request, Resource, ResourceResponse, Response, SET, SUBTRACT,
 };
-
-/// The request has no time limit of its own.
-const TIMEOUT_MS: i32 = 30_000;
-
-/// Why nothing was changed.
-type Refusal = (ErrorCode, String);
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
@@ -28,9 +22,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
             let is_first = seen.insert((resource.resource_type, resource.resource_name.clone()));
             let altered = match is_first {
                 true => alter(&broker, &resource, request.validate_only).await,
-                false => {
-                    Err((ErrorCode::INVALID_REQUEST, "the resource is there more than once in the request".to_owned()))
-                }
+                false => Err(configure::twice("the resource")),
             };
             responses.push(response(resource, altered));
         }
@@ -48,30 +40,18 @@ fn response(resource: Resource, altered: Result<(), Refusal>) -> ResourceRespons
 }
 
 async fn alter(broker: &Broker, resource: &Resource, validate_only: bool) -> Result<(), Refusal> {
-    if resource.resource_type != TOPIC {
-        let message = "only settings of topics can be changed; those of a broker are given when it is started";
-        return Err((ErrorCode::INVALID_REQUEST, message.to_owned()));
-    }
     let (topic, changes) = changes(&broker.image(), resource)?;
-    let altering = broker.0.council.alter_config(topic, changes, validate_only);
-    let altered = admin::within(TIMEOUT_MS, altering).await;
-    altered.map_err(|error| (admin::code(&error), error.to_string()))
+    configure::apply(broker, topic, changes, validate_only).await
 }
 
 /// What is to become of the topic's own entries; every value was checked.
 fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigChange>), Refusal> {
-    let name = &resource.resource_name;
-    let unknown = || (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"));
-    let topic = cluster::topic_named(image, name).ok_or_else(unknown)?;
-    admin::check_changeable(topic)?;
+    let topic = configure::topic(image, resource.resource_type, &resource.resource_name)?;
     let mut changes = BTreeMap::new();
     for config in &resource.configs {
         let value = changed(&topic.config, config)?;
         if changes.insert(config.name.clone(), value).is_some() {
-            return Err((
-                ErrorCode::INVALID_REQUEST,
-                format!("{} is there more than once in the request", config.name),
-            ));
+            return Err(configure::twice(&config.name));
         }
     }
     Ok((topic.id, changes.into_iter().collect()))
@@ -80,8 +60,7 @@ fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigCha
 /// The entry's new value; `None` takes it away.
 fn changed(known: &BTreeMap<String, String>, config: &Config) -> Result<Option<String>, Refusal> {
     let invalid = |message: String| (ErrorCode::INVALID_CONFIG, message);
-    let entry = settings::entry(&config.name);
-    let entry = entry.ok_or_else(|| invalid(settings::BadEntry::Unknown(config.name.clone()).to_string()))?;
+    let entry = configure::entry(&config.name)?;
     if config.config_operation == DELETE {
         return Ok(None);
     }

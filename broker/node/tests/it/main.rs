@@ -8,6 +8,7 @@ mod idempotence;
 mod links;
 mod produce_and_fetch;
 mod refusals;
+mod region_admin;
 mod region_brokers;
 mod region_clients;
 mod region_groups;

@@ -1,7 +1,7 @@
 //! ApiVersions: a set shaped like Kafka 3.5, so that clients that infer a release from it infer one that exists.
 //!
 //! Produce ends at 9 and Fetch at 15: later versions carry node addresses in the body, and bodies pass undecoded.
-//! Transactions are not offered.
+//! Transactions are not offered, nor is DescribeQuorum, whose quorum is that of one region.
 
 use super::Unanswered;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use wire::api::api_versions::{ApiVersion, Request, Response};
 use wire::{ApiKey, ErrorCode, Message, RequestHeader};
 
 /// The highest version of each API that passes through; what is not listed is not offered.
-const HIGHEST: [(ApiKey, i16); 26] = [
+const HIGHEST: [(ApiKey, i16); 34] = [
     (ApiKey::Produce, 9),
     (ApiKey::Fetch, 15),
     (ApiKey::ListOffsets, 8),
@@ -29,13 +29,21 @@ const HIGHEST: [(ApiKey, i16); 26] = [
     (ApiKey::DeleteTopics, 6),
     (ApiKey::InitProducerId, 4),
     (ApiKey::OffsetForLeaderEpoch, 4),
+    (ApiKey::DescribeAcls, 3),
+    (ApiKey::CreateAcls, 3),
+    (ApiKey::DeleteAcls, 3),
     (ApiKey::DescribeConfigs, 4),
+    (ApiKey::AlterConfigs, 2),
     (ApiKey::SaslAuthenticate, 2),
     (ApiKey::CreatePartitions, 3),
     (ApiKey::DeleteGroups, 2),
     (ApiKey::IncrementalAlterConfigs, 1),
     (ApiKey::OffsetDelete, 0),
+    (ApiKey::DescribeUserScramCredentials, 0),
+    (ApiKey::AlterUserScramCredentials, 0),
+    (ApiKey::UpdateFeatures, 1),
     (ApiKey::DescribeCluster, 0),
+    (ApiKey::DescribeProducers, 0),
 ];
 
 pub(super) fn answer(header: &RequestHeader, body: Bytes) -> Result<Bytes, Unanswered> {
