@@ -88,6 +88,7 @@ async fn every_advertised_version_is_answered() {
     asker.ask(delete_groups::Request { groups_names: vec![g.clone()], ..Default::default() }).await;
     asker.ask(offset_delete::Request { group_id: g, ..Default::default() }).await;
     asker.ask(describe_topic_partitions::Request::default()).await;
+    ask_for_administration(&mut asker).await;
     // The data plane's own are tried where it is.
     let elsewhere = [
         ApiKey::Produce,
@@ -102,6 +103,21 @@ async fn every_advertised_version_is_answered() {
     let is_asked = |key: &i16| asker.asked.contains(key) || elsewhere.iter().any(|known| known.number() == *key);
     let forgotten: Vec<_> = advertised.keys().filter(|key| !is_asked(key)).collect();
     assert!(forgotten.is_empty(), "not asked: {forgotten:?}");
+}
+
+async fn ask_for_administration(asker: &mut Asker) {
+    asker.ask(alter_configs::Request { resources: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(list_config_resources::Request::default()).await;
+    let topic = describe_producers::Topic { name: "t".into(), partition_indexes: vec![0, 9], ..Default::default() };
+    asker.ask(describe_producers::Request { topics: vec![topic], ..Default::default() }).await;
+    asker.ask(describe_quorum::Request { topics: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(update_features::Request { feature_updates: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(describe_acls::Request::default()).await;
+    asker.ask(create_acls::Request { creations: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(delete_acls::Request { filters: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(describe_user_scram_credentials::Request::default()).await;
+    let upsertions = vec![Default::default()];
+    asker.ask(alter_user_scram_credentials::Request { upsertions, ..Default::default() }).await;
 }
 
 fn named(name: &str) -> metadata::Topic {
