@@ -48,7 +48,7 @@ pub(crate) struct Broker {
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
     /// Only these subjects, for example kafka,null.
-    #[arg(long, value_delimiter = ',', default_value = "kafka,os,ack,null,gateway")]
+    #[arg(long, value_delimiter = ',', default_value = "kafka,os,ack,null,gateway,kafka-cluster,cluster")]
     pub(crate) only: Vec<Chosen>,
 }
 
@@ -65,6 +65,10 @@ pub(crate) enum Chosen {
     Null,
     /// A platform, directly and through its gateway.
     Gateway,
+    /// Three brokers of Apache Kafka with three replicas.
+    KafkaCluster,
+    /// Three of ours, with flush before ack.
+    Cluster,
 }
 
 impl Broker {

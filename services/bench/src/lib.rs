@@ -5,6 +5,7 @@
 //! costs. Figures are medians over rounds, in which the subjects take turns.
 
 mod args;
+mod cluster;
 mod load;
 mod null;
 mod report;

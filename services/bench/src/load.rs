@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Over how many partitions the load is spread.
 pub(crate) const PARTITIONS: i32 = 4;
-const RECORD_BYTES: u64 = 1024;
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const RECORD_BYTES: u64 = 1024;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much was moved in which time.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +47,10 @@ impl ProducerContext for Failures {
     }
 }
 
-fn producer(bootstrap: &str) -> anyhow::Result<ThreadedProducer<Failures>> {
+fn producer(bootstrap: &str, acks: &str) -> anyhow::Result<ThreadedProducer<Failures>> {
     let config = [
         ("bootstrap.servers", bootstrap),
-        ("acks", "1"),
+        ("acks", acks),
         ("linger.ms", "5"),
         ("batch.size", "1000000"),
         ("queue.buffering.max.messages", "200000"),
@@ -66,7 +66,12 @@ fn producer(bootstrap: &str) -> anyhow::Result<ThreadedProducer<Failures>> {
 
 /// Writes `bytes` or a little more to the topic with acks=1, and waits for every acknowledgement.
 pub(crate) fn produce(bootstrap: &str, topic: &str, bytes: u64) -> anyhow::Result<Done> {
-    let producer = producer(bootstrap)?;
+    produce_with(bootstrap, topic, bytes, "1")
+}
+
+/// The same with any `acks`.
+pub(crate) fn produce_with(bootstrap: &str, topic: &str, bytes: u64, acks: &str) -> anyhow::Result<Done> {
+    let producer = producer(bootstrap, acks)?;
     let payload = incompressible();
     let count = bytes.div_ceil(RECORD_BYTES);
     let began = Instant::now();
@@ -89,7 +94,7 @@ pub(crate) fn produce(bootstrap: &str, topic: &str, bytes: u64) -> anyhow::Resul
 }
 
 /// Bytes without a pattern (xorshift), so that no layer can save work.
-fn incompressible() -> Vec<u8> {
+pub(crate) fn incompressible() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -102,7 +107,7 @@ fn incompressible() -> Vec<u8> {
 
 /// Sends one record until it is acknowledged; the topic is made by it.
 pub(crate) fn first_ack(bootstrap: &str) -> anyhow::Result<()> {
-    let producer = producer(bootstrap)?;
+    let producer = producer(bootstrap, "1")?;
     let record = BaseRecord::<(), [u8]>::to("first").payload(b"first");
     producer.send(record).map_err(|(error, _)| error).context("cannot produce")?;
     producer.flush(PATIENCE).context("the first record was not acknowledged")?;
@@ -113,9 +118,16 @@ pub(crate) fn first_ack(bootstrap: &str) -> anyhow::Result<()> {
 
 /// Makes the topic of the load.
 pub(crate) fn create(bootstrap: &str, topic: &str) -> anyhow::Result<()> {
+    create_replicated(bootstrap, topic, 1)
+}
+
+/// The same with so many replicas, all but one of which have to be in sync.
+pub(crate) fn create_replicated(bootstrap: &str, topic: &str, replicas: i32) -> anyhow::Result<()> {
     let config: ClientConfig = [("bootstrap.servers".to_owned(), bootstrap.to_owned())].into_iter().collect();
     let admin: AdminClient<DefaultClientContext> = config.create()?;
-    let wanted = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
+    let min_in_sync = (replicas - 1).max(1).to_string();
+    let wanted = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas));
+    let wanted = wanted.set("min.insync.replicas", &min_in_sync);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let made = wait(admin.create_topics(&[wanted], &options))?;
     match made.into_iter().next() {

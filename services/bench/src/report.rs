@@ -1,5 +1,6 @@
 //! Medians, ratios and goals, as tables or as JSON.
 
+use crate::cluster;
 use serde::Serialize;
 
 /// What was measured of one subject in one round; 0 where it does not apply.
@@ -16,6 +17,16 @@ pub(crate) struct Figures {
 
 /// What a figure is called, and where it stands in [`Figures`].
 type Column = (&'static str, fn(&Figures) -> f64);
+
+type ClusterColumn = (&'static str, fn(&cluster::Figures) -> f64);
+
+const CLUSTER_COLUMNS: [ClusterColumn; 5] = [
+    ("produce MB/s", |f| f.produce_mb_s),
+    ("CPU s/GB", |f| f.produce_cpu_s_per_gb),
+    ("p99 ms", |f| f.p99_ms),
+    ("busy MB", |f| f.busy_mb),
+    ("gap ms", |f| f.gap_ms),
+];
 
 const COLUMNS: [Column; 7] = [
     ("produce MB/s", |f| f.produce_mb_s),
@@ -36,6 +47,8 @@ pub(crate) struct Results {
     pub(crate) null: Vec<Figures>,
     pub(crate) direct: Vec<Figures>,
     pub(crate) gateway: Vec<Figures>,
+    pub(crate) kafka_cluster: Vec<cluster::Figures>,
+    pub(crate) cluster: Vec<cluster::Figures>,
 }
 
 /// Something promised, and what was found.
@@ -90,7 +103,29 @@ impl Results {
         let (gateway, direct) = (&self.gateway, &self.direct);
         goal("produce, gateway / direct", over(gateway, direct, |f| f.produce_mb_s), true, Some(0.7), "x");
         goal("consume, gateway / direct", over(gateway, direct, |f| f.consume_mb_s), true, Some(0.7), "x");
+        goals.extend(self.cluster_goals());
         goals
+    }
+
+    /// Three brokers, three replicas, acks=all; ours flush before they acknowledge, Apache Kafka's do not.
+    fn cluster_goals(&self) -> Vec<Goal> {
+        let over = |figure: fn(&cluster::Figures) -> f64| {
+            Some(median(&self.cluster, figure)? / median(&self.kafka_cluster, figure)?)
+        };
+        let kafka = median(&self.kafka_cluster, |f| f.produce_mb_s);
+        let ceiling = |kafka| median(&self.null, |f| f.produce_mb_s).map_or(f64::INFINITY, |null| 0.8 * null / kafka);
+        let bar = kafka.map_or(1.5, |kafka| ceiling(kafka).min(1.5));
+        let wanted: [(&'static str, Option<f64>, bool, f64); 5] = [
+            ("three brokers: produce / Apache Kafka", over(|f| f.produce_mb_s), true, bar),
+            ("three brokers: p99 at half load / Apache Kafka", over(|f| f.p99_ms), false, 2.0),
+            ("three brokers: memory / Apache Kafka", over(|f| f.busy_mb), false, 0.2),
+            ("three brokers: CPU per GB / Apache Kafka", over(|f| f.produce_cpu_s_per_gb), false, 0.5),
+            ("three brokers: gap at a leader's end / Apache Kafka", over(|f| f.gap_ms), false, 0.4),
+        ];
+        let goal = |(what, found, at_least, bound): (_, Option<f64>, _, _)| {
+            found.map(|found| Goal { what, found, bound, at_least, unit: "x" })
+        };
+        wanted.into_iter().filter_map(goal).collect()
     }
 
     /// 1.5 times Apache Kafka, or 80 % of what the client can do at all, whichever is lower.
@@ -101,7 +136,7 @@ impl Results {
     }
 }
 
-fn median(rounds: &[Figures], figure: fn(&Figures) -> f64) -> Option<f64> {
+fn median<F>(rounds: &[F], figure: fn(&F) -> f64) -> Option<f64> {
     let mut values: Vec<f64> = rounds.iter().map(figure).collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -125,21 +160,33 @@ pub(crate) fn print(results: &Results, json: bool) -> anyhow::Result<()> {
 }
 
 fn table(results: &Results) -> String {
-    let mut text = format!("{:28}", "median of the rounds");
-    COLUMNS.iter().for_each(|(name, _)| text += &format!("{name:>14}"));
-    for (subject, rounds) in results.subjects().iter().filter(|(_, rounds)| !rounds.is_empty()) {
-        text += &format!("\n{subject:28}");
-        for (_, figure) in COLUMNS {
-            let value = median(rounds, figure).filter(|value| *value > 0.0);
+    let clusters =
+        [("Apache Kafka x 3", &results.kafka_cluster[..]), ("farshore x 3, flush before ack", &results.cluster)];
+    let mut text = rows("median of the rounds", &results.subjects(), &COLUMNS);
+    text += &rows("three brokers, acks=all", &clusters, &CLUSTER_COLUMNS);
+    for goal in results.goals() {
+        let (met, bound) = (if goal.is_met() { "met   " } else { "MISSED" }, if goal.at_least { ">=" } else { "<=" });
+        text += &format!("{met} {:52} {:8.2} {} ({bound} {:.2})\n", goal.what, goal.found, goal.unit, goal.bound);
+    }
+    text
+}
+
+/// One table; nothing when nothing was measured.
+fn rows<F>(title: &str, subjects: &[(&str, &[F])], columns: &[(&str, fn(&F) -> f64)]) -> String {
+    let measured: Vec<_> = subjects.iter().filter(|(_, rounds)| !rounds.is_empty()).collect();
+    if measured.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{title:31}");
+    columns.iter().for_each(|(name, _)| text += &format!("{name:>14}"));
+    for (subject, rounds) in measured {
+        text += &format!("\n{subject:31}");
+        for (_, figure) in columns {
+            let value = median(rounds, *figure).filter(|value| *value > 0.0);
             text += &value.map_or_else(|| format!("{:>14}", "-"), |value| format!("{value:>14.2}"));
         }
     }
-    text += "\n\n";
-    for goal in results.goals() {
-        let (met, bound) = (if goal.is_met() { "met   " } else { "MISSED" }, if goal.at_least { ">=" } else { "<=" });
-        text += &format!("{met} {:44} {:8.2} {} ({bound} {:.2})\n", goal.what, goal.found, goal.unit, goal.bound);
-    }
-    text
+    text + "\n\n"
 }
 
 #[cfg(test)]
@@ -154,7 +201,7 @@ mod tests {
     fn the_median_counts() {
         assert_eq!(median(&producing(&[3.0, 100.0, 5.0]), |f| f.produce_mb_s), Some(5.0));
         assert_eq!(median(&producing(&[3.0, 5.0]), |f| f.produce_mb_s), Some(4.0));
-        assert_eq!(median(&[], |f| f.produce_mb_s), None);
+        assert_eq!(median(&[], |f: &Figures| f.produce_mb_s), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The order of things: every subject in turn, as many rounds as asked for.
 
 use crate::args::{Broker, Chosen};
+use crate::cluster::Cluster;
 use crate::load::{self, Done};
 use crate::report::{Figures, Results};
 use crate::subject::{Recipe, Server};
@@ -52,6 +53,15 @@ impl Bench {
                 let (direct, gateway) = self.platform()?;
                 results.direct.push(direct);
                 results.gateway.push(gateway);
+            }
+            Chosen::KafkaCluster => {
+                results.kafka_cluster.push(Cluster::kafka(&self.directory)?.measure(&self.asked, None)?);
+            }
+            Chosen::Cluster => {
+                // Both are measured under the load that is half of what Apache Kafka reached a moment ago.
+                let half_load = results.kafka_cluster.last().map(|kafka| kafka.produce_mb_s / 2.0);
+                let cluster = Cluster::ours(&self.directory, &self.farshore()?)?;
+                results.cluster.push(cluster.measure(&self.asked, half_load)?);
             }
         }
         Ok(())

@@ -23,14 +23,43 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// Apache Kafka, formatted and ready to start.
     pub(crate) fn kafka(parent: &Path) -> anyhow::Result<Self> {
-        let (directory, port) = place(parent, "kafka")?;
+        Self::kafka_at(&Place::new(parent, "kafka")?, "")
+    }
+
+    /// One of several brokers of Apache Kafka, which is a controller too.
+    pub(crate) fn kafka_member(place: &Place, id: i32, voters: &str) -> anyhow::Result<Self> {
+        // The last line with a name counts.
+        let properties = [
+            format!("node.id={id}"),
+            format!("controller.quorum.voters={voters}"),
+            "offsets.topic.replication.factor=3".to_owned(),
+            "default.replication.factor=3".to_owned(),
+        ];
+        Self::kafka_at(place, &properties.join("\n"))
+    }
+
+    fn kafka_at(place: &Place, properties: &str) -> anyhow::Result<Self> {
+        let Place { directory, port } = place;
         let cache = peers::cache().context("HOME, XDG_CACHE_HOME or FARSHORE_CACHE must be set")?;
         let starter = peers::unpack(&cache.join("peers")).context("cannot unpack the starter of Apache Kafka")?;
         let starter = starter.to_string_lossy().into_owned();
         let at = directory.to_string_lossy().into_owned();
-        let status = Command::new(&starter).args(["format", &at, &port.to_string()]).stdout(Stdio::null()).status();
-        anyhow::ensure!(status?.success(), "Apache Kafka could not be fetched or formatted (see above)");
-        Ok(Self { name: "kafka", directory, port, command: vec![starter, "run".into(), at] })
+        let mut format = Command::new(&starter);
+        format.args(["format", &at, &port.to_string()]).env("KAFKA_PROPERTIES", properties).stdout(Stdio::null());
+        anyhow::ensure!(format.status()?.success(), "Apache Kafka could not be fetched or formatted (see above)");
+        let command = vec![starter, "run".into(), at];
+        Ok(Self { name: "kafka", directory: directory.clone(), port: *port, command })
+    }
+
+    /// One of several brokers of ours, with flush before ack.
+    pub(crate) fn member(place: &Place, farshore: &Path, slot: usize, peers: &str) -> Self {
+        let (data, farshore) = (place.directory.join("data"), farshore.to_string_lossy().into_owned());
+        let (port, slot) = (place.port.to_string(), slot.to_string());
+        let data = data.to_string_lossy().into_owned();
+        let words =
+            ["broker", "--data-dir", &data, "--port", &port, "--flush", "ack", "--slot", &slot, "--peers", peers];
+        let command = std::iter::once(farshore.as_str()).chain(words).map(str::to_owned).collect();
+        Self { name: "farshore", directory: place.directory.clone(), port: place.port, command }
     }
 
     /// Our broker as the template says; `flush` is `os` or `ack`.
@@ -59,6 +88,11 @@ impl Recipe {
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> anyhow::Result<Server> {
+        self.spawn()?.listening()
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(self) -> anyhow::Result<Server> {
         let log = File::create(self.directory.join("server.log"))?;
         let child = Command::new(&self.command[0])
             .args(&self.command[1..])
@@ -67,9 +101,22 @@ impl Recipe {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", self.command.join(" ")))?;
-        let mut server = Server { name: self.name, directory: self.directory, port: self.port, child };
-        server.wait_until_it_listens().with_context(|| self.command.join(" "))?;
-        Ok(server)
+        Ok(Server { name: self.name, directory: self.directory, port: self.port, child })
+    }
+}
+
+/// Where one member of a cluster lives: a directory, and ten ports that nobody else is given.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: PathBuf,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// A place of that name.
+    pub(crate) fn new(parent: &Path, name: &str) -> anyhow::Result<Self> {
+        let (directory, port) = place(parent, name)?;
+        Ok(Self { directory, port })
     }
 }
 
@@ -98,6 +145,18 @@ impl Server {
 
     pub(crate) fn pids(&self) -> [i32; 1] {
         [self.child.id() as i32]
+    }
+
+    /// The same server once it listens.
+    pub(crate) fn listening(mut self) -> anyhow::Result<Self> {
+        self.wait_until_it_listens()?;
+        Ok(self)
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        // One that has ended by itself is as dead.
+        let _ = self.child.kill();
     }
 
     fn wait_until_it_listens(&mut self) -> anyhow::Result<()> {
