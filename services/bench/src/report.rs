@@ -15,12 +15,10 @@ pub(crate) struct Figures {
     pub(crate) consume_cpu_s_per_gb: f64,
 }
 
-/// What a figure is called, and where it stands in [`Figures`].
-type Column = (&'static str, fn(&Figures) -> f64);
+/// What a figure is called, and where it stands among the figures.
+type Column<F> = (&'static str, fn(&F) -> f64);
 
-type ClusterColumn = (&'static str, fn(&cluster::Figures) -> f64);
-
-const CLUSTER_COLUMNS: [ClusterColumn; 5] = [
+const CLUSTER_COLUMNS: [Column<cluster::Figures>; 5] = [
     ("produce MB/s", |f| f.produce_mb_s),
     ("CPU s/GB", |f| f.produce_cpu_s_per_gb),
     ("p99 ms", |f| f.p99_ms),
@@ -28,7 +26,7 @@ const CLUSTER_COLUMNS: [ClusterColumn; 5] = [
     ("gap ms", |f| f.gap_ms),
 ];
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column<Figures>; 7] = [
     ("produce MB/s", |f| f.produce_mb_s),
     ("CPU s/GB", |f| f.produce_cpu_s_per_gb),
     ("consume MB/s", |f| f.consume_mb_s),
@@ -172,7 +170,7 @@ fn table(results: &Results) -> String {
 }
 
 /// One table; nothing when nothing was measured.
-fn rows<F>(title: &str, subjects: &[(&str, &[F])], columns: &[(&str, fn(&F) -> f64)]) -> String {
+fn rows<F>(title: &str, subjects: &[(&str, &[F])], columns: &[Column<F>]) -> String {
     let measured: Vec<_> = subjects.iter().filter(|(_, rounds)| !rounds.is_empty()).collect();
     if measured.is_empty() {
         return String::new();
