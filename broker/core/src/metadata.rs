@@ -22,6 +22,7 @@ mod isr;
 mod journal;
 mod leader;
 mod partition;
+mod place;
 mod reconcile;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -37,6 +38,7 @@ pub use image::{Image, Region};
 pub use journal::{Journal, JournaledOrder};
 pub use leader::{Leader, Lineage, Role, Start, Started, Under};
 pub use partition::Partition;
-pub use reconcile::{place, reconcile};
+pub use place::Placement;
+pub use reconcile::{REPLICAS, REPLICAS_ENTRY, reconcile, replicas_wanted};
 pub use topic::{Topic, TopicDraft};
 pub use view::{BrokerView, PartitionView, TopicView, View};

@@ -14,7 +14,7 @@ use crate::heart::Session;
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
 use crate::{Broker, Listeners};
 use broker_core::metadata::{
-    Addresses, Answer, BrokerEpoch, Command, Image, Refusal, Start, TopicDraft, place, reconcile,
+    Addresses, Answer, BrokerEpoch, Command, Image, Placement, Refusal, Start, TopicDraft, reconcile,
 };
 use env::PortFuture;
 use model::{Assignment, BrokerSlot, ProducerId, ProtectionGroup, TopicId, TopicName, TopicState};
@@ -350,19 +350,22 @@ impl Worker {
 
     async fn create_own_topics(&self) -> Result<(), ControlError> {
         let (image, wanted) = (self.controller.image(), self.broker.0.config.broker_count().min(OFFSETS_REPLICAS));
-        let live = image.brokers().filter(|(_, known)| !known.is_fenced());
-        let brokers: Vec<_> = live.map(|(slot, _)| slot).collect();
-        if image.topic_named(OFFSETS_TOPIC).is_some() || brokers.len() < wanted {
+        if image.topic_named(OFFSETS_TOPIC).is_some() {
+            return Ok(());
+        }
+        let id = TopicId(uuid::Uuid::from_u128(self.broker.0.entropy.next_u128()));
+        let placed = Placement::of(&image, id, OFFSETS_REPLICAS, |known| !known.is_fenced());
+        if placed.replicas() < wanted {
             return Ok(());
         }
         let topic = TopicDraft {
-            id: TopicId(uuid::Uuid::from_u128(self.broker.0.entropy.next_u128())),
+            id,
             name: TopicName::new(OFFSETS_TOPIC).expect("the name is a name"),
             group: None,
             config: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
             state: TopicState::Live,
             epochs_above: None,
-            placement: place(&brokers, OFFSETS_REPLICAS, 0, OFFSETS_PARTITIONS),
+            placement: placed.partitions(0, OFFSETS_PARTITIONS),
         };
         self.controller.propose(&Command::CreateTopic { council_index: None, topic }).await?;
         if self.broker.0.config.is_clustered() {

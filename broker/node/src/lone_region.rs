@@ -2,11 +2,10 @@
 
 use crate::launch::StartError;
 use crate::{Broker, Config, ConfigChange, Council, CouncilError, NewTopic, Ports};
-use broker_core::metadata::{Command, Image, Topic, TopicDraft, place};
+use broker_core::metadata::{Broker as Member, Command, Image, Placement, Topic, TopicDraft, replicas_wanted};
 use env::{BootInstant, Clock, Entropy, PortFuture};
 use model::{
-    BrokerSlot, Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, Pattern, ProtectionGroup, TopicId, TopicSpec,
-    TopicState,
+    Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, Pattern, ProtectionGroup, TopicId, TopicSpec, TopicState,
 };
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -14,8 +13,6 @@ use tokio::time::sleep;
 
 /// The entry of the council that there is not: everything is said by it.
 const ONLY_ENTRY: u64 = 1;
-/// How many replicas a partition gets where there are as many brokers.
-const REPLICAS: usize = 3;
 /// How long to wait before the region is founded again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -125,7 +122,8 @@ impl LoneCouncil {
     async fn grow(&self, topic: TopicId, total: i32, validate_only: bool) -> Result<(), CouncilError> {
         let broker = self.broker()?;
         let image = broker.image();
-        let from = known(&image, topic)?.partition_count();
+        let known = known(&image, topic)?;
+        let from = known.partition_count();
         if total <= from {
             return Err(CouncilError::Invalid(format!(
                 "the topic has {from} partitions already; ask for more than that"
@@ -134,7 +132,8 @@ impl LoneCouncil {
         if validate_only {
             return Ok(());
         }
-        let placement = place(&live(&image), REPLICAS, from, total);
+        let placed = Placement::of(&image, topic, replicas_wanted(&known.config), |_| true);
+        let placement = placed.partitions(from, total);
         change(&broker, Command::AddPartitions { council_index: ONLY_ENTRY, topic, from, placement }).await
     }
 
@@ -166,25 +165,24 @@ fn known(image: &Image, topic: TopicId) -> Result<&Topic, CouncilError> {
     image.topic(topic).ok_or_else(|| CouncilError::Unknown(topic.to_string()))
 }
 
-fn live(image: &Image) -> Vec<BrokerSlot> {
-    image.brokers().filter(|(_, known)| !known.is_fenced()).map(|(slot, _)| slot).collect()
-}
-
+/// What a topic becomes. Brokers that are away hold it too, and follow when they are back.
 fn draft(broker: &Broker, image: &Image, topic: NewTopic) -> Result<TopicDraft, CouncilError> {
     let NewTopic { name, partitions, config } = topic;
-    let (brokers, wanted) = (live(image), broker.config().broker_count().min(REPLICAS));
-    if brokers.len() < wanted {
-        let reason = format!("{wanted} replicas need as many brokers; {} of them are alive", brokers.len());
+    let id = TopicId(uuid::Uuid::from_u128(broker.0.entropy.next_u128()));
+    let wanted = broker.config().broker_count().min(replicas_wanted(&config));
+    let placed = Placement::of(image, id, wanted, |_: &Member| true);
+    if placed.replicas() < wanted {
+        let reason = format!("{wanted} replicas need as many brokers; {} have registered", placed.replicas());
         return Err(CouncilError::Unavailable(reason));
     }
     Ok(TopicDraft {
-        id: TopicId(uuid::Uuid::from_u128(broker.0.entropy.next_u128())),
+        id,
         name,
         group: Some(everything(broker.config()).group),
         config,
         state: TopicState::Live,
         epochs_above: None,
-        placement: place(&brokers, REPLICAS, 0, partitions),
+        placement: placed.partitions(0, partitions),
     })
 }
 

@@ -34,6 +34,9 @@ pub enum Kind {
 /// What acknowledgements of a topic wait for: `before-ack`, `os`, or `default` for what the broker is started with.
 pub const FLUSH: &str = "farshore.flush";
 
+/// How many replicas have to be in sync for acks=all.
+pub(crate) const INSYNC: &str = "min.insync.replicas";
+
 macro_rules! entries {
     ($($name:literal = $default:literal, $kind:expr, $documentation:literal;)*) => {
         /// Every entry, by name.
@@ -48,6 +51,7 @@ entries! {
     "compression.type" = "producer", Kind::Choice(&["producer"]), "Batches are kept as their producers compressed them.";
     "delete.retention.ms" = "86400000", Kind::Int(0), "How long tombstones of a compacted topic are kept.";
     "farshore.flush" = "default", Kind::Choice(&["default", "before-ack", "os"]), "What an acknowledgement waits for.";
+    "farshore.replicas" = "0", Kind::Int(0), "How many replicas partitions get when they are made; 0 is as many as the region gives by default.";
     "file.delete.delay.ms" = "60000", Kind::Int(0), "Kept for clients that set it; files are deleted at once.";
     "flush.messages" = "9223372036854775807", Kind::Int(1), "1 is the same as farshore.flush=before-ack.";
     "flush.ms" = "9223372036854775807", Kind::Int(0), "Kept for clients that set it.";
@@ -59,7 +63,7 @@ entries! {
     "message.timestamp.type" = "CreateTime", Kind::Choice(&["CreateTime", "LogAppendTime"]), "Whose time records carry.";
     "min.cleanable.dirty.ratio" = "0.5", Kind::Int(0), "How much of a log is dirty before it is compacted.";
     "min.compaction.lag.ms" = "0", Kind::Int(0), "How old a record must be before it is compacted.";
-    "min.insync.replicas" = "1", Kind::Int(1), "How many replicas acks=all needs.";
+    "min.insync.replicas" = "1", Kind::Int(1), "How many replicas acks=all needs; 2 by default in a region of three brokers.";
     "preallocate" = "false", Kind::Bool, "Kept for clients that set it.";
     "retention.bytes" = "-1", Kind::Int(-1), "How large a partition may grow; -1 is no limit.";
     "retention.ms" = "604800000", Kind::Int(-1), "How long records are kept; -1 is for ever.";
@@ -158,7 +162,21 @@ pub(crate) struct TopicSettings {
     pub(crate) time_behind_max: Duration,
 }
 
+/// How many replicas have to be in sync for acks=all where a topic of so many replicas does not say.
+pub(crate) fn insync_default(replicas: usize) -> u64 {
+    if replicas >= 3 { 2 } else { 1 }
+}
+
 impl TopicSettings {
+    /// The same for partitions of so many `replicas`, where `config` does not say how many have to be in sync.
+    #[must_use]
+    pub(crate) fn replicated(self, config: &BTreeMap<String, String>, replicas: usize) -> Self {
+        match config.contains_key(INSYNC) {
+            true => self,
+            false => Self { insync_min: insync_default(replicas), ..self },
+        }
+    }
+
     /// What `config` means where acknowledgements wait for `flush` by default. An entry that is not sound counts as
     /// not set: what is refused is refused when it is set.
     pub(crate) fn of(config: &BTreeMap<String, String>, flush: Flush) -> Self {
@@ -253,6 +271,16 @@ mod tests {
         assert!(matches!(check(&config(&[("retention.msec", "1")])), Err(BadEntry::Unknown(_))));
         let error = check(&config(&[("cleanup.policy", "shred")])).unwrap_err();
         assert!(error.to_string().contains("a list of delete, compact"), "{error}");
+    }
+
+    #[test]
+    fn three_replicas_need_two_in_sync_unless_the_topic_says_otherwise() {
+        let insync = |entries, replicas| {
+            let config = config(entries);
+            TopicSettings::of(&config, Flush::Os).replicated(&config, replicas).insync_min
+        };
+        assert_eq!((insync(&[], 1), insync(&[], 2), insync(&[], 3)), (1, 1, 2));
+        assert_eq!((insync(&[(INSYNC, "1")], 3), insync(&[(INSYNC, "2")], 1)), (1, 2));
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl Broker {
 
     /// The topic as it should be held, with the partitions that are open already.
     fn held_before(&self, topic: &Topic) -> HeldTopic {
-        let settings = Arc::new(TopicSettings::of(&topic.config, self.0.config.flush));
+        let replicas = topic.partition(PartitionId(0)).map_or(1, |first| first.replicas.len());
+        let settings = TopicSettings::of(&topic.config, self.0.config.flush).replicated(&topic.config, replicas);
+        let settings = Arc::new(settings);
         let before = self.0.partitions.held();
         let before = before.with_id(topic.id);
         let slot = self.0.config.slot;

@@ -1,18 +1,24 @@
-//! `farshore broker`: one region alone, in one process.
+//! `farshore broker`: one region alone, in one process or in one per broker.
+
+mod member;
 
 use crate::roles::run_region;
 use crate::up::addresses::{Addresses, loopback};
 use crate::up::data_dir::DataDir;
 use crate::up::new_platform;
 use anyhow::{Context, Result};
+use clap::builder::TypedValueParser;
 use model::RegionName;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 /// Runs one broker alone: a region of one with a council of one, nothing mirrored.
 ///
 /// It takes five ports from --port on: Kafka clients, gateways, links, council and REST. For development and benchmarks;
 /// a platform that survives the loss of a region is `farshore up`.
+///
+/// With --slot and --peers it is one of several brokers of a region, each a process of its own, without a council and
+/// REST: three of them keep what is acknowledged when one is lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Broker {
     /// Where Kafka clients connect, on 127.0.0.1.
@@ -24,18 +30,42 @@ pub(crate) struct Broker {
     /// What an acknowledgement waits for: `ack` flushes to disk first, `os` trusts the page cache as Kafka does.
     #[arg(long, default_value = "ack", value_parser = ["ack", "os"])]
     flush: String,
+    /// Its place among the brokers of the region, from 0 on.
+    #[arg(long, requires = "peers")]
+    slot: Option<u16>,
+    /// Where the controllers of all brokers of the region listen, in the order of their slots, its own included:
+    /// `127.0.0.1:PORT`, where PORT is that broker's --port + 3.
+    #[arg(long, value_delimiter = ',', requires = "slot")]
+    peers: Vec<SocketAddr>,
+    /// How many of them vote on the region's metadata: 1, 3 or 5.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["1", "3", "5"]).map(|votes| votes.parse::<usize>().unwrap_or(3)))]
+    controllers: usize,
+    /// The data centre it stands in; replicas are spread over data centres first.
+    #[arg(long, default_value = "")]
+    data_centre: String,
+    /// The rack it stands in; replicas are spread over racks next.
+    #[arg(long, default_value = "")]
+    rack: String,
 }
 
 impl Broker {
+    fn directory(&self) -> PathBuf {
+        let name = self.slot.map_or_else(|| "broker".to_owned(), |slot| format!("broker-{slot}"));
+        self.data_dir.clone().unwrap_or_else(|| DataDir::default_path().join(name))
+    }
+
     /// Runs until a signal ends it.
     ///
     /// # Errors
     /// When a port is taken or the data directory cannot be used.
     pub(crate) fn run(self) -> Result<()> {
         telemetry::log_to_stderr();
-        let data = DataDir::create(self.data_dir.unwrap_or_else(|| DataDir::default_path().join("broker")))?;
+        let data = DataDir::create(self.directory())?;
         let _lock = data.lock()?;
         let region = RegionName::new("r1").context("a region's name")?;
+        if let Some(slot) = self.slot {
+            return member::run(&self, &data, region, slot);
+        }
         let addresses = Addresses::alone(self.port)?;
         for port in self.port..self.port + 5 {
             TcpListener::bind(loopback(port)).with_context(|| {

@@ -65,7 +65,10 @@ pub(crate) fn run_region(data: &DataDir, region: RegionName) -> Result<()> {
 }
 
 /// Waits until this process is asked to end.
-async fn asked_to_end() -> Result<()> {
+///
+/// # Errors
+/// When the system tells nothing of signals.
+pub(crate) async fn asked_to_end() -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}

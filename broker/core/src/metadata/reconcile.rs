@@ -1,9 +1,17 @@
-use super::{Command, Image, Topic, TopicDraft};
-use model::{Assignment, BrokerSlot, Grant, TopicSpec};
-use std::collections::BTreeSet;
+use super::{Command, Image, Placement, Topic, TopicDraft};
+use model::{Assignment, Grant, TopicSpec};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How many replicas a partition gets where there are as many brokers.
-const REPLICAS: usize = 3;
+/// How many replicas a partition gets where there are as many brokers, and its topic does not say.
+pub const REPLICAS: usize = 3;
+/// The entry of a topic's configuration that says how many replicas its partitions have in a region with as many brokers.
+pub const REPLICAS_ENTRY: &str = "farshore.replicas";
+
+/// How many replicas the partitions of a topic are to have that is configured so.
+pub fn replicas_wanted(config: &BTreeMap<String, String>) -> usize {
+    let said = config.get(REPLICAS_ENTRY).and_then(|value| value.parse().ok());
+    said.filter(|replicas| *replicas > 0).unwrap_or(REPLICAS)
+}
 
 /// What has to be proposed to make `assignment` real in `image`, in order; nothing when it already is or is out of date.
 ///
@@ -83,7 +91,7 @@ fn drafted(image: &Image, spec: &TopicSpec) -> TopicDraft {
         config: spec.config.clone(),
         state: spec.state,
         epochs_above: spec.epochs_above,
-        placement: place(&slots(image), REPLICAS, 0, spec.partitions),
+        placement: placement(image, spec).partitions(0, spec.partitions),
     }
 }
 
@@ -104,20 +112,13 @@ fn grown(image: &Image, council_index: u64, known: &Topic, spec: &TopicSpec) -> 
         council_index,
         topic: spec.id,
         from,
-        placement: place(&slots(image), REPLICAS, from, spec.partitions),
+        placement: placement(image, spec).partitions(from, spec.partitions),
     })
 }
 
-fn slots(image: &Image) -> Vec<BrokerSlot> {
-    image.brokers.keys().copied().collect()
-}
-
-/// The replicas of partitions `from..to`: round robin over `brokers`, as many as asked for and there are.
-pub fn place(brokers: &[BrokerSlot], replicas: usize, from: i32, to: i32) -> Vec<Vec<BrokerSlot>> {
-    let replicas = replicas.min(brokers.len());
-    let of =
-        |partition: i32| (0..replicas).map(|replica| brokers[(partition as usize + replica) % brokers.len()]).collect();
-    (from.max(0)..to).map(of).collect()
+/// On all brokers, even those that are away: they follow when they are back.
+fn placement(image: &Image, spec: &TopicSpec) -> Placement {
+    Placement::of(image, spec.id, replicas_wanted(&spec.config), |_| true)
 }
 
 fn reflection(image: &Image, assignment: &Assignment) -> Option<Command> {
@@ -244,14 +245,6 @@ mod tests {
         let mut image = founded();
         make_real(&mut image, &assignment(1, vec![grant("default", "r1", 1)], vec![spec(0, "default", 1)]));
         assert_eq!((image.topics().count(), image.groups().count()), (0, 1));
-    }
-
-    #[test]
-    fn replicas_go_round_robin() {
-        let brokers = [BrokerSlot(0), BrokerSlot(1), BrokerSlot(4)];
-        let placed = place(&brokers, 2, 1, 3);
-        assert_eq!(placed, vec![vec![BrokerSlot(1), BrokerSlot(4)], vec![BrokerSlot(4), BrokerSlot(0)]]);
-        assert_eq!(place(&brokers[..1], 3, 0, 2), vec![vec![BrokerSlot(0)]; 2]);
     }
 
     /// A new session of the only broker, begun and let in.

@@ -1,8 +1,8 @@
 //! What the requests that change topics share.
 
-use crate::settings::{ENTRIES, Entry, FLUSH};
+use crate::settings::{ENTRIES, Entry, FLUSH, INSYNC, insync_default};
 use crate::{Broker, CouncilError, Flush};
-use broker_core::metadata::Topic;
+use broker_core::metadata::{Topic, replicas_wanted};
 use env::PortFuture;
 use model::limits;
 use std::collections::BTreeMap;
@@ -42,14 +42,21 @@ pub(crate) async fn within<T>(
     timeout(wait, asked).await.map_err(late)?
 }
 
-/// How many brokers the region has.
+/// How many brokers of the region are alive.
 pub(crate) fn broker_count(broker: &Broker) -> i32 {
-    i32::try_from(broker.image().brokers().count()).unwrap_or(i32::MAX).max(1)
+    let image = broker.image();
+    let alive = image.brokers().filter(|(_, known)| !known.is_fenced()).count();
+    i32::try_from(alive).unwrap_or(i32::MAX).max(1)
 }
 
-/// How many replicas a partition gets.
+/// How many replicas a partition gets whose topic does not say.
 pub(crate) fn replication_factor(broker: &Broker) -> i16 {
-    i16::try_from(broker_count(broker).min(3)).unwrap_or(1)
+    replicas_of(broker, &BTreeMap::new())
+}
+
+/// How many replicas the partitions of a topic get that is configured so.
+pub(crate) fn replicas_of(broker: &Broker, config: &BTreeMap<String, String>) -> i16 {
+    i16::try_from(replicas_wanted(config).min(broker.config().broker_count())).unwrap_or(i16::MAX)
 }
 
 /// One setting of a topic as it holds.
@@ -68,9 +75,11 @@ pub(crate) fn entries<'a>(
     config: &'a BTreeMap<String, String>,
 ) -> impl Iterator<Item = Effective<'a>> + use<'a> {
     let flush = flush_name(broker.config().flush);
+    let needs_two = insync_default(replicas_of(broker, config).unsigned_abs().into()) > 1;
     ENTRIES.iter().map(move |entry| match config.get(entry.name) {
         Some(value) => Effective { entry, value, source: FROM_TOPIC },
         None if entry.name == FLUSH => Effective { entry, value: flush, source: FROM_BROKER },
+        None if entry.name == INSYNC && needs_two => Effective { entry, value: "2", source: FROM_BROKER },
         None => Effective { entry, value: entry.default, source: FROM_DEFAULT },
     })
 }

@@ -3,6 +3,7 @@
 use super::{Call, Started, admin};
 use crate::settings;
 use crate::{Broker, CouncilError, NewTopic};
+use broker_core::metadata::REPLICAS_ENTRY;
 use bytes::Bytes;
 use model::{TopicName, TopicSpec, limits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,10 @@ fn check(broker: &Broker, topic: Topic) -> Result<NewTopic, Refusal> {
         let Some(value) = entry.value else { continue };
         config.insert(entry.name, value);
     }
+    // Only what is no default is kept: in regions of other sizes the default is another one.
+    if topic.replication_factor > 0 && topic.replication_factor != admin::replication_factor(broker) {
+        config.insert(REPLICAS_ENTRY.to_owned(), topic.replication_factor.to_string());
+    }
     settings::check(&config).map_err(|error| Refusal(ErrorCode::INVALID_CONFIG, error.to_string()))?;
     Ok(NewTopic { name, partitions, config })
 }
@@ -126,7 +131,7 @@ fn response(broker: &Broker, spec: TopicSpec) -> TopicResponse {
         name: spec.name.to_string(),
         topic_id: spec.id,
         num_partitions: spec.partitions,
-        replication_factor: admin::replication_factor(broker),
+        replication_factor: admin::replicas_of(broker, &spec.config),
         configs: Some(configs.collect()),
         ..Default::default()
     }
