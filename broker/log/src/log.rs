@@ -103,6 +103,13 @@ impl Log {
         self.change_epochs(|epochs| epochs.begin(epoch, tail, tail));
     }
 
+    /// A leader that never wrote leads no more: the epochs it began are another leader's to begin, or an older one's to
+    /// go on with.
+    pub fn forget_unwritten_epochs(&mut self) {
+        let tail = self.tail();
+        self.change_epochs(|epochs| epochs.truncate(tail));
+    }
+
     pub(crate) fn change_epochs(&mut self, change: impl FnOnce(&mut Epochs) -> bool) {
         let mut view = self.shared.write();
         if change(Arc::make_mut(&mut view.epochs)) {

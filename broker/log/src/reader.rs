@@ -45,6 +45,11 @@ impl Slice {
         if self.is_intact() { Ok(bytes?) } else { Err(ReadError::Truncated) }
     }
 
+    /// How often the log had been cut when the slice was made.
+    pub const fn truncations(&self) -> u64 {
+        self.truncations
+    }
+
     /// Whether the log was not cut since the slice was made. What was read of a slice that is not intact may belong
     /// to two lineages.
     pub fn is_intact(&self) -> bool {
@@ -68,6 +73,11 @@ impl Reader {
     /// The next offset to be written.
     pub fn tail(&self) -> Offset {
         self.shared.read().tail.offset
+    }
+
+    /// How often the log was cut. What was found out about it before a cut need not hold behind one.
+    pub fn truncations(&self) -> u64 {
+        self.shared.truncations()
     }
 
     /// Everything below is on disk.

@@ -10,7 +10,8 @@ use crate::leaders::LeaderBoard;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
-use crate::replica::{Flusher, Storage};
+use crate::replica::{Flusher, News, Storage};
+use crate::replication::{Fetchers, Followers};
 use crate::storage_health::Disk;
 use crate::topics::sweep_deleted;
 use crate::{Config, Listeners};
@@ -52,6 +53,10 @@ pub(crate) struct Inner {
     pub(crate) heart: Heart,
     /// What its controller knows of all brokers, while it is the active one.
     pub(crate) office: Office,
+    /// What is fetched from other brokers of the region.
+    pub(crate) fetchers: Fetchers,
+    /// Who of them fetches from here.
+    pub(crate) followers: Followers,
     /// What they share: clock, disk, flusher.
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
@@ -85,6 +90,8 @@ impl Broker {
             flusher: Flusher::start()?,
             disk: Disk::of(&config.data_dir, config.disk_reserve),
             node_id: config.node_id(),
+            replica_lag_max: config.replica_lag_max,
+            isr_news: News::default(),
         };
         let facts = Facts::open(&config.data_dir)?;
         let session = ports.entropy.next_u64();
@@ -105,6 +112,8 @@ impl Broker {
             heart: Heart::default(),
             office: Office::default(),
             control: OnceLock::new(),
+            fetchers: Fetchers::default(),
+            followers: Followers::default(),
             facts,
             groups: Groups::new(group_settings, session),
             producer_ids: ProducerIds::default(),

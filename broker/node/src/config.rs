@@ -41,6 +41,10 @@ pub struct Config {
     pub default_partitions: i32,
     /// What an acknowledgement waits for, where a topic does not say.
     pub flush: Flush,
+    /// How long a replica may lag before it is out of sync (`replica.lag.time.max.ms`).
+    pub replica_lag_max: Duration,
+    /// How many connections replicas are fetched by from each broker (`num.replica.fetchers`).
+    pub replica_fetchers: usize,
     /// How long links' fetches are held back, for drills.
     pub link_delay: Duration,
     /// How long a new group waits for more members before its first rebalance.
@@ -69,6 +73,8 @@ impl Config {
             auto_create_topics: true,
             default_partitions: 1,
             flush: Flush::default(),
+            replica_lag_max: broker_core::partition::REPLICA_LAG_MAX,
+            replica_fetchers: 2,
             link_delay: Duration::ZERO,
             initial_rebalance_delay: Duration::from_secs(3),
             disk_reserve: ByteCount::mib(64),

@@ -21,7 +21,7 @@ pub struct CopyState {
     pub start: Offset,
     /// The next offset.
     pub tail: Offset,
-    /// Everything below is on disk.
+    /// Everything below is on disk, on all of its replicas that are in sync.
     pub flushed: Offset,
     /// What readers were shown.
     pub high_watermark: Offset,
@@ -81,19 +81,19 @@ impl Broker {
         Ok(CopyState {
             start: marks.start,
             tail: marks.tail,
-            flushed: marks.flushed,
+            flushed: marks.copy_watermark,
             high_watermark: marks.high_watermark,
             epochs: copy.epochs(),
         })
     }
 
-    /// Follows how far a copy is on disk; the sender is dropped when it is a copy no more.
+    /// Follows how far a copy is on the disks of its whole in-sync set; the sender is dropped when it is a copy no more.
     ///
     /// # Errors
     /// [`CopyFailure::NotReady`] while there is no such copy.
     pub fn watch_copy(&self, topic: TopicId, partition: PartitionId) -> Result<watch::Receiver<Offset>, CopyFailure> {
         let copy = self.copy(topic, partition)?;
-        let (flushed, watched) = watch::channel(copy.marks().flushed);
+        let (flushed, watched) = watch::channel(copy.marks().copy_watermark);
         self.spawn(tell_flushed(self.clone(), copy, flushed));
         Ok(watched)
     }
@@ -265,7 +265,7 @@ async fn tell_flushed(broker: Broker, copy: Arc<Partition>, flushed: watch::Send
             return;
         }
         let marks = copy.marks();
-        flushed.send_if_modified(|known| std::mem::replace(known, marks.flushed) != marks.flushed);
+        flushed.send_if_modified(|known| std::mem::replace(known, marks.copy_watermark) != marks.copy_watermark);
         tokio::select! {
             () = ear.heard() => {}
             () = flushed.closed() => return,

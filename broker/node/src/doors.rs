@@ -89,6 +89,11 @@ impl Broker {
         while tasks.try_join_next().is_some() {}
     }
 
+    /// The same on the threads that serve connections.
+    pub(crate) fn spawn_on_data_plane(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks().spawn_on(task, self.0.data_plane.handle());
+    }
+
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -37,6 +37,7 @@ impl Broker {
             broker.spawn(broker.clone().hold_office());
             broker.spawn(broker.clone().beat());
         }
+        broker.replicate();
         broker.coordinate_groups();
         broker.spawn(broker.clone().tell_leaders());
         doors.open(&broker)?;

@@ -30,6 +30,7 @@ mod partitions;
 mod ports;
 mod producer_ids;
 mod replica;
+mod replication;
 pub mod settings;
 mod shelf;
 pub mod standalone;

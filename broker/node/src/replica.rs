@@ -5,24 +5,35 @@
 //!   link ----append_copy--^
 //! ```
 //!
+//! How far others may see, whose acks are due and who is in sync is decided by [`broker_core::partition`]; what a replica
+//! does with what its leader sends, by [`broker_core::follower`].
+//!
 //! The log is held for short synchronous sections only. Readers take a [`log::Reader`] and a copy of the marks, and
 //! never wait for a writer.
 
+mod acks;
 mod append;
 mod bell;
 mod copying;
 mod flusher;
+mod followed;
+mod following;
 mod gate;
 mod lead;
+mod news;
 mod reading;
 mod standing;
 
-pub(crate) use append::{Lost, Refused, Taken};
+pub(crate) use acks::{Acks, Lost};
+pub(crate) use append::{Refused, Taken};
 pub(crate) use bell::Ear;
 pub(crate) use copying::CopyError;
 pub(crate) use flusher::Flusher;
+pub(crate) use followed::{Follower as Replica, Looked, NotServed, Served};
+pub(crate) use following::Next;
 pub(crate) use gate::{Gate, Pass, Passes, Shut};
-pub(crate) use lead::{Crossing, Leadership};
+pub(crate) use lead::{Crossing, Leadership, Replicas};
+pub(crate) use news::{News, Place};
 pub(crate) use reading::{Isolation, Readable};
 pub use standing::SourceMarks;
 pub(crate) use standing::{Marks, Standing};
@@ -30,14 +41,18 @@ pub(crate) use standing::{Marks, Standing};
 use crate::Flush;
 use crate::settings::TopicSettings;
 use crate::storage_health::Disk;
+use acks::Waiting;
 use bell::Bell;
+use broker_core::follower::Follower;
 use broker_core::metadata::{Leader, Role};
+use broker_core::partition::{Outcome, Partition as Core};
 use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
 use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 /// What all partitions of a broker share.
 pub(crate) struct Storage {
@@ -46,6 +61,10 @@ pub(crate) struct Storage {
     pub(crate) disk: Disk,
     /// Stands in the batch that begins a lineage.
     pub(crate) node_id: i32,
+    /// A replica that was not caught up for so long is out of sync.
+    pub(crate) replica_lag_max: Duration,
+    /// Partitions led here whose in-sync set may have to change.
+    pub(crate) isr_news: News,
 }
 
 /// One partition.
@@ -68,7 +87,12 @@ struct Held {
     /// `None` once it was closed or deleted.
     log: Option<Log>,
     standing: Standing,
-    high_watermark: Offset,
+    /// Decides how far others may see, and who is in sync.
+    core: Core,
+    /// Decides what to do with what the leader sends, while there is one elsewhere.
+    follower: Option<Follower>,
+    /// Who waits for acks.
+    waiting: Waiting,
     /// What a copy heard of its source.
     source: Option<SourceMarks>,
 }
@@ -106,7 +130,14 @@ impl Partition {
         let failed = flushed.err().map(|error| Arc::from(error.to_string()));
         let reader = log.reader();
         let standing = Standing::Idle;
-        let held = Held { high_watermark: log.flushed(), log: Some(log), standing: standing.clone(), source: None };
+        let held = Held {
+            core: Core::fenced(log.start()).with_lag_max(storage.replica_lag_max),
+            log: Some(log),
+            standing: standing.clone(),
+            follower: None,
+            waiting: Waiting::default(),
+            source: None,
+        };
         let public = Public { marks: Marks::default(), standing, settings, failed };
         let partition = Self {
             name,
@@ -145,6 +176,11 @@ impl Partition {
     /// Why nothing is written any more, if so.
     pub(crate) fn failed(&self) -> Option<Arc<str>> {
         self.public().failed.clone()
+    }
+
+    /// Which one it is.
+    pub(crate) fn place(&self) -> Place {
+        (self.topic_id, self.name.partition)
     }
 
     /// What a copy heard of its source under this standing.
@@ -193,7 +229,10 @@ impl Partition {
         if let Some(log) = &mut held.log {
             log.configure(settings.log.clone());
         }
+        let insync_min = settings.insync_min;
         self.public_mut(|public| public.settings = settings);
+        let outcome = held.core.set_min_insync(self.boot(), insync_min as usize);
+        self.settle(&mut held, outcome);
         // A topic that is no longer flushed before the ack shows at once what is there; the other way round it waits.
         self.advance(&mut held);
         self.publish(&mut held);
@@ -238,6 +277,9 @@ impl Partition {
     fn take_log(&self) -> Option<Log> {
         let mut held = self.held();
         held.standing = Standing::Idle;
+        held.follower = None;
+        let outcome = held.core.fence();
+        self.settle(&mut held, outcome);
         self.publish(&mut held);
         held.log.take()
     }
@@ -251,39 +293,58 @@ impl Partition {
             (Ok(flushed), Some(log)) => {
                 log.flushed_to(flushed);
             }
-            (Err(error), _) => self.fail(&error),
+            (Err(error), _) => self.fail(&mut held, &error),
             (Ok(_), None) => return,
         }
         self.advance(&mut held);
         self.publish(&mut held);
     }
 
-    /// Moves the high watermark on, as far as it may be.
+    /// Tells the core how far this log is, and carries out what comes of it.
     fn advance(&self, held: &mut Held) {
-        let Some(log) = &held.log else { return };
-        let durable = match (self.public().settings.flush, &held.standing) {
-            (Flush::Os, Standing::Owner { .. }) => log.tail(),
+        let Some(durable) = self.durable(held) else { return };
+        let outcome = held.core.on_local(self.boot(), durable);
+        self.settle(held, outcome);
+    }
+
+    /// What this broker may count as held: what is on disk, or all of it where the topic leaves that to the operating
+    /// system. What a copy reports to another region is on disk.
+    fn durable(&self, held: &Held) -> Option<Offset> {
+        let log = held.log.as_ref()?;
+        Some(match (self.public().settings.flush, &held.standing) {
+            (Flush::Os, Standing::Owner { .. } | Standing::Replica { .. }) => log.tail(),
             _ => log.flushed(),
-        };
-        let committed = match (&held.standing, held.source) {
-            // Links read committed records only: what a copy has was committed before it came here.
-            (Standing::Copy { .. }, Some(source)) => durable.min(source.high_watermark),
-            _ => durable,
-        };
-        held.high_watermark.advance(committed);
+        })
+    }
+
+    /// Wakes whose acks are settled, and has the in-sync set looked at if it may change.
+    fn settle(&self, held: &mut Held, outcome: Outcome) {
+        held.waiting.settle(outcome.acks);
+        if outcome.may_join {
+            self.storage.isr_news.mark(self.place());
+        }
+    }
+
+    fn boot(&self) -> Duration {
+        self.storage.clock.boot().since_boot()
     }
 
     /// Shows the state of the log to others, and wakes those who waited for it.
     fn publish(&self, held: &mut Held) {
+        let durable = self.durable(held).unwrap_or_default();
         let Some(log) = &mut held.log else {
             self.public_mut(|public| public.standing = held.standing.clone());
-            return self.bell.ring();
+            return self.bell.ring(self.place());
         };
-        let high_watermark = held.high_watermark;
+        let (start, tail) = (log.start(), log.tail());
+        // Offsets that were cut off a copy are never given out again: what readers saw of them ends with the log.
+        let high_watermark = held.core.high_watermark().min(durable).max(start);
         let marks = Marks {
-            start: log.start(),
-            tail: log.tail(),
+            start,
+            tail,
             flushed: log.flushed(),
+            durable,
+            copy_watermark: held.core.copy_watermark(),
             high_watermark,
             last_stable: log.last_stable(high_watermark),
         };
@@ -291,7 +352,7 @@ impl Partition {
         let mut before = Marks::default();
         self.public_mut(|public| before = std::mem::replace(&mut public.marks, marks));
         if marks.is_news_after(&before) {
-            self.bell.ring();
+            self.bell.ring(self.place());
         }
     }
 
@@ -299,17 +360,20 @@ impl Partition {
     fn stand(&self, held: &mut Held, standing: Standing) {
         held.standing = standing.clone();
         self.public_mut(|public| public.standing = standing);
-        self.bell.ring();
+        self.bell.ring(self.place());
     }
 
-    fn fail(&self, error: &dyn std::error::Error) {
+    /// Nothing is written any more: nobody who waits for it gets an acknowledgement.
+    fn fail(&self, held: &mut Held, error: &dyn std::error::Error) {
         let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
         let reason: Arc<str> = format!("{error}{source}").into();
         if self.public().failed.is_none() {
             tracing::error!(partition = %self.name, %reason, "log takes no more writes; restart the broker to recover it");
         }
         self.public_mut(|public| public.failed.get_or_insert(reason).len());
-        self.bell.ring();
+        let outcome = held.core.on_storage_failure();
+        self.settle(held, outcome);
+        self.bell.ring(self.place());
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -1,7 +1,7 @@
 //! A broker alone: no council, no quorum, topics as given. For tests of the data plane.
 
 use crate::doors::Doors;
-use crate::replica::{Crossing, Gate, Leadership};
+use crate::replica::{Crossing, Gate, Leadership, Replicas};
 use crate::{Broker, Config, Ports};
 use broker_core::metadata::{Addresses, Answer, Command, Image, Refusal, Role, Started, TopicDraft};
 use env::PortFuture;
@@ -101,7 +101,7 @@ impl Standalone {
         image.apply(reflect).expect("a later entry");
         self.broker.0.image.send_replace(Arc::new(image));
         for partition in self.broker.0.partitions.held().partitions() {
-            partition.follow(model::CopyTerm(1), false);
+            partition.lead_copy(model::CopyTerm(1), false, &Replicas::alone());
         }
         self.broker.0.partitions.note_change();
     }
@@ -123,7 +123,8 @@ impl Standalone {
         for partition in self.broker.0.partitions.held().partitions() {
             let common_end = partition.marks().tail;
             let crossing = Some(Crossing { common_end, base: common_end.plus(distance) });
-            let leadership = Leadership { epoch, gate: self.gate.clone(), crossing, jumps: false };
+            let leadership =
+                Leadership { epoch, gate: self.gate.clone(), crossing, jumps: false, replicas: Replicas::alone() };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
         self.broker.0.partitions.note_change();
@@ -145,7 +146,8 @@ impl Standalone {
             let Role::Owner { leader_epoch } = role else { continue };
             // Nothing but the logs remembers how often the broker was started.
             let epoch = LeaderEpoch(leader_epoch.0.max(partition.last_epoch().0 + 1));
-            let leadership = Leadership { epoch, gate: self.gate.clone(), crossing: None, jumps: false };
+            let (gate, replicas) = (self.gate.clone(), Replicas::alone());
+            let leadership = Leadership { epoch, gate, crossing: None, jumps: false, replicas };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
         Ok(())

@@ -124,6 +124,7 @@ impl Broker {
     /// The first log that could not be deleted; the others are.
     pub(crate) fn delete_topic(&self, id: TopicId) -> Result<(), FileError> {
         let Some(topic) = self.0.partitions.remove(id) else { return Ok(()) };
+        topic.held().for_each(|partition| self.0.fetchers.forget(partition));
         let deleted: Vec<_> = topic.held().map(|partition| partition.delete()).collect();
         deleted.into_iter().collect()
     }

@@ -3,6 +3,8 @@
 
 pub mod control;
 pub mod link_fetch;
+pub mod replica_fetch;
+pub mod replica_progress;
 
 use crate::codec::Message;
 
@@ -14,6 +16,8 @@ pub(crate) const fn flexible_from(api_key: i16) -> Option<i16> {
     match api_key {
         control::Request::KEY => Some(control::Request::FLEXIBLE_FROM),
         link_fetch::Request::KEY => Some(link_fetch::Request::FLEXIBLE_FROM),
+        replica_fetch::Request::KEY => Some(replica_fetch::Request::FLEXIBLE_FROM),
+        replica_progress::Request::KEY => Some(replica_progress::Request::FLEXIBLE_FROM),
         _ => None,
     }
 }

@@ -59,6 +59,15 @@ pub enum Trouble {
     /// The leader cannot read its log.
     #[error("the leader cannot read its log")]
     Storage,
+    /// The leader's log was cut meanwhile: the two have to be compared again.
+    #[error("the leader's log was cut meanwhile")]
+    AskAgain,
+    /// This broker cannot write its log.
+    #[error("this broker cannot write its log")]
+    Unwritable,
+    /// This broker's disk has too little space left.
+    #[error("the disk is nearly full; free some space, the broker needs no restart")]
+    NoRoom,
     /// The bytes are not batches.
     #[error("the batch at offset {at} is damaged: {error}")]
     Damaged {

@@ -10,7 +10,7 @@ use super::{Call, Reply, Started};
 use crate::Broker;
 use crate::listener::Door;
 use crate::partitions::Held;
-use crate::replica::{Partition, Refused, Standing, Taken};
+use crate::replica::{Acks, Partition, Refused, Standing, Taken};
 use answer::{Answer, Outcome, TopicOutcome};
 use bytes::Bytes;
 use env::BootInstant;
@@ -24,13 +24,13 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
     let acks = request.acks;
     let intake = Intake::new(broker, &call, &request);
-    let timeout_ms = request.timeout_ms;
+    let (timeout_ms, awaited) = (request.timeout_ms, intake.acks);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let Ok(topic) = intake.take_topic(topic) else { return Ok(Reply::Close) };
         topics.push(topic);
     }
-    let answer = Answer { topics, timeout_ms };
+    let answer = Answer { topics, timeout_ms, acks: awaited };
     Ok(match acks {
         // No answer could say what went wrong.
         0 if answer.has_refusals() => Reply::Close,
@@ -45,8 +45,8 @@ struct Intake<'a> {
     held: Arc<Held>,
     door: Door,
     version: i16,
-    /// Whether every in-sync replica has to have it.
-    all: bool,
+    /// Who has to have it.
+    acks: Acks,
     /// What refuses all of it.
     refusal: Option<Refusal>,
     now: Timestamp,
@@ -69,7 +69,7 @@ impl<'a> Intake<'a> {
             held: broker.0.partitions.held(),
             door: call.door,
             version: call.header.api_version,
-            all: request.acks == -1,
+            acks: if request.acks == -1 { Acks::All } else { Acks::One },
             refusal,
             now: clock.now(),
             boot: clock.boot(),
@@ -113,12 +113,11 @@ impl<'a> Intake<'a> {
             return Ok(Err(self.refused(partition, &Refused::NotOwner)));
         }
         let settings = partition.settings();
-        let checked = self.check_insync(partition, settings.insync_min);
-        let batch = match checked.and_then(|()| validate::check(records, &settings, self.now)) {
+        let batch = match validate::check(records, &settings, self.now) {
             Ok(batch) => batch,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        match partition.append(&batch, self.now, self.boot) {
+        match partition.append(&batch, self.acks, self.now, self.boot) {
             Ok(taken) => Ok(Ok(taken)),
             Err(refusal) if refusal.closes => {
                 tracing::info!(%partition.name, reason = %refusal.reason, "batch refused while its producer may skip forward; connection closed");
@@ -126,16 +125,6 @@ impl<'a> Intake<'a> {
             }
             Err(refusal) => Ok(Err(self.refused(partition, &refusal.reason))),
         }
-    }
-
-    /// One replica, the leader itself, is always in sync.
-    fn check_insync(&self, partition: &Partition, insync_min: u64) -> Result<(), Refusal> {
-        if !self.all || insync_min <= 1 {
-            return Ok(());
-        }
-        let image = self.broker.image();
-        let insync = image.partition(partition.topic_id, partition.number()).map_or(1, |placed| placed.isr.len());
-        if insync as u64 >= insync_min { Ok(()) } else { Err(Refusal::insync(insync, insync_min)) }
     }
 
     fn refused(&self, partition: &Partition, reason: &Refused) -> Refusal {

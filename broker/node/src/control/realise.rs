@@ -3,7 +3,7 @@
 
 use super::ControlError;
 use crate::Broker;
-use crate::replica::{Crossing, Gate, Leadership, Partition};
+use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
 use broker_core::metadata::{BrokerEpoch, Changes, Image, Leader, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,24 +142,27 @@ impl Stage<'_> {
     /// Makes this broker be to the partition what the image says.
     fn stand(&self, (_, topic, placed, partition): &Place<'_>) -> Result<(), ControlError> {
         let slot = self.broker.0.config.slot;
-        match placed.leader {
+        let stood = match placed.leader {
             Some(Leader { broker, .. }) if broker == slot => self.lead_or_copy(topic, placed, partition),
             Some(leader) => {
-                partition.stand_by(leader);
+                partition.follow(leader, &placed.lineages);
                 Ok(())
             }
             None => {
                 partition.resign();
                 Ok(())
             }
-        }
+        };
+        self.broker.0.fetchers.assign(self.broker, partition);
+        stood
     }
 
     fn lead_or_copy(&self, topic: &Topic, placed: &Placed, partition: &Arc<Partition>) -> Result<(), ControlError> {
+        let slot = self.broker.0.config.slot;
         let leader = placed.leader.filter(|leader| leader.session == self.session);
         match leader.map(|leader| leader.role) {
             None => partition.resign(),
-            Some(Role::Copy { term }) => partition.follow(term, self.is_sealed(topic)),
+            Some(Role::Copy { term }) => partition.lead_copy(term, self.is_sealed(topic), &Replicas::of(placed, slot)),
             Some(Role::Owner { leader_epoch }) => return self.lead(topic, placed, partition, leader_epoch),
         }
         Ok(())
@@ -178,8 +181,9 @@ impl Stage<'_> {
         };
         let lineage = placed.lineage(epoch.ownership());
         let crossing = lineage.map(|lineage| Crossing { common_end: lineage.common_end, base: lineage.base });
+        let replicas = Replicas::of(placed, self.broker.0.config.slot);
         let jumps = self.jumps.is_some() && topic.group.as_ref() == self.jumps;
-        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps });
+        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas });
         led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
     }
 

@@ -1,10 +1,11 @@
-//! Appending as the owner, and waiting until what was appended may be acknowledged.
+//! Appending as the owner.
 
-use super::{Ear, Gate, Held, Partition, Pass, Shut, Standing};
+use super::{Acks, Gate, Held, Partition, Pass, Shut, Standing};
 use crate::Flush;
+use broker_core::partition::{self, Authority};
 use env::BootInstant;
 use log::{AppendError, Appended, Log};
-use model::{LeaderEpoch, Offset, Timestamp};
+use model::{LeaderEpoch, Timestamp};
 use record::CheckedBatch;
 use std::sync::Arc;
 
@@ -31,23 +32,20 @@ pub(crate) enum Refused {
     /// The gate is shut.
     #[error("writes are not taken now ({0:?})")]
     Shut(Shut),
+    /// Too few replicas are in sync for acks=all.
+    #[error("{in_sync} replicas are in sync; min.insync.replicas asks for {required}")]
+    NotEnoughReplicas {
+        /// How many are.
+        in_sync: usize,
+        /// How many must be.
+        required: usize,
+    },
     /// The disk has too little space left.
     #[error("the disk is nearly full; free some space, the broker needs no restart")]
     NoRoom,
     /// The log took it not.
     #[error(transparent)]
     Log(#[from] AppendError),
-}
-
-/// A batch that must not be acknowledged, though it may be there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Lost {
-    /// Another leadership has begun since, or none.
-    #[error("the leadership that took the batch is over")]
-    Leadership,
-    /// It could not be made durable.
-    #[error("the log failed: {0}")]
-    Storage(Arc<str>),
 }
 
 /// A refusal, and whether the producer's connection has to be closed because of it: while it may skip forward, a batch
@@ -61,19 +59,23 @@ pub(crate) struct Refusal {
 }
 
 impl Partition {
-    /// Appends a batch as the owner, at `now` and `boot`. It may be acknowledged once it is [`committed`](Self::committed)
-    /// and its pass still lets it.
+    /// Appends a batch as the owner, at `now` and `boot`. It may be acknowledged once it is
+    /// [`acknowledged`](Self::acknowledged) by as many replicas as `acks` says and its pass still lets it.
     ///
     /// # Errors
     /// Nothing of the batch is in the log.
     pub(crate) fn append(
         self: &Arc<Self>,
         batch: &CheckedBatch,
+        acks: Acks,
         now: Timestamp,
         boot: BootInstant,
     ) -> Result<Taken, Refusal> {
         let mut held = self.held();
-        let taken = self.try_append(&mut held, batch, now, boot);
+        let taken = self.try_append(&mut held, batch, acks, now, boot);
+        if let Err(Refused::Log(error @ AppendError::Sealed(_))) = &taken {
+            self.fail(&mut held, error);
+        }
         if let Ok(taken) = &taken {
             self.note_append(&mut held, taken);
         }
@@ -85,10 +87,13 @@ impl Partition {
         &self,
         held: &mut Held,
         batch: &CheckedBatch,
+        acks: Acks,
         now: Timestamp,
         boot: BootInstant,
     ) -> Result<Taken, Refused> {
         let (epoch, pass) = enter(&held.standing, boot)?;
+        // The gate has looked at the region's authority.
+        held.core.admit_produce(boot.since_boot(), Authority::Local, acks == Acks::All)?;
         if !self.storage.disk.has_room() {
             return Err(Refused::NoRoom);
         }
@@ -97,7 +102,6 @@ impl Partition {
         match &appended {
             Ok(_) => self.storage.disk.note_write(false),
             Err(AppendError::DiskFull(_)) => self.storage.disk.note_write(true),
-            Err(error @ AppendError::Sealed(_)) => self.fail(error),
             Err(_) => {}
         }
         Ok(Taken { appended: appended?, epoch, pass })
@@ -123,36 +127,7 @@ impl Partition {
     /// Nothing of the batch is in the log.
     pub(crate) fn append_own(self: &Arc<Self>, batch: &CheckedBatch) -> Result<Taken, Refused> {
         let (now, boot) = (self.storage.clock.now(), self.storage.clock.boot());
-        self.append(batch, now, boot).map_err(|refusal| refusal.reason)
-    }
-
-    /// Waits until everything below `offset`, taken under `epoch`, is committed.
-    ///
-    /// # Errors
-    /// [`Lost`]: it may be there, and must not be acknowledged.
-    pub(crate) async fn committed(self: &Arc<Self>, epoch: LeaderEpoch, offset: Offset) -> Result<(), Lost> {
-        if let Some(known) = self.is_committed(epoch, offset) {
-            return known;
-        }
-        let mut ear = Ear::new();
-        loop {
-            ear.listen(self);
-            if let Some(known) = self.is_committed(epoch, offset) {
-                return known;
-            }
-            ear.heard().await;
-        }
-    }
-
-    fn is_committed(&self, epoch: LeaderEpoch, offset: Offset) -> Option<Result<(), Lost>> {
-        let public = self.public();
-        if !public.standing.owns_under(epoch) {
-            return Some(Err(Lost::Leadership));
-        }
-        if public.marks.high_watermark >= offset {
-            return Some(Ok(()));
-        }
-        public.failed.as_ref().map(|reason| Err(Lost::Storage(reason.clone())))
+        self.append(batch, Acks::All, now, boot).map_err(|refusal| refusal.reason)
     }
 }
 
@@ -164,5 +139,20 @@ fn enter(standing: &Standing, boot: BootInstant) -> Result<(LeaderEpoch, Pass), 
         }
         Standing::Copy { .. } => Err(Refused::NotOwner),
         Standing::Idle | Standing::Replica { .. } => Err(Refused::NotLed),
+    }
+}
+
+impl From<partition::Refusal> for Refused {
+    fn from(refusal: partition::Refusal) -> Self {
+        match refusal {
+            partition::Refusal::NotEnoughReplicas { in_sync, required } => {
+                Self::NotEnoughReplicas { in_sync, required }
+            }
+            partition::Refusal::NotLeader
+            | partition::Refusal::NoAuthority
+            | partition::Refusal::FencedEpoch { .. }
+            | partition::Refusal::UnknownEpoch { .. }
+            | partition::Refusal::OffsetNotAvailable => Self::NotLed,
+        }
     }
 }

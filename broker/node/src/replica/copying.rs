@@ -2,7 +2,7 @@
 
 use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
 use crate::replica::Ear;
-use log::{Copied, CopiedRange, Log, ReadError, TruncateError};
+use log::{Copied, CopiedRange, ReadError, TruncateError};
 use model::{Offset, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,23 +46,24 @@ impl Partition {
             return Err(CopyError::NoRoom);
         }
         let copied = held.log.as_mut().ok_or(Closed)?.append_copy(batches, now);
-        self.note_copy(&copied);
+        self.note_copy(&mut held, &copied);
+        self.trust_links(&mut held);
         self.publish(&mut held);
         drop(held);
         self.storage.flusher.request(self);
         Ok(copied?)
     }
 
-    fn note_copy(&self, copied: &Result<Copied, log::CopyError>) {
+    pub(super) fn note_copy(&self, held: &mut Held, copied: &Result<Copied, log::CopyError>) {
         match copied {
             Ok(_) => self.storage.disk.note_write(false),
             Err(log::CopyError::DiskFull(_)) => self.storage.disk.note_write(true),
-            Err(error @ log::CopyError::Sealed(_)) => self.fail(error),
+            Err(error @ log::CopyError::Sealed(_)) => self.fail(held, error),
             Err(_) => {}
         }
     }
 
-    /// Waits until everything below `offset` is on disk.
+    /// Waits until everything below `offset` is on disk; on a leader, on the disks of its whole in-sync set.
     ///
     /// # Errors
     /// [`Lost::Storage`] when it will not be; [`Lost::Leadership`] when the log was cut below it.
@@ -71,7 +72,12 @@ impl Partition {
         loop {
             ear.listen(self);
             let marks = self.marks();
-            if marks.flushed >= offset {
+            let held_by_all = match self.standing() {
+                Standing::Owner { .. } => marks.high_watermark,
+                Standing::Copy { .. } => marks.copy_watermark,
+                Standing::Idle | Standing::Replica { .. } => marks.flushed,
+            };
+            if held_by_all >= offset {
                 return Ok(());
             }
             if let Some(reason) = self.failed() {
@@ -91,7 +97,8 @@ impl Partition {
             return;
         }
         held.source = Some(source);
-        self.advance(&mut held);
+        let outcome = held.core.on_upstream_watermark(self.boot(), source.high_watermark);
+        self.settle(&mut held, outcome);
         self.publish(&mut held);
     }
 
@@ -104,7 +111,6 @@ impl Partition {
         held.check_copy()?;
         let log = held.log.as_mut().ok_or(Closed)?;
         let start = log.set_log_start(start.min(log.tail()))?;
-        held.high_watermark.advance(start);
         self.publish(&mut held);
         Ok(start)
     }
@@ -139,15 +145,15 @@ impl Partition {
         self.after_cut(&mut held, cut)
     }
 
-    fn after_cut(&self, held: &mut Held, cut: Result<Offset, TruncateError>) -> Result<Offset, CopyError> {
+    pub(super) fn after_cut(&self, held: &mut Held, cut: Result<Offset, TruncateError>) -> Result<Offset, CopyError> {
         let tail = cut.inspect_err(|error| {
             if !matches!(error, TruncateError::OutOfRange { .. }) {
-                self.fail(error);
+                self.fail(held, error);
             }
         })?;
-        // The one way back for a watermark: what was cut off never was in the lineage the copy now follows.
-        held.high_watermark = held.high_watermark.min(tail).max(held.log.as_ref().map_or(tail, Log::start));
         held.source = None;
+        held.core.on_truncated(tail);
+        self.advance(held);
         self.publish(held);
         Ok(tail)
     }
@@ -180,7 +186,7 @@ impl Held {
         match self.standing {
             Standing::Copy { sealed: false, .. } => Ok(()),
             Standing::Copy { sealed: true, .. } => Err(CopyError::Sealed),
-            Standing::Owner { .. } | Standing::Idle | Standing::Replica { .. } => Err(CopyError::NotCopy),
+            Standing::Owner { .. } | Standing::Replica { .. } | Standing::Idle => Err(CopyError::NotCopy),
         }
     }
 }

@@ -1,11 +1,40 @@
-//! Becoming the owner of a partition, or a copy.
+//! Becoming the leader of a partition, of an owner or a copy.
 
-use super::{Closed, Gate, Partition, Standing};
-use broker_core::metadata::Leader;
+use super::{Closed, Gate, Held, Partition, Standing};
+use broker_core::metadata;
+use broker_core::partition::Placement;
 use log::{AppendError, FlushError, HoleError, Log};
-use model::{CopyTerm, LeaderEpoch, Offset, Timestamp};
+use model::{BrokerSlot, CopyTerm, LeaderEpoch, Offset, Timestamp};
 use record::{CheckedBatch, ProduceRules, end_txn_marker};
 use std::sync::Arc;
+
+/// Where a partition is held and by whom in sync.
+#[derive(Clone, Debug)]
+pub(crate) struct Replicas {
+    me: BrokerSlot,
+    replicas: Vec<BrokerSlot>,
+    isr: Vec<BrokerSlot>,
+    partition_epoch: u32,
+}
+
+impl Replicas {
+    /// As the metadata says, for the broker in slot `me`.
+    pub(crate) fn of(placed: &metadata::Partition, me: BrokerSlot) -> Self {
+        let metadata::Partition { replicas, isr, partition_epoch, .. } = placed.clone();
+        Self { me, replicas, isr, partition_epoch }
+    }
+
+    /// On one broker only.
+    pub(crate) fn alone() -> Self {
+        let me = BrokerSlot(0);
+        Self { me, replicas: vec![me], isr: vec![me], partition_epoch: 0 }
+    }
+
+    fn placement(&self) -> Placement<'_> {
+        let Self { me, replicas, isr, partition_epoch } = self;
+        Placement { me: *me, replicas, isr, partition_epoch: *partition_epoch }
+    }
+}
 
 /// How this broker becomes the owner.
 #[derive(Clone, Debug)]
@@ -18,6 +47,8 @@ pub(crate) struct Leadership {
     pub(crate) crossing: Option<Crossing>,
     /// Whether producers may skip forward once, though the log has no hole (what they wrote last may be lost).
     pub(crate) jumps: bool,
+    /// Where the partition is.
+    pub(crate) replicas: Replicas,
 }
 
 /// The hole that a lineage begins behind.
@@ -70,39 +101,72 @@ impl Partition {
             && known == leader_epoch
         {
             self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
+            self.replace(&mut held, &leadership.replicas);
             return Ok(());
         }
         let now = self.storage.clock.now();
         let log = held.log.as_mut().ok_or(Closed)?;
         let began_at = begin(log, leadership, self.storage.node_id, now)?;
-        log.flush().inspect_err(|error| self.fail(error))?;
+        let flushed = log.flush();
+        flushed.inspect_err(|error| self.fail(&mut held, error))?;
         held.source = None;
+        held.follower = None;
         self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
-        self.advance(&mut held);
-        self.publish(&mut held);
+        let outcome = held.core.lead(self.boot(), leader_epoch, leadership.replicas.placement(), began_at);
+        self.settle(&mut held, outcome);
+        self.begun(&mut held);
         Ok(())
     }
 
-    /// Makes this broker's replica a copy, sealed or not. What it heard of a source under an earlier term is forgotten.
-    pub(crate) fn follow(&self, term: CopyTerm, sealed: bool) {
-        let mut held = self.held();
-        if !matches!(held.standing, Standing::Copy { term: known, .. } if known == term) {
-            held.source = None;
-        }
-        self.stand(&mut held, Standing::Copy { term, sealed });
+    /// A leadership began: what the log holds counts for it.
+    fn begun(&self, held: &mut Held) {
+        let insync_min = self.settings().insync_min as usize;
+        let outcome = held.core.set_min_insync(self.boot(), insync_min);
+        self.settle(held, outcome);
+        self.advance(held);
+        self.publish(held);
     }
 
-    /// Makes this broker's replica follow `leader`, another broker of this region.
-    pub(crate) fn stand_by(&self, leader: Leader) {
+    /// Replicas or in-sync set may have changed under the same leadership.
+    fn replace(&self, held: &mut Held, replicas: &Replicas) {
+        let outcome = held.core.place(self.boot(), replicas.placement());
+        self.settle(held, outcome);
+        self.publish(held);
+    }
+
+    /// Makes this broker the leader of a copy, sealed or not. What it heard of a source under an earlier term is
+    /// forgotten.
+    pub(crate) fn lead_copy(&self, term: CopyTerm, sealed: bool, replicas: &Replicas) {
         let mut held = self.held();
+        let is_new = !matches!(held.standing, Standing::Copy { term: known, .. } if known == term);
+        self.stand(&mut held, Standing::Copy { term, sealed });
+        if !is_new {
+            return self.replace(&mut held, replicas);
+        }
         held.source = None;
-        self.stand(&mut held, Standing::Replica { leader });
+        held.follower = None;
+        let outcome = held.core.lead_copy(self.boot(), term, replicas.placement());
+        self.settle(&mut held, outcome);
+        self.trust_links(&mut held);
+        self.begun(&mut held);
+    }
+
+    /// Links read committed records only: what a copy has was committed before it came here.
+    pub(super) fn trust_links(&self, held: &mut Held) {
+        let tail = held.log.as_ref().map_or(Offset::ZERO, Log::tail);
+        if held.source.is_none() {
+            let outcome = held.core.on_upstream_watermark(self.boot(), tail);
+            self.settle(held, outcome);
+        }
     }
 
     /// Ends whatever leadership there is.
     pub(crate) fn resign(&self) {
         let mut held = self.held();
+        held.follower = None;
+        let outcome = held.core.fence();
         self.stand(&mut held, Standing::Idle);
+        self.settle(&mut held, outcome);
     }
 
     /// Whether this broker leads, and for an owner whether everything before its leadership is committed (KIP-207).

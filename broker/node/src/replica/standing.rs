@@ -62,6 +62,10 @@ pub(crate) struct Marks {
     pub(crate) tail: Offset,
     /// Everything below is on disk.
     pub(crate) flushed: Offset,
+    /// Everything below is held by this broker, as its topic understands that: it is shown to followers.
+    pub(crate) durable: Offset,
+    /// On the leader of a copy: everything below is held by the whole in-sync set.
+    pub(crate) copy_watermark: Offset,
     /// Everything below is committed and shown to readers.
     pub(crate) high_watermark: Offset,
     /// Below it every transaction is decided.

@@ -5,7 +5,8 @@ use super::refused_response;
 use crate::Broker;
 use crate::api::Call;
 use crate::listener::Outgoing;
-use crate::replica::{Lost, Partition, Pass, Passes, Taken};
+use crate::replica::{Acks, Lost, Partition, Pass, Passes, Taken};
+use log::Appended;
 use model::limits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,9 @@ pub(super) struct TopicOutcome {
 pub(super) struct Answer {
     pub(super) topics: Vec<TopicOutcome>,
     pub(super) timeout_ms: i32,
+    /// Who has to have what was taken.
+    pub(super) acks: Acks,
 }
-
-/// No answer may be given.
-struct Withheld;
 
 impl Answer {
     pub(super) fn has_refusals(&self) -> bool {
@@ -42,15 +42,15 @@ impl Answer {
         outcomes.into_iter().any(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
     }
 
-    /// Waits for what was taken and answers; `None` when a leadership or a lease ended meanwhile, for then whether the
-    /// records count is not ours to say.
+    /// Waits for what was taken and answers. Nothing is answered once the lease has ended, for then whether the records
+    /// count is not ours to say.
     pub(super) async fn give(self, broker: Broker, call: Call) -> Option<Outgoing> {
         let wait = Duration::from_millis(self.timeout_ms.max(0) as u64).min(limits::REQUEST_WAIT_MAX);
         let deadline = Instant::now() + wait;
         let mut passes = Vec::new();
         let mut responses = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
-            responses.push(topic.response(deadline, &mut passes).await.ok()?);
+            responses.push(topic.response(self.acks, deadline, &mut passes).await);
         }
         let response = Response { responses, ..Default::default() };
         let passes = Passes::new(passes, broker.0.clock.clone());
@@ -59,44 +59,40 @@ impl Answer {
 }
 
 impl TopicOutcome {
-    async fn response(self, deadline: Instant, passes: &mut Vec<Pass>) -> Result<TopicResponse, Withheld> {
+    async fn response(self, acks: Acks, deadline: Instant, passes: &mut Vec<Pass>) -> TopicResponse {
         let mut partition_responses = Vec::with_capacity(self.partitions.len());
         for (index, outcome) in self.partitions {
             partition_responses.push(match outcome {
-                Outcome::Taken(partition, taken) => acknowledge(&partition, index, taken, deadline, passes).await?,
+                Outcome::Taken(partition, taken) => {
+                    passes.push(taken.pass);
+                    let acked = partition.acknowledged(taken.epoch, taken.appended.next_offset, acks);
+                    let acked = timeout_at(deadline, acked).await.unwrap_or(Err(Lost::Late));
+                    acknowledge(index, &taken.appended, acked)
+                }
                 Outcome::Refused(response) => response,
             });
         }
         let (name, topic_id) = self.name.into_fields();
-        Ok(TopicResponse { name, topic_id, partition_responses, ..Default::default() })
+        TopicResponse { name, topic_id, partition_responses, ..Default::default() }
     }
 }
 
-async fn acknowledge(
-    partition: &Arc<Partition>,
-    index: i32,
-    taken: Taken,
-    deadline: Instant,
-    passes: &mut Vec<Pass>,
-) -> Result<PartitionResponse, Withheld> {
-    let committed = partition.committed(taken.epoch, taken.appended.next_offset);
-    let response = match timeout_at(deadline, committed).await {
-        Ok(Ok(())) => PartitionResponse {
+fn acknowledge(index: i32, appended: &Appended, acked: Result<(), Lost>) -> PartitionResponse {
+    let Err(lost) = acked else {
+        return PartitionResponse {
             index,
-            base_offset: taken.appended.first_offset.0,
-            log_append_time_ms: taken.appended.append_time.0,
-            log_start_offset: taken.appended.log_start.0,
+            base_offset: appended.first_offset.0,
+            log_append_time_ms: appended.append_time.0,
+            log_start_offset: appended.log_start.0,
             ..Default::default()
-        },
-        Ok(Err(Lost::Leadership)) => return Err(Withheld),
-        Ok(Err(lost @ Lost::Storage(_))) => {
-            refused_response(index, ErrorCode::KAFKA_STORAGE_ERROR, Some(lost.to_string()))
-        }
-        Err(_) => {
-            let message = "the batch was not committed in time; it may still be";
-            refused_response(index, ErrorCode::REQUEST_TIMED_OUT, Some(message.to_owned()))
-        }
+        };
     };
-    passes.push(taken.pass);
-    Ok(response)
+    let code = match lost {
+        // Another broker may have it, and goes on with it.
+        Lost::Leadership => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        Lost::Storage(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        Lost::NotEnoughReplicas => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        Lost::Late => ErrorCode::REQUEST_TIMED_OUT,
+    };
+    refused_response(index, code, Some(lost.to_string()))
 }

@@ -51,11 +51,6 @@ impl Refusal {
         Self::new(ErrorCode::POLICY_VIOLATION, format!("{name} is owned by {owner}{gateway}"))
     }
 
-    pub(super) fn insync(insync: usize, insync_min: u64) -> Self {
-        let message = format!("{insync} replicas are in sync; min.insync.replicas asks for {insync_min}");
-        Self::new(ErrorCode::NOT_ENOUGH_REPLICAS, message)
-    }
-
     pub(super) fn records(records: Vec<i32>, message: &str) -> Self {
         Self { records, ..Self::new(ErrorCode::INVALID_RECORD, message) }
     }
@@ -63,6 +58,7 @@ impl Refusal {
     pub(super) fn of(reason: &Refused) -> Self {
         let code = match reason {
             Refused::NotOwner | Refused::NotLed | Refused::Shut(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Refused::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
             Refused::NoRoom => ErrorCode::KAFKA_STORAGE_ERROR,
             Refused::Log(error) => append_code(error),
         };

@@ -1,0 +1,147 @@
+//! Being followed: what replicas of the region are given, and what they are counted for.
+
+use super::{Marks, Partition, Standing};
+use broker_core::follower::{EpochEnd, Fence, Fetch, LogView, divergence};
+use broker_core::metadata::BrokerEpoch;
+use broker_core::partition::{IsrChange, Peer, ReplicaRefusal};
+use log::{ReadError, Slice};
+use model::{BrokerSlot, ByteCount, Offset};
+
+/// One who follows, in one session of its broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Follower {
+    /// Its broker.
+    pub(crate) slot: BrokerSlot,
+    /// That broker's session.
+    pub(crate) session: BrokerEpoch,
+}
+
+/// What there is for a follower.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Where the log stood.
+    pub(crate) marks: Marks,
+    /// Whole batches.
+    pub(crate) slice: Option<Slice>,
+}
+
+/// Why there is nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotServed {
+    /// Its word does not count.
+    #[error(transparent)]
+    Refused(#[from] ReplicaRefusal),
+    /// The log was cut since the follower's was looked at.
+    #[error("the log was cut meanwhile")]
+    Cut,
+    /// The log cannot be read there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// What was found about a follower's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// It is a beginning of this one, as it is after so many cuts: what the follower holds is counted.
+    Agrees {
+        /// How often this log was cut.
+        cuts: u64,
+    },
+    /// It has left this one.
+    Diverged(EpochEnd),
+    /// It ends outside of this one.
+    OutOfRange,
+}
+
+impl Partition {
+    /// Looks at a follower's log and takes note of what it holds.
+    ///
+    /// # Errors
+    /// Why its word does not count.
+    pub(crate) fn look_at_follower(&self, follower: Follower, fetch: &Fetch) -> Result<Looked, ReplicaRefusal> {
+        let mut held = self.held();
+        held.core.admit_replica(follower.slot, follower.session, fetch.fence)?;
+        let Some(view) = self.view(&held) else { return Err(ReplicaRefusal::NotLeader) };
+        if let Some(end) = divergence(&view, fetch.from, fetch.last_epoch) {
+            return Ok(Looked::Diverged(end));
+        }
+        if fetch.from < view.start() || fetch.from > view.tail() {
+            return Ok(Looked::OutOfRange);
+        }
+        let durable = fetch.durable.min(fetch.from);
+        let outcome = held.core.on_fetch(self.boot(), follower.slot, follower.session, durable);
+        self.settle(&mut held, outcome);
+        self.publish(&mut held);
+        Ok(Looked::Agrees { cuts: self.reader.truncations() })
+    }
+
+    /// Takes note of what a follower has on disk by now.
+    pub(crate) fn note_progress(&self, follower: Follower, fence: Fence, durable: Offset) {
+        let mut held = self.held();
+        if held.core.admit_replica(follower.slot, follower.session, fence).is_err() {
+            return;
+        }
+        let outcome = held.core.on_progress(self.boot(), follower.slot, follower.session, durable);
+        self.settle(&mut held, outcome);
+        self.publish(&mut held);
+    }
+
+    /// Reads for those who follow `fence`: nothing above what this broker itself holds. Their logs were looked at after
+    /// `cuts` of this one.
+    ///
+    /// # Errors
+    /// [`NotServed`], also when another leadership has begun.
+    pub(crate) fn serve(
+        &self,
+        fence: Fence,
+        cuts: u64,
+        from: Offset,
+        (max, at_least_one): (ByteCount, bool),
+    ) -> Result<Served, NotServed> {
+        let (marks, current) = {
+            let public = self.public();
+            (public.marks, fence_of(&public.standing))
+        };
+        match current {
+            Some(current) if current == fence => {}
+            Some(current) if fence < current => return Err(ReplicaRefusal::Fenced { given: fence, current }.into()),
+            Some(current) => return Err(ReplicaRefusal::NotYet { given: fence, current }.into()),
+            None => return Err(ReplicaRefusal::NotLeader.into()),
+        }
+        let slice = self.reader.read(from, marks.durable, max, at_least_one);
+        if self.reader.truncations() != cuts {
+            return Err(NotServed::Cut);
+        }
+        Ok(Served { marks, slice: slice? })
+    }
+
+    /// Whether this broker leads it.
+    pub(crate) fn is_led_here(&self) -> bool {
+        fence_of(&self.public().standing).is_some()
+    }
+
+    /// What to ask the controller for, if the in-sync set has to change; again while nobody knows what became of it.
+    pub(crate) fn propose_isr(&self, peer: impl Fn(BrokerSlot) -> Option<Peer>) -> Option<IsrChange> {
+        let mut held = self.held();
+        let proposed = held.core.propose_isr(self.boot(), peer);
+        self.advance(&mut held);
+        self.publish(&mut held);
+        proposed.or_else(|| held.core.proposal())
+    }
+
+    /// The controller refused that for good.
+    pub(crate) fn isr_refused(&self, partition_epoch: u32) {
+        let mut held = self.held();
+        let outcome = held.core.on_isr_refused(self.boot(), partition_epoch);
+        self.settle(&mut held, outcome);
+        self.publish(&mut held);
+    }
+}
+
+fn fence_of(standing: &Standing) -> Option<Fence> {
+    match standing {
+        Standing::Owner { leader_epoch, .. } => Some(Fence::Epoch(*leader_epoch)),
+        Standing::Copy { term, .. } => Some(Fence::Term(*term)),
+        Standing::Idle | Standing::Replica { .. } => None,
+    }
+}
