@@ -90,10 +90,32 @@ impl Cluster {
 
     /// Makes a topic, asked for at the broker in `slot`.
     pub(crate) async fn create(&self, slot: u16, name: &str, partitions: i32) -> create_topics::TopicResponse {
+        self.create_as(slot, name, partitions, &[]).await
+    }
+
+    /// Makes a topic of one partition that is configured so.
+    pub(crate) async fn create_with(&self, slot: u16, name: &str, config: &[(&str, &str)]) {
+        let made = self.create_as(slot, name, 1, config).await;
+        assert_eq!(made.error_code, ErrorCode::NONE, "{:?}", made.error_message);
+    }
+
+    async fn create_as(
+        &self,
+        slot: u16,
+        name: &str,
+        partitions: i32,
+        config: &[(&str, &str)],
+    ) -> create_topics::TopicResponse {
+        let entry = |(name, value): &(&str, &str)| create_topics::Config {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            ..Default::default()
+        };
         let topic = create_topics::Topic {
             name: name.to_owned(),
             num_partitions: partitions,
             replication_factor: -1,
+            configs: config.iter().map(entry).collect(),
             ..Default::default()
         };
         let request = create_topics::Request { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };

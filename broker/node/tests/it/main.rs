@@ -16,6 +16,7 @@ mod region_leaders;
 mod region_orders;
 mod region_topics;
 mod region_versions;
+mod replication;
 mod restart;
 mod sessions;
 mod transactions;

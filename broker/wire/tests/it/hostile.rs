@@ -60,6 +60,9 @@ macro_rules! noise {
             withstands_noise::<internal::control::Response>();
             withstands_noise::<internal::link_fetch::Request>();
             withstands_noise::<internal::link_fetch::Response>();
+            withstands_noise::<internal::replica_fetch::Request>();
+            withstands_noise::<internal::replica_fetch::Response>();
+            withstands_noise::<internal::replica_progress::Request>();
             let keys = [$(<api::$module::Request as Message>::KEY),*];
             assert!(ApiKey::ALL.iter().all(|key| keys.contains(&key.number())));
         }

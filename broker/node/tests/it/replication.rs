@@ -1,0 +1,194 @@
+//! Records on several brokers: what an acknowledgement of all promises, and who is in sync.
+
+use crate::cluster::Cluster;
+use crate::harness::{Client, batch, eventually};
+use model::{LeaderEpoch, PartitionStatus, Timestamp, TopicId};
+use record::{CheckedBatch, ProduceRules};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::ErrorCode;
+use wire::api::metadata::PartitionResponse as Led;
+use wire::client::{Options, Producer};
+
+const TOPIC: &str = "orders";
+
+impl Cluster {
+    /// The slot of the broker that leads the only partition of the topic.
+    async fn leader(&self, holds: impl Fn(&Led) -> bool) -> u16 {
+        u16::try_from(self.leaders(TOPIC, holds).await[0] - 1).unwrap()
+    }
+
+    /// How the only partition of the topic stands on the broker in `slot`.
+    async fn stands(&self, slot: u16) -> PartitionStatus {
+        let status = self.broker(slot).status(true).await.unwrap();
+        status.partitions.into_iter().find(|partition| partition.topic.as_str() == TOPIC).unwrap()
+    }
+
+    /// Waits until every running broker has committed everything below `tail`, and the same records.
+    async fn agree(&self, tail: i64) {
+        eventually("all replicas agree", async || {
+            let mut hashes = Vec::new();
+            for slot in self.brokers.keys() {
+                let stands = self.stands(*slot).await;
+                if (stands.tail.0, stands.flushed.0, stands.high_watermark.0) != (tail, tail, tail) {
+                    return false;
+                }
+                hashes.push(stands.hash);
+            }
+            hashes.windows(2).all(|pair| pair[0].is_some() && pair[0] == pair[1])
+        })
+        .await;
+    }
+
+    /// A client that finds leaders by itself.
+    fn finder(&self) -> Arc<wire::client::Cluster> {
+        let bootstrap: Vec<_> =
+            self.brokers.values().map(|broker| broker.addresses().unwrap().clients.to_string()).collect();
+        let options = Options { call_timeout: Duration::from_secs(2), ..Options::default() };
+        Arc::new(wire::client::Cluster::new(&bootstrap.join(","), options))
+    }
+}
+
+fn full(led: &Led) -> bool {
+    led.isr_nodes.len() == 3
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_of_all_is_on_every_disk_in_sync() {
+    let cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let leader = cluster.leader(full).await;
+    let client = cluster.client(leader).await;
+    for round in 0..20 {
+        let acked = client.produce(TOPIC, 0, batch(&["a", "b"])).await;
+        assert_eq!((acked.error_code, acked.base_offset), (ErrorCode::NONE, round * 2));
+        for slot in 0..3 {
+            assert!(cluster.stands(slot).await.flushed.0 >= acked.base_offset + 2, "broker {slot} has it on disk");
+        }
+    }
+    cluster.agree(40).await;
+    assert_eq!(client.values(TOPIC, 0, 0).await.len(), 40);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_lead_takes_no_records_and_gives_none() {
+    let cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let other = cluster.client((cluster.leader(full).await + 1) % 3).await;
+    let refused = other.produce(TOPIC, 0, batch(&["a"])).await;
+    assert_eq!(refused.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(other.fetch(TOPIC, 0, 0).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_its_leader_and_comes_once() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let leader = cluster.leader(full).await;
+    let producing = tokio::spawn({
+        let finder = cluster.finder();
+        async move {
+            let mut producer = Producer::new(finder, TOPIC);
+            for number in 0..300 {
+                let value = number.to_string();
+                producer.send(0, crate::harness::builder(&[&value])).await.unwrap();
+            }
+        }
+    });
+    eventually("some are there", async || cluster.stands(leader).await.tail.0 > 50).await;
+    cluster.kill(leader).await;
+    producing.await.unwrap();
+    let next = cluster.leader(|led| led.leader_id != i32::from(leader) + 1).await;
+    let values = cluster.client(next).await.values(TOPIC, 0, 0).await;
+    assert_eq!(values, (0..300).map(|number| number.to_string()).collect::<Vec<_>>());
+    cluster.start(leader).await;
+    cluster.leader(full).await;
+    cluster.agree(300).await;
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_in_sync_refuse_acks_of_all_and_take_acks_of_one() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create_with(0, TOPIC, &[("min.insync.replicas", "3")]).await;
+    let leader = cluster.leader(full).await;
+    let client = cluster.client(leader).await;
+    assert_eq!(client.produce(TOPIC, 0, batch(&["a"])).await.error_code, ErrorCode::NONE);
+    let gone = (leader + 1) % 3;
+    cluster.kill(gone).await;
+    cluster.leader(|led| led.isr_nodes.len() == 2).await;
+    assert_eq!(client.produce(TOPIC, 0, batch(&["b"])).await.error_code, ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(client.produce_acks(TOPIC, 0, batch(&["c"]), 1).await.error_code, ErrorCode::NONE);
+    assert_eq!(client.values(TOPIC, 0, 0).await, ["a"], "what too few hold is not shown");
+    cluster.start(gone).await;
+    assert_eq!(cluster.leader(full).await, leader);
+    cluster.agree(2).await;
+    assert_eq!(client.values(TOPIC, 0, 0).await, ["a", "c"]);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_comes_back_cuts_off_what_nobody_else_had() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let before = cluster.leader(full).await;
+    let client = cluster.client(before).await;
+    for value in ["a", "b"] {
+        client.produce(TOPIC, 0, batch(&[value])).await;
+    }
+    let (epoch, topic) = (cluster.stands(before).await.leader_epoch, cluster.stands(before).await.topic_id);
+    cluster.kill(before).await;
+    add_to_log(&cluster.config(before), topic, epoch, &["x", "y", "z"]);
+    let next = cluster.leader(|led| led.leader_id != i32::from(before) + 1).await;
+    let client = cluster.client(next).await;
+    assert_eq!(client.produce(TOPIC, 0, batch(&["c"])).await.error_code, ErrorCode::NONE);
+    cluster.start(before).await;
+    assert_eq!(cluster.leader(full).await, next);
+    cluster.agree(3).await;
+    assert_eq!(client.values(TOPIC, 0, 0).await, ["a", "b", "c"]);
+    cluster.end().await;
+}
+
+/// What a leader wrote that nobody fetched before it died.
+fn add_to_log(config: &broker::Config, topic: TopicId, epoch: LeaderEpoch, values: &[&str]) {
+    let dir = config.data_dir.join("topics").join(format!("{TOPIC}-0"));
+    let (mut log, _) = log::Log::open(&dir, topic, log::Config::default()).unwrap();
+    for value in values {
+        let checked = CheckedBatch::check(batch(&[value]), &ProduceRules::default()).unwrap();
+        log.append(&checked, epoch, Timestamp(1)).unwrap();
+    }
+    log.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_its_region_acknowledges_nothing() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let leader = cluster.leader(full).await;
+    let client = cluster.client(leader).await;
+    assert_eq!(client.produce(TOPIC, 0, batch(&["a"])).await.error_code, ErrorCode::NONE);
+    for other in [(leader + 1) % 3, (leader + 2) % 3] {
+        cluster.kill(other).await;
+    }
+    for acks in [-1, 1] {
+        let late = late_ack(&cluster, leader, acks).await;
+        assert!(!late, "acks={acks}: nobody else is there to know of it");
+    }
+    cluster.end().await;
+}
+
+/// Whether a batch is acknowledged by a leader that has heard nothing of its region for a while.
+async fn late_ack(cluster: &Cluster, leader: u16, acks: i16) -> bool {
+    let mut acked = true;
+    eventually("an answer, or none", async || {
+        let client: Client = cluster.client(leader).await;
+        let request = crate::harness::produce_request(TOPIC, 0, batch(&["b"]), acks);
+        let asked = client.0.call_within(Duration::from_secs(3), &request, 9).await;
+        acked = asked.is_ok_and(|answer| answer.responses[0].partition_responses[0].error_code == ErrorCode::NONE);
+        !acked
+    })
+    .await;
+    acked
+}
