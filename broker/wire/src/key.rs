@@ -83,6 +83,8 @@ api_keys! {
     UpdateFeatures in update_features,
     DescribeCluster in describe_cluster,
     DescribeProducers in describe_producers,
+    ConsumerGroupHeartbeat in consumer_group_heartbeat,
+    ConsumerGroupDescribe in consumer_group_describe,
     ListConfigResources in list_config_resources,
     DescribeTopicPartitions in describe_topic_partitions,
 }
@@ -219,6 +221,8 @@ mod tests {
         agree::<update_features::Request>();
         agree::<describe_cluster::Request>();
         agree::<describe_producers::Request>();
+        agree::<consumer_group_heartbeat::Request>();
+        agree::<consumer_group_describe::Request>();
         agree::<list_config_resources::Request>();
         agree::<describe_topic_partitions::Request>();
     }
