@@ -1,4 +1,5 @@
-//! Consumer groups: the classic protocol's coordinator and the committed offsets.
+//! Consumer groups: the coordinator of the classic and the consumer protocol ([`Request::Consumer`], KIP-848), and the
+//! committed offsets. The classic protocol:
 //!
 //! ```text
 //!            first member joins            all rejoined, or time is up
@@ -18,6 +19,7 @@
 //! ([`Coordinator::lose`]).
 
 mod commit;
+mod consumer;
 mod coordinator;
 mod describe;
 mod id;
@@ -34,6 +36,9 @@ mod settings;
 mod subscription;
 mod sync;
 
+pub use consumer::{
+    Assigned, Assignor, ConsumerDescription, ConsumerHeartbeat, ConsumerMember, Partitions, TopicShape, Topics,
+};
 pub use coordinator::Coordinator;
 pub use describe::{Description, Listing, MemberDescription};
 pub use id::{InstanceId, MemberId, Moment, Token};

@@ -1,3 +1,4 @@
+use super::consumer::{ConsumerGroup, Topics, Undo};
 use super::machine::{Group, Phase, reply};
 use super::member::Member;
 use super::record::{GroupRecord, MemberRecord};
@@ -8,13 +9,21 @@ use super::{
 };
 use model::GroupId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The groups one broker coordinates.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
-    settings: Settings,
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) settings: Settings,
+    /// Those of the classic protocol. No name is in both.
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    /// Those of the consumer protocol.
+    pub(super) consumers: BTreeMap<GroupId, ConsumerGroup>,
+    /// What groups were before a change that is not appended yet.
+    pub(super) undo: BTreeMap<GroupId, Undo>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) topics_version: u64,
     /// When each group wants to be looked at, or earlier: signs of life only make a group's deadline later.
     due: BTreeSet<(Duration, GroupId)>,
     scheduled: BTreeMap<GroupId, Duration>,
@@ -23,7 +32,16 @@ pub struct Coordinator {
 impl Coordinator {
     /// One without groups.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, groups: BTreeMap::new(), due: BTreeSet::new(), scheduled: BTreeMap::new() }
+        Self {
+            settings,
+            groups: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            undo: BTreeMap::new(),
+            topics: Arc::default(),
+            topics_version: 1,
+            due: BTreeSet::new(),
+            scheduled: BTreeMap::new(),
+        }
     }
 
     /// Takes a request. Its answer is among the effects now, or of a later call.
@@ -36,6 +54,7 @@ impl Coordinator {
                 out.push(reply(token, Reply::Heartbeat(self.on_heartbeat(now, &heartbeat))));
             }
             Request::Leave(leave) => self.on_leave(now, token, &leave, &mut out),
+            Request::Consumer(heartbeat) => self.on_consumer_heartbeat(now, token, &heartbeat, &mut out),
         }
         out
     }
@@ -45,7 +64,9 @@ impl Coordinator {
             out.push(reply(token, Reply::Join(Err(error))));
             return;
         }
-        let group = self.groups.entry(join.group.clone()).or_insert_with(|| Group::new(join.group.clone(), now.wall));
+        let generation = self.retire_empty_consumer(&join.group, out);
+        let fresh = || Group { generation, ..Group::new(join.group.clone(), now.wall) };
+        let group = self.groups.entry(join.group.clone()).or_insert_with(fresh);
         group.join(now, &self.settings, token, join, out);
         self.settle(now, &join.group, out);
     }
@@ -63,11 +84,19 @@ impl Coordinator {
         if given > allowed {
             return Err(GroupError::TooMuchMetadata { given, allowed });
         }
+        if self.consumers.get(&join.group).is_some_and(|group| !group.is_empty()) {
+            return Err(GroupError::InconsistentProtocol);
+        }
         match self.groups.contains_key(&join.group) {
             false if !join.member.is_unnamed() => Err(GroupError::UnknownMember(join.member.clone())),
-            false if self.groups.len() >= self.settings.groups_max => Err(GroupError::CoordinatorNotAvailable),
+            false if !self.has_room() => Err(GroupError::CoordinatorNotAvailable),
             _ => Ok(()),
         }
+    }
+
+    /// Whether one more group may come.
+    pub(super) fn has_room(&self) -> bool {
+        self.groups.len() + self.consumers.len() < self.settings.groups_max
     }
 
     fn on_sync(&mut self, now: Moment, token: Token, sync: Sync, out: &mut Vec<Effect>) {
@@ -103,16 +132,24 @@ impl Coordinator {
     }
 
     /// Lets happen what is due in `group` already, and notes when it wants to be looked at next.
-    fn settle(&mut self, now: Moment, id: &GroupId, out: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(id) else { return };
-        while group.next_deadline().is_some_and(|due| due <= now.boot) {
-            group.on_time(now, &self.settings, out);
+    pub(super) fn settle(&mut self, now: Moment, id: &GroupId, out: &mut Vec<Effect>) {
+        if let Some(group) = self.groups.get_mut(id) {
+            while group.next_deadline().is_some_and(|due| due <= now.boot) {
+                group.on_time(now, &self.settings, out);
+            }
         }
-        let next = group.next_deadline();
+        let next = self.deadline_of(id);
         self.schedule(id, next);
     }
 
-    fn schedule(&mut self, id: &GroupId, next: Option<Duration>) {
+    /// When the group wants to be looked at next.
+    pub(super) fn deadline_of(&self, id: &GroupId) -> Option<Duration> {
+        let classic = self.groups.get(id).and_then(Group::next_deadline);
+        let consumer = self.consumers.get(id).and_then(ConsumerGroup::next_deadline);
+        classic.into_iter().chain(consumer).min()
+    }
+
+    pub(super) fn schedule(&mut self, id: &GroupId, next: Option<Duration>) {
         if let Some(before) = self.scheduled.remove(id) {
             self.due.remove(&(before, id.clone()));
         }
@@ -131,6 +168,7 @@ impl Coordinator {
     pub fn on_time(&mut self, now: Moment) -> Vec<Effect> {
         let mut out = vec![];
         while let Some((_, id)) = self.due.first().filter(|(due, _)| *due <= now.boot).cloned() {
+            self.expire_consumers(now, &id, &mut out);
             self.settle(now, &id, &mut out);
         }
         out
@@ -157,6 +195,9 @@ impl Coordinator {
     /// # Errors
     /// The [`GroupError`] to answer for every partition of the commit.
     pub fn admit_commit(&mut self, now: Moment, commit: &Commit) -> Result<(), GroupError> {
+        if let Some(admitted) = self.admit_consumer_commit(commit) {
+            return admitted;
+        }
         match self.groups.get_mut(&commit.group) {
             Some(group) => group.admit_commit(now, commit),
             None => commit::admit_without_group(commit),
@@ -174,6 +215,7 @@ impl Coordinator {
             out.push(group.tombstone());
             self.schedule(&id, None);
         }
+        self.lose_consumers(&lost, &mut out);
         out
     }
 
@@ -189,29 +231,33 @@ impl Coordinator {
         }
         group.leader = record.leader.filter(|leader| group.members.contains_key(leader)).or(group.leader);
         group.phase = if group.members.is_empty() { Phase::Empty } else { Phase::Stable };
-        let next = group.next_deadline();
         self.groups.insert(id.clone(), group);
+        let next = self.deadline_of(&id);
         self.schedule(&id, next);
     }
 
     /// Forgets a group whose record was taken back, while the log is replayed.
     pub fn forget(&mut self, id: &GroupId) {
         self.groups.remove(id);
-        self.schedule(id, None);
+        let next = self.deadline_of(id);
+        self.schedule(id, next);
     }
 
     /// Whether the group may be deleted, and deletes what is known of it here.
     ///
     /// # Errors
     /// [`GroupError::NonEmptyGroup`], or [`GroupError::GroupNotFound`] when it has neither members' traces nor offsets.
-    pub fn delete(&mut self, id: &GroupId, has_offsets: bool) -> Result<Option<Effect>, GroupError> {
+    pub fn delete(&mut self, id: &GroupId, has_offsets: bool) -> Result<Vec<Effect>, GroupError> {
+        if let Some(deleted) = self.delete_consumer(id) {
+            return deleted;
+        }
         match self.groups.get(id).map(|group| group.phase) {
             Some(Phase::Empty) => {}
             Some(_) => return Err(GroupError::NonEmptyGroup),
-            None if has_offsets => return Ok(None),
+            None if has_offsets => return Ok(vec![]),
             None => return Err(GroupError::GroupNotFound),
         }
-        let tombstone = self.groups.get(id).map(Group::tombstone);
+        let tombstone = self.groups.get(id).map(Group::tombstone).into_iter().collect();
         self.forget(id);
         Ok(tombstone)
     }
@@ -221,10 +267,13 @@ impl Coordinator {
         let idle = |group: &Group| group.phase == Phase::Empty && group.named.is_empty() && !has_offsets(&group.id);
         let gone: Vec<_> = self.groups.values().filter(|group| idle(group)).map(|group| group.id.clone()).collect();
         let written = gone.iter().filter_map(|id| self.groups.get(id)).filter(|group| group.generation > 0);
-        let out = written.map(Group::tombstone).collect();
+        let mut out: Vec<_> = written.map(Group::tombstone).collect();
         for id in &gone {
             self.forget(id);
         }
+        let idle = |group: &&ConsumerGroup| group.is_empty() && !has_offsets(group.id());
+        let gone: Vec<_> = self.consumers.values().filter(idle).map(|group| group.id().clone()).collect();
+        out.extend(gone.iter().filter_map(|id| self.delete_consumer(id)).filter_map(Result::ok).flatten());
         out
     }
 
@@ -233,6 +282,9 @@ impl Coordinator {
     /// # Errors
     /// [`GroupError::NonEmptyGroup`] when it has members that are no consumers: what they read is unknown.
     pub fn subscribed_topics(&self, id: &GroupId) -> Result<BTreeSet<String>, GroupError> {
+        if let Some(group) = self.consumers.get(id) {
+            return Ok(group.state().subscribed());
+        }
         let Some(group) = self.groups.get(id) else { return Ok(BTreeSet::new()) };
         let protocol = group.protocol.clone().unwrap_or_default();
         let mut topics = BTreeSet::new();
@@ -248,22 +300,24 @@ impl Coordinator {
 
     /// Whether the group has, or lately had, members.
     pub fn contains(&self, id: &GroupId) -> bool {
-        self.groups.contains_key(id)
+        self.groups.contains_key(id) || self.consumers.contains_key(id)
     }
 
     /// Since when nobody is in the group; `None` when somebody is, or it is not known.
     pub fn empty_since(&self, id: &GroupId) -> Option<model::Timestamp> {
-        self.groups.get(id).filter(|group| group.phase == Phase::Empty).map(|group| group.since)
+        let consumer = self.consumers.get(id).filter(|group| group.is_empty()).map(|group| group.since);
+        let classic = self.groups.get(id).filter(|group| group.phase == Phase::Empty).map(|group| group.since);
+        consumer.or(classic)
     }
 
-    /// The group as DescribeGroups shows it.
+    /// The group as DescribeGroups shows it; `None` when there is no such group of the classic protocol.
     pub fn describe(&self, id: &GroupId) -> Option<Description> {
         self.groups.get(id).map(Group::describe)
     }
 
     /// Every group, as ListGroups shows it.
     pub fn list(&self) -> impl Iterator<Item = Listing> {
-        self.groups.values().map(Group::listing)
+        self.groups.values().map(Group::listing).chain(self.consumers.values().map(ConsumerGroup::listing))
     }
 }
 

@@ -1,3 +1,4 @@
+use super::consumer::ConsumerGroup;
 use super::machine::{Group, Phase};
 use super::member::Member;
 use super::{InstanceId, MemberId};
@@ -41,8 +42,29 @@ pub struct Listing {
     pub group: GroupId,
     /// `consumer`, `connect`, ... or nothing.
     pub protocol_type: String,
-    /// Where it stands.
-    pub phase: Phase,
+    /// Kafka's name of where it stands.
+    pub state: &'static str,
+    /// Kafka's name of its protocol: `classic` or `consumer`.
+    pub protocol: &'static str,
+}
+
+impl Listing {
+    /// A group that only committed offsets.
+    pub fn without_members(group: GroupId) -> Self {
+        Self { group, protocol_type: String::new(), state: Phase::Empty.name(), protocol: CLASSIC }
+    }
+}
+
+/// Kafka's name of the protocol in which a member assigns.
+const CLASSIC: &str = "classic";
+/// Kafka's name of the protocol in which the coordinator assigns, and of what its members do.
+const CONSUMER: &str = "consumer";
+
+impl ConsumerGroup {
+    pub(super) fn listing(&self) -> Listing {
+        let (group, state) = (self.id().clone(), self.state().name());
+        Listing { group, protocol_type: CONSUMER.to_owned(), state, protocol: CONSUMER }
+    }
 }
 
 impl Group {
@@ -62,7 +84,8 @@ impl Group {
     }
 
     pub(super) fn listing(&self) -> Listing {
-        Listing { group: self.id.clone(), protocol_type: self.protocol_type(), phase: self.phase }
+        let (group, state) = (self.id.clone(), self.phase.name());
+        Listing { group, protocol_type: self.protocol_type(), state, protocol: CLASSIC }
     }
 
     fn protocol_type(&self) -> String {

@@ -171,6 +171,16 @@ impl Group {
         Effect::Persist { key: record::group_key(&group), group, generation, value: None }
     }
 
+    /// The same, as part of another change.
+    pub(super) fn tombstone_change(&self) -> (bytes::Bytes, Option<bytes::Bytes>) {
+        (record::group_key(&self.id), None)
+    }
+
+    /// Whether nobody is in it or was promised a place.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Empty && self.named.is_empty()
+    }
+
     fn to_record(&self, at: Timestamp) -> record::GroupRecord {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         let member = |(id, member): (&MemberId, &Member)| record::MemberRecord {

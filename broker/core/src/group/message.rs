@@ -1,3 +1,4 @@
+use super::consumer::{Assigned, ConsumerHeartbeat};
 use super::{InstanceId, MemberId, Token};
 use bytes::Bytes;
 use model::GroupId;
@@ -14,6 +15,8 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// LeaveGroup.
     Leave(Leave),
+    /// ConsumerGroupHeartbeat.
+    Consumer(ConsumerHeartbeat),
 }
 
 /// One way to assign partitions that a member understands.
@@ -113,8 +116,10 @@ pub struct Commit {
     pub member: MemberId,
     /// Its static name.
     pub instance: Option<InstanceId>,
-    /// Its generation; negative for a consumer that assigns partitions to itself.
+    /// Its generation, or its member epoch; negative for a consumer that assigns partitions to itself.
     pub generation: i32,
+    /// Whether the request could bring a member epoch (version 9 and later).
+    pub knows_epochs: bool,
 }
 
 /// The answer to one request.
@@ -128,6 +133,22 @@ pub enum Reply {
     Heartbeat(Result<(), GroupError>),
     /// To [`Request::Leave`]: for the whole request, or each member.
     Leave(Result<Vec<Result<(), GroupError>>, GroupError>),
+    /// To [`Request::Consumer`].
+    Consumer(Result<Assigned, GroupError>),
+}
+
+impl Reply {
+    /// The refusal of the request that this would have answered.
+    #[must_use]
+    pub fn refused(&self, error: GroupError) -> Self {
+        match self {
+            Self::Join(_) => Self::Join(Err(error)),
+            Self::Sync(_) => Self::Sync(Err(error)),
+            Self::Heartbeat(_) => Self::Heartbeat(Err(error)),
+            Self::Leave(_) => Self::Leave(Err(error)),
+            Self::Consumer(_) => Self::Consumer(Err(error)),
+        }
+    }
 }
 
 /// A member is in a generation.
@@ -193,6 +214,18 @@ pub enum Effect {
         /// The record's value.
         value: Option<Bytes>,
     },
+    /// Append these records to `__consumer_offsets` in one batch and at once, before anything else is asked of the
+    /// coordinator; then call [`Coordinator::on_appended`](super::Coordinator::on_appended) or
+    /// [`Coordinator::on_refused`](super::Coordinator::on_refused). The answers are given when these records, and all
+    /// that were written before them, are committed; otherwise they are refused.
+    Write {
+        /// The group.
+        group: GroupId,
+        /// Keys and values; no value is a tombstone. There may be none.
+        records: Vec<(Bytes, Option<Bytes>)>,
+        /// Who is answered then.
+        answers: Vec<(Token, Reply)>,
+    },
 }
 
 /// Why a request of a group was refused; each is the Kafka error of the same name.
@@ -249,6 +282,40 @@ pub enum GroupError {
     /// GROUP_ID_NOT_FOUND.
     #[error("there is no such group")]
     GroupNotFound,
+    /// FENCED_MEMBER_EPOCH: give up everything and join again.
+    #[error("member epoch {given} is not the member's epoch {current}; give up all partitions and join again")]
+    FencedMemberEpoch {
+        /// The epoch given.
+        given: i32,
+        /// The member's.
+        current: i32,
+    },
+    /// STALE_MEMBER_EPOCH: look at the epoch of the last heartbeat and try again.
+    #[error("member epoch {given} is not the member's epoch {current}")]
+    StaleMemberEpoch {
+        /// The epoch given.
+        given: i32,
+        /// The member's.
+        current: i32,
+    },
+    /// UNRELEASED_INSTANCE_ID.
+    #[error("the static member {0} is still in the group; it has to leave first, or its session to end")]
+    UnreleasedInstance(InstanceId),
+    /// UNSUPPORTED_ASSIGNOR.
+    #[error("there is no assignor {0:?}; there are uniform and range")]
+    UnsupportedAssignor(String),
+    /// INVALID_REGULAR_EXPRESSION.
+    #[error("the pattern of topics is not usable: {0}")]
+    InvalidPattern(String),
+    /// INVALID_REQUEST: a heartbeat that says too little or what cannot be.
+    #[error("{0}")]
+    InvalidHeartbeat(&'static str),
+    /// UNSUPPORTED_VERSION: a member of the consumer protocol commits without its epoch.
+    #[error("a member of the consumer protocol commits with version 9 or later, which has its epoch")]
+    CommitTooOld,
+    /// GROUP_ID_NOT_FOUND: the members of the group speak the other protocol.
+    #[error("the group's members speak the other protocol")]
+    OtherProtocol,
     /// INVALID_REQUEST: more protocol metadata than allowed.
     #[error("a member may bring {allowed} bytes of protocol metadata, not {given}")]
     TooMuchMetadata {

@@ -5,13 +5,17 @@
 //!   key   i16 2 | group                                group       value i16 3 | GroupMetadataValue
 //! ```
 //!
+//! [`consumer`] has those of groups of the consumer protocol.
+//!
 //! An offset's value carries two tagged fields: Kafka's topic id (tag 0) and our ownership epoch (tag 4000), which Kafka
 //! skips. Values of all earlier versions are read.
 
 mod bytes_of;
+pub(super) mod consumer;
 mod group;
 mod offset;
 
+pub use consumer::ConsumerKey;
 pub use group::{GroupRecord, MemberRecord, group_key, group_value, read_group};
 pub use offset::{CommitKey, OffsetRecord, offset_key, offset_value, read_offset};
 
@@ -24,8 +28,10 @@ use model::GroupId;
 pub enum Key {
     /// A committed offset.
     Offset(CommitKey),
-    /// A group with members.
+    /// A group of the classic protocol.
     Group(GroupId),
+    /// Something of a group of the consumer protocol.
+    Consumer(GroupId, ConsumerKey),
     /// Something of a later Kafka that this broker does not keep.
     Other(i16),
 }
@@ -50,6 +56,9 @@ pub fn read_key(key: &Bytes) -> Result<Key, RecordError> {
     match reader.i16()? {
         0 | 1 => Ok(Key::Offset(offset::read_offset_key(&mut reader)?)),
         2 => Ok(Key::Group(GroupId::new(reader.text()?))),
-        other => Ok(Key::Other(other)),
+        other => {
+            let found = consumer::read_key(other, &mut reader)?;
+            Ok(found.map_or(Key::Other(other), |(group, key)| Key::Consumer(group, key)))
+        }
     }
 }

@@ -1,5 +1,5 @@
 use super::offsets::Offsets;
-use super::record::{Key, RecordError, read_group, read_key, read_offset};
+use super::record::{Key, RecordError, consumer, read_group, read_key, read_offset};
 use super::{Coordinator, Moment};
 use bytes::Bytes;
 
@@ -19,6 +19,10 @@ pub fn replay(
         (Key::Offset(key), value) => offsets.apply(key, value.map(read_offset).transpose()?),
         (Key::Group(group), Some(value)) => coordinator.restore(now, group, read_group(value)?),
         (Key::Group(group), None) => coordinator.forget(&group),
+        (Key::Consumer(group, key), value) => {
+            let told = value.map(|value| consumer::read_value(&key, value)).transpose()?;
+            coordinator.replay_consumer(now, group, key, told);
+        }
         (Key::Other(_), _) => {}
     }
     Ok(())

@@ -12,7 +12,11 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     /// How long a new member may wait for its first generation.
     pub new_member_timeout: Duration,
-    /// The most members of one group (`group.max.size`).
+    /// How long a member of the consumer protocol may be silent (`group.consumer.session.timeout.ms`).
+    pub consumer_session_timeout: Duration,
+    /// How often it is expected (`group.consumer.heartbeat.interval.ms`).
+    pub consumer_heartbeat_interval: Duration,
+    /// The most members of one group (`group.max.size`, `group.consumer.max.size`).
     pub members_max: usize,
     /// The most groups that have members, or had them.
     pub groups_max: usize,
@@ -27,6 +31,8 @@ impl Default for Settings {
             session_timeout_min: Duration::from_secs(6),
             session_timeout_max: Duration::from_secs(1800),
             new_member_timeout: Duration::from_secs(300),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
             members_max: limits::GROUP_MEMBERS_MAX,
             groups_max: 100_000,
             member_bytes_max: 1 << 20,

@@ -16,6 +16,8 @@ pub(crate) struct Shell {
     /// Writes that have not been confirmed; `None` confirms each at once.
     pub(crate) writes: Option<Vec<(GroupId, i32)>>,
     pub(crate) records: Vec<(Bytes, Option<Bytes>)>,
+    /// Whether nothing of groups of the consumer protocol can be written.
+    pub(crate) refuses: bool,
     next_token: u64,
     next_member: u64,
 }
@@ -32,7 +34,7 @@ impl Shell {
     pub(crate) fn new(settings: Settings) -> Self {
         let coordinator = Coordinator::new(settings);
         let (replies, records) = (BTreeMap::new(), vec![]);
-        Self { coordinator, now: seconds(100), replies, writes: None, records, next_token: 0, next_member: 0 }
+        Self { coordinator, now: seconds(100), replies, writes: None, records, refuses: false, next_token: 0, next_member: 0 }
     }
 
     /// A shell whose groups do not wait for more members at first.
@@ -56,12 +58,13 @@ impl Shell {
         token
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) {
+    pub(crate) fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Reply { token, reply } => {
                     assert!(self.replies.insert(token, reply).is_none(), "{token:?} is answered once");
                 }
+                Effect::Write { group, records, answers } => self.write(&group, records, answers),
                 Effect::Persist { group, generation, key, value } => {
                     self.records.push((key, value));
                     match &mut self.writes {
@@ -71,6 +74,19 @@ impl Shell {
                 }
             }
         }
+    }
+
+    fn write(&mut self, group: &GroupId, records: Vec<(Bytes, Option<Bytes>)>, answers: Vec<(Token, Reply)>) {
+        if self.refuses && !records.is_empty() {
+            let effects = self.coordinator.on_refused(self.moment(), group);
+            self.perform(effects);
+            let refused = |reply: Reply| reply.refused(GroupError::CoordinatorNotAvailable);
+            self.replies.extend(answers.into_iter().map(|(token, reply)| (token, refused(reply))));
+            return;
+        }
+        self.records.extend(records);
+        self.coordinator.on_appended(group);
+        self.replies.extend(answers);
     }
 
     pub(crate) fn persisted(&mut self, group: &GroupId, generation: i32, result: Result<(), GroupError>) {

@@ -13,6 +13,7 @@ macro_rules! fixed {
 }
 
 impl Reader {
+    fixed!(i8, try_get_i8, i8);
     fixed!(i16, try_get_i16, i16);
     fixed!(i32, try_get_i32, i32);
     fixed!(i64, try_get_i64, i64);
@@ -60,9 +61,27 @@ impl Reader {
         Err(RecordError::Malformed)
     }
 
+    fn compact_length(&mut self) -> Result<Option<usize>, RecordError> {
+        Ok(self.varint()?.checked_sub(1).map(|length| length as usize))
+    }
+
+    pub(super) fn compact_nullable_text(&mut self) -> Result<Option<String>, RecordError> {
+        self.compact_length()?.map(|length| self.taken_text(length)).transpose()
+    }
+
     pub(super) fn compact_text(&mut self) -> Result<String, RecordError> {
-        let length = self.varint()?.checked_sub(1).ok_or(RecordError::Malformed)?;
-        self.taken_text(length as usize)
+        self.compact_nullable_text()?.ok_or(RecordError::Malformed)
+    }
+
+    pub(super) fn compact_bytes(&mut self) -> Result<Bytes, RecordError> {
+        let length = self.compact_length()?.ok_or(RecordError::Malformed)?;
+        self.take(length)
+    }
+
+    /// The length of a compact array whose elements take at least `least` bytes each; null is none.
+    pub(super) fn compact_count(&mut self, least: usize) -> Result<usize, RecordError> {
+        let count = self.compact_length()?.unwrap_or(0);
+        if count > self.0.remaining() / least { Err(RecordError::Malformed) } else { Ok(count) }
     }
 
     /// Hands each tagged field to `field`.
@@ -106,4 +125,20 @@ pub(super) fn put_varint(out: &mut BytesMut, mut value: u32) {
 pub(super) fn put_compact_text(out: &mut BytesMut, text: &str) {
     put_varint(out, text.len() as u32 + 1);
     out.put_slice(text.as_bytes());
+}
+
+pub(super) fn put_compact_nullable_text(out: &mut BytesMut, text: Option<&str>) {
+    match text {
+        Some(text) => put_compact_text(out, text),
+        None => put_varint(out, 0),
+    }
+}
+
+pub(super) fn put_compact_bytes(out: &mut BytesMut, bytes: &Bytes) {
+    put_varint(out, bytes.len() as u32 + 1);
+    out.put_slice(bytes);
+}
+
+pub(super) fn put_compact_count(out: &mut BytesMut, count: usize) {
+    put_varint(out, count as u32 + 1);
 }
