@@ -10,6 +10,8 @@ mod alter_user_scram_credentials;
 mod api_versions;
 mod cluster;
 mod configure;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod coordination;
 mod create_acls;
 mod create_partitions;
@@ -143,6 +145,8 @@ served! {
     UpdateFeatures by update_features,
     DescribeCluster by describe_cluster,
     DescribeProducers by describe_producers,
+    ConsumerGroupHeartbeat by consumer_group_heartbeat,
+    ConsumerGroupDescribe by consumer_group_describe,
     ListConfigResources by list_config_resources,
     DescribeTopicPartitions by describe_topic_partitions,
 }

@@ -97,6 +97,8 @@ impl Broker {
         let session = ports.entropy.next_u64();
         let group_settings = broker_core::group::Settings {
             initial_rebalance_delay: config.initial_rebalance_delay,
+            consumer_session_timeout: config.consumer_session_timeout,
+            consumer_heartbeat_interval: config.consumer_heartbeat_interval,
             ..Default::default()
         };
         Ok(Self(Arc::new(Inner {

@@ -49,6 +49,10 @@ pub struct Config {
     pub link_delay: Duration,
     /// How long a new group waits for more members before its first rebalance.
     pub initial_rebalance_delay: Duration,
+    /// How long a member of a group of the consumer protocol may be silent.
+    pub consumer_session_timeout: Duration,
+    /// How often such a member is expected to be heard.
+    pub consumer_heartbeat_interval: Duration,
     /// Writes of records are refused while the disk has less than this free, so that metadata can still be written.
     pub disk_reserve: ByteCount,
 }
@@ -77,6 +81,8 @@ impl Config {
             replica_fetchers: 2,
             link_delay: Duration::ZERO,
             initial_rebalance_delay: Duration::from_secs(3),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
             disk_reserve: ByteCount::mib(64),
         }
     }

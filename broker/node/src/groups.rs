@@ -13,13 +13,14 @@ use crate::Broker;
 use crate::replica::{Pass, Shut};
 use broker_core::group::offsets::Offsets;
 use broker_core::group::{
-    Coordinator, Description, Effect, GroupError, Listing, MemberId, Moment, Reply, Request, Settings, Token,
+    ConsumerDescription, Coordinator, Description, Effect, GroupError, Listing, MemberId, Moment, Reply, Request,
+    Settings, Token, TopicShape, Topics,
 };
-use broker_core::metadata::{Group, Image};
-use journal::Written;
-use model::{CommitCursor, GroupId, OwnershipEpoch, ProtectionGroup, TopicPartition};
+use broker_core::metadata::{Group, Image, Topic};
+use journal::{NotWritten, Place, Record, Written};
+use model::{CommitCursor, GroupId, OwnershipEpoch, ProtectionGroup, TopicPartition, TopicState};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::sleep;
@@ -48,6 +49,8 @@ struct State {
     next_token: u64,
     /// What is appended and not committed yet, by partition of the topic, in the order of the log.
     written: Vec<std::collections::VecDeque<Written>>,
+    /// Where what was appended last ends, by partition of the topic.
+    ends: HashMap<usize, Place>,
     /// Whether the topic has been read since the start.
     is_loaded: bool,
     /// Names this start's numbering of commits.
@@ -74,6 +77,7 @@ impl Groups {
             waiting: HashMap::new(),
             next_token: 0,
             written: Vec::new(),
+            ends: HashMap::new(),
             is_loaded: false,
             session,
         };
@@ -87,6 +91,19 @@ impl Groups {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answer(&mut self, token: Token, reply: Reply) {
+        // A client that is gone waits no longer.
+        let _ = self.waiting.remove(&token).map(|waiting| waiting.send(reply));
+    }
+
+    fn refuse(&mut self, answers: Vec<(Token, Reply)>) {
+        for (token, reply) in answers {
+            self.answer(token, reply.refused(GroupError::CoordinatorNotAvailable));
+        }
     }
 }
 
@@ -126,38 +143,74 @@ impl Broker {
     /// Hands a member's request to the coordinator; the answer comes when it is due. Dropped when the broker stops.
     pub(crate) fn ask_group(&self, request: Request) -> oneshot::Receiver<Reply> {
         let (reply, answer) = oneshot::channel();
-        let effects = {
-            let mut state = self.0.groups.state();
+        self.with_coordinator(|state, now| {
             let token = Token(state.next_token);
             state.next_token += 1;
             state.waiting.insert(token, reply);
-            state.coordinator.on_request(self.moment(), token, request)
-        };
-        self.take_effect(effects);
-        self.0.groups.sooner.notify_one();
+            state.coordinator.on_request(now, token, request)
+        });
         answer
     }
 
-    fn take_effect(&self, effects: Vec<Effect>) {
+    /// Lets `ask` have its say, and does what the coordinator then wants done, before anybody else has his: what is
+    /// written down is in the order in which it was decided.
+    fn with_coordinator(&self, ask: impl FnOnce(&mut State, Moment) -> Vec<Effect>) {
+        {
+            let mut state = self.0.groups.state();
+            let effects = ask(&mut state, self.moment());
+            self.perform(&mut state, effects);
+        }
+        self.0.groups.sooner.notify_one();
+    }
+
+    fn perform(&self, state: &mut State, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reply { token, reply } => {
-                    let waiting = self.0.groups.state().waiting.remove(&token);
-                    // A client that is gone waits no longer.
-                    let _ = waiting.map(|waiting| waiting.send(reply));
-                }
+                Effect::Reply { token, reply } => state.answer(token, reply),
                 Effect::Persist { group, generation, key, value } => {
-                    let broker = self.clone();
-                    tokio::spawn(async move {
-                        let written = broker.write_group_record(&group, &key, value.as_ref()).await;
-                        let result = written.map_err(|_| GroupError::CoordinatorNotAvailable);
-                        let now = broker.moment();
-                        let effects = broker.0.groups.state().coordinator.on_persisted(now, &group, generation, result);
-                        broker.take_effect(effects);
-                        broker.0.groups.sooner.notify_one();
-                    });
+                    let appended = self.append_group_records(state, &group, &[(key, value)]);
+                    tokio::spawn(self.clone().report_persisted(group, generation, appended));
+                }
+                Effect::Write { group, records, answers } => self.write_group(state, &group, &records, answers),
+            }
+        }
+    }
+
+    async fn report_persisted(self, group: GroupId, generation: i32, appended: Result<Option<Place>, NotWritten>) {
+        let committed = match appended {
+            Ok(Some(place)) => self.until_committed(&place).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let result = committed.map_err(|_| GroupError::CoordinatorNotAvailable);
+        self.with_coordinator(|state, now| state.coordinator.on_persisted(now, &group, generation, result));
+    }
+
+    /// Appends what became of a group; whoever asked is answered when it is committed.
+    fn write_group(&self, state: &mut State, group: &GroupId, records: &[Record], answers: Vec<(Token, Reply)>) {
+        match self.append_group_records(state, group, records) {
+            Ok(place) => {
+                state.coordinator.on_appended(group);
+                match place.filter(|place| !place.is_committed()) {
+                    None => answers.into_iter().for_each(|(token, reply)| state.answer(token, reply)),
+                    Some(place) => drop(tokio::spawn(self.clone().answer_when_committed(place, answers))),
                 }
             }
+            Err(error) => {
+                tracing::warn!(%group, %error, "a change of the group was not written");
+                let effects = state.coordinator.on_refused(self.moment(), group);
+                self.perform(state, effects);
+                state.refuse(answers);
+            }
+        }
+    }
+
+    async fn answer_when_committed(self, place: Place, answers: Vec<(Token, Reply)>) {
+        let committed = self.until_committed(&place).await;
+        let mut state = self.0.groups.state();
+        match committed {
+            Ok(()) => answers.into_iter().for_each(|(token, reply)| state.answer(token, reply)),
+            Err(_) => state.refuse(answers),
         }
     }
 
@@ -165,8 +218,7 @@ impl Broker {
     async fn let_time_pass(self) {
         let mut stop = self.0.stop.subscribe();
         loop {
-            let effects = self.0.groups.state().coordinator.on_time(self.moment());
-            self.take_effect(effects);
+            self.let_be_due();
             let due = self.0.groups.state().coordinator.next_deadline();
             let pause = due.map_or(TICK_MAX, |due| due.saturating_sub(self.moment().boot).min(TICK_MAX));
             tokio::select! {
@@ -177,11 +229,18 @@ impl Broker {
         }
     }
 
+    fn let_be_due(&self) {
+        let mut state = self.0.groups.state();
+        let effects = state.coordinator.on_time(self.moment());
+        self.perform(&mut state, effects);
+    }
+
     /// Forgets the members of groups this region may not coordinate any more: they are told to look elsewhere.
     async fn let_go(self) {
         let (mut stop, mut images) = (self.0.stop.subscribe(), self.watch_image());
         loop {
             let image = images.borrow_and_update().clone();
+            self.show_topics(&image);
             self.forget_lost_groups(&image);
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
@@ -192,11 +251,24 @@ impl Broker {
 
     fn forget_lost_groups(&self, image: &Image) {
         let is_lost = |group: &GroupId| !image.coordinating_group(group).is_some_and(Group::takes_writes);
-        let effects = self.0.groups.state().coordinator.lose(is_lost);
-        self.take_effect(effects);
+        self.with_coordinator(|state, _| state.coordinator.lose(is_lost));
     }
 
-    /// The group as DescribeGroups shows it.
+    /// Tells the coordinator which topics there are.
+    fn show_topics(&self, image: &Image) {
+        let live = image.topics().filter(|topic| topic.state == TopicState::Live);
+        let shape = |topic: &Topic| TopicShape { id: topic.id, partitions: topic.partition_count() };
+        let topics: Topics = live.map(|topic| (topic.name.as_str(), shape(topic))).collect();
+        self.0.groups.state().coordinator.see_topics(topics);
+    }
+
+    /// The group as ConsumerGroupDescribe shows it, with the topics as it sees them.
+    pub(crate) fn describe_consumer_group(&self, group: &GroupId) -> Option<(ConsumerDescription, Arc<Topics>)> {
+        let state = self.0.groups.state();
+        Some((state.coordinator.describe_consumer(group)?, state.coordinator.topics()))
+    }
+
+    /// The group as DescribeGroups shows it; `None` when there is no such group of the classic protocol.
     pub(crate) fn describe_group(&self, group: &GroupId) -> Option<Description> {
         self.0.groups.state().coordinator.describe(group)
     }
@@ -218,14 +290,13 @@ impl Broker {
     /// # Errors
     /// Why it stays.
     pub(crate) async fn delete_group(&self, group: &GroupId) -> Result<(), GroupError> {
-        let (effect, partitions): (_, Vec<TopicPartition>) = {
+        let partitions: Vec<TopicPartition> = {
             let mut state = self.0.groups.state();
             let has_offsets = state.offsets.has_group(group);
-            let effect = state.coordinator.delete(group, has_offsets)?;
-            let partitions = state.offsets.of_group(group).map(|(partition, _)| partition.clone()).collect();
-            (effect, partitions)
+            let effects = state.coordinator.delete(group, has_offsets)?;
+            self.perform(&mut state, effects);
+            state.offsets.of_group(group).map(|(partition, _)| partition.clone()).collect()
         };
-        self.take_effect(effect.into_iter().collect());
         let deleted = self.forget_commits(group, partitions).await;
         deleted.map_err(|_| GroupError::CoordinatorNotAvailable)
     }

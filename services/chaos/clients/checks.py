@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 CHECK_SECONDS = 60
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 STRATEGIES = ["range", "roundrobin", "cooperative-sticky"]
+# What the broker assigns by in the consumer protocol (KIP-848).
+ASSIGNORS = ["uniform", "range"]
 
 _checks = []
 

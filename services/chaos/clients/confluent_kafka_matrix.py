@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-from checks import CODECS, STRATEGIES, check, records, refused, run, same, until
+from checks import ASSIGNORS, CODECS, STRATEGIES, check, records, refused, run, same, until
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
@@ -55,11 +55,11 @@ def consumer(stage, group="", **config):
         "group.id": group or stage.name("alone"),
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        "session.timeout.ms": 10000,
-        "heartbeat.interval.ms": 300,
         "fetch.wait.max.ms": 100,
         "topic.metadata.refresh.interval.ms": 1000,
     }
+    if config.get("group.protocol") != "consumer":  # there the broker decides
+        defaults |= {"session.timeout.ms": 10000, "heartbeat.interval.ms": 300}
     return Consumer({**defaults, **config})
 
 
@@ -148,9 +148,9 @@ def several_topics(stage):
 class Member(threading.Thread):
     """A group member on a thread of its own; collects what it reads until told to leave."""
 
-    def __init__(self, stage, group, topic, strategy):
+    def __init__(self, stage, group, topic, config):
         super().__init__(daemon=True)
-        self.client = consumer(stage, group, **{"partition.assignment.strategy": strategy})
+        self.client = consumer(stage, group, **config)
         self.client.subscribe([topic])
         self.owned, self.found, self.errors, self.leave = set(), [], [], threading.Event()
         self.start()
@@ -167,12 +167,13 @@ class Member(threading.Thread):
         self.client.close()
 
 
-def share(stage, strategy):
-    topic, group = create(stage, stage.name(f"share-{strategy}"), 4), stage.name(f"group-{strategy}")
+def share(stage, name, config, pattern=None):
+    topic, group = create(stage, stage.name(f"share-{name}"), 4), stage.name(f"group-{name}")
+    subscription = pattern(topic) if pattern else topic
     client = producer(stage)
-    first = Member(stage, group, topic, strategy)
+    first = Member(stage, group, subscription, config)
     until(lambda: f"the first member owns everything: {first.owned} {first.errors}", lambda: first.owned == {0, 1, 2, 3})
-    second = Member(stage, group, topic, strategy)
+    second = Member(stage, group, subscription, config)
     both = lambda: f"both members own two partitions each: {first.owned} {first.errors}, {second.owned} {second.errors}"  # noqa: E731
     until(both, lambda: len(first.owned) == len(second.owned) == 2)
     same(first.owned | second.owned, {0, 1, 2, 3}, "partitions of both members")
@@ -196,8 +197,41 @@ def share(stage, strategy):
 
 for _strategy in STRATEGIES:
     check(f"two members of a group share four partitions, one leaves ({_strategy})")(
-        lambda stage, strategy=_strategy: share(stage, strategy)
+        lambda stage, strategy=_strategy: share(stage, strategy, {"partition.assignment.strategy": strategy})
     )
+
+for _assignor in ASSIGNORS:
+    check(f"two members of a group of the consumer protocol share four partitions, one leaves ({_assignor})")(
+        lambda stage, assignor=_assignor: share(
+            stage, f"848-{assignor}", {"group.protocol": "consumer", "group.remote.assignor": assignor}
+        )
+    )
+
+
+@check("members of the consumer protocol that subscribe by a pattern share four partitions, one leaves")
+def share_by_pattern(stage):
+    share(stage, "pattern", {"group.protocol": "consumer"}, lambda topic: f"^{topic[:-1]}.$")
+
+
+@check("a member of the consumer protocol commits, seeks, and the next one goes on from its commit")
+def consumer_protocol_commits(stage):
+    topic, group = create(stage, stage.name("commit-848")), stage.name("commit-848-group")
+    send(producer(stage), topic, records(1))
+    member = consumer(stage, group, **{"group.protocol": "consumer"})
+    member.subscribe([topic])
+    take(member, len(records(1)))
+    member.commit(offsets=[TopicPartition(topic, 0, 7, metadata="seven")], asynchronous=False)
+    member.seek(TopicPartition(topic, 0, 3))
+    same(take(member, 1)[0].offset(), 3, "first offset after the seek")
+    described = settle(admin(stage).describe_consumer_groups([group]))[group]
+    same((described.state.name, len(described.members)), ("STABLE", 1), "state and members")
+    member.close()
+    following = consumer(stage, group, **{"group.protocol": "consumer"})
+    following.subscribe([topic])
+    same(take(following, 1)[0].offset(), 7, "first offset of the next member")
+    following.close()
+    until("the group is empty", lambda: settle(admin(stage).describe_consumer_groups([group]))[group].state.name == "EMPTY")
+    settle(admin(stage).delete_consumer_groups([group]))
 
 
 @check("a commit with metadata is read back, and the next member goes on from it")

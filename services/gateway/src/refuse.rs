@@ -37,6 +37,10 @@ pub(crate) fn refuse(header: &RequestHeader, body: Bytes) -> Result<Option<Bytes
             error_code: NOT_COORDINATOR,
             ..Default::default()
         }),
+        ApiKey::ConsumerGroupHeartbeat => respond(header, body, |_: consumer_group_heartbeat::Request| {
+            consumer_group_heartbeat::Response { error_code: NOT_COORDINATOR, ..Default::default() }
+        }),
+        ApiKey::ConsumerGroupDescribe => respond(header, body, describe),
         ApiKey::ListGroups => respond(header, body, |_: list_groups::Request| list_groups::Response {
             error_code: ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
             ..Default::default()
@@ -143,6 +147,15 @@ fn commit(request: offset_commit::Request) -> offset_commit::Response {
         ..Default::default()
     });
     offset_commit::Response { topics: topics.collect(), ..Default::default() }
+}
+
+fn describe(request: consumer_group_describe::Request) -> consumer_group_describe::Response {
+    let group = |group_id| consumer_group_describe::Group {
+        group_id,
+        error_code: NOT_COORDINATOR,
+        ..Default::default()
+    };
+    consumer_group_describe::Response { groups: request.group_ids.into_iter().map(group).collect(), ..Default::default() }
 }
 
 fn committed(request: &offset_fetch::Request, version: i16) -> offset_fetch::Response {

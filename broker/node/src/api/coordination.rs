@@ -21,7 +21,14 @@ pub(crate) fn group_code(error: &GroupError) -> ErrorCode {
         GroupError::FencedInstance(_) => ErrorCode::FENCED_INSTANCE_ID,
         GroupError::NonEmptyGroup => ErrorCode::NON_EMPTY_GROUP,
         GroupError::GroupNotFound => ErrorCode::GROUP_ID_NOT_FOUND,
-        GroupError::TooMuchMetadata { .. } => ErrorCode::INVALID_REQUEST,
+        GroupError::TooMuchMetadata { .. } | GroupError::InvalidHeartbeat(_) => ErrorCode::INVALID_REQUEST,
+        GroupError::FencedMemberEpoch { .. } => ErrorCode::FENCED_MEMBER_EPOCH,
+        GroupError::StaleMemberEpoch { .. } => ErrorCode::STALE_MEMBER_EPOCH,
+        GroupError::UnreleasedInstance(_) => ErrorCode::UNRELEASED_INSTANCE_ID,
+        GroupError::UnsupportedAssignor(_) => ErrorCode::UNSUPPORTED_ASSIGNOR,
+        GroupError::InvalidPattern(_) => ErrorCode::INVALID_REGULAR_EXPRESSION,
+        GroupError::CommitTooOld => ErrorCode::UNSUPPORTED_VERSION,
+        GroupError::OtherProtocol => ErrorCode::GROUP_ID_NOT_FOUND,
     }
 }
 

@@ -31,16 +31,23 @@ fn describe(broker: &Broker, version: i16, group: GroupId) -> GroupResponse {
     }
     match broker.describe_group(&group) {
         Some(description) => described(description),
+        None if broker.describe_consumer_group(&group).is_some() => absent(version, &group, "is of the consumer protocol"),
         None if !broker.all_committed(&group).is_empty() => {
             GroupResponse { group_state: "Empty".to_owned(), ..Default::default() }
         }
-        None if version >= FIRST_WITH_NOT_FOUND => GroupResponse {
+        None => absent(version, &group, "does not exist"),
+    }
+}
+
+fn absent(version: i16, group: &GroupId, why: &str) -> GroupResponse {
+    let dead = GroupResponse { group_state: "Dead".to_owned(), ..Default::default() };
+    match version >= FIRST_WITH_NOT_FOUND {
+        true => GroupResponse {
             error_code: ErrorCode::GROUP_ID_NOT_FOUND,
-            error_message: Some(format!("there is no group {group}")),
-            group_state: "Dead".to_owned(),
-            ..Default::default()
+            error_message: Some(format!("group {group} {why}")),
+            ..dead
         },
-        None => GroupResponse { group_state: "Dead".to_owned(), ..Default::default() },
+        false => dead,
     }
 }
 

@@ -3,15 +3,12 @@
 use super::{Call, Started};
 use crate::Broker;
 use crate::groups::NotHere;
-use broker_core::group::{Listing, Phase};
+use broker_core::group::Listing;
 use bytes::Bytes;
 use model::GroupId;
 use std::collections::BTreeMap;
 use wire::ErrorCode;
 use wire::api::list_groups::{Group, Request, Response};
-
-/// The only protocol groups use here.
-const TYPE: &str = "classic";
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
@@ -21,7 +18,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let response = match listed(broker) {
         Ok(listed) => {
             let groups = listed.into_iter().filter(|group| {
-                is_shown(&request.states_filter, &group.group_state) && is_shown(&request.types_filter, TYPE)
+                is_shown(&request.states_filter, &group.group_state) && is_shown(&request.types_filter, &group.group_type)
             });
             Response { groups: groups.collect(), ..Default::default() }
         }
@@ -34,7 +31,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
 fn listed(broker: &Broker) -> Result<Vec<Group>, ErrorCode> {
     let (listings, committed) = broker.list_groups();
     let mut groups: BTreeMap<GroupId, Group> =
-        committed.into_iter().map(|name| (name.clone(), without_members(&name))).collect();
+        committed.into_iter().map(|name| (name.clone(), group(Listing::without_members(name)))).collect();
     groups.extend(listings.into_iter().map(|listing| (listing.group.clone(), group(listing))));
     let mut shown = Vec::with_capacity(groups.len());
     for (name, group) in groups {
@@ -51,12 +48,8 @@ fn group(listing: Listing) -> Group {
     Group {
         group_id: listing.group.to_string(),
         protocol_type: listing.protocol_type,
-        group_state: listing.phase.name().to_owned(),
-        group_type: TYPE.to_owned(),
+        group_state: listing.state.to_owned(),
+        group_type: listing.protocol.to_owned(),
         ..Default::default()
     }
-}
-
-fn without_members(name: &GroupId) -> Group {
-    group(Listing { group: name.clone(), protocol_type: String::new(), phase: Phase::Empty })
 }

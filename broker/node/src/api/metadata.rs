@@ -82,9 +82,10 @@ struct Show<'a> {
 
 impl Show<'_> {
     fn asked(&self, asked: &api::Topic) -> TopicResponse {
+        // Java asks by id with an empty name beside it.
         match &asked.name {
-            Some(name) => self.named(name),
-            None => self.with_id(asked.topic_id),
+            Some(name) if asked.topic_id == TopicId::ZERO => self.named(name),
+            _ => self.with_id(asked.topic_id),
         }
     }
 

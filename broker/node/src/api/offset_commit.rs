@@ -12,6 +12,9 @@ use model::{GroupId, LeaderEpoch, Offset, PartitionId, TopicPartition, limits};
 use wire::ErrorCode;
 use wire::api::offset_commit::{Partition, PartitionResponse, Request, Response, Topic, TopicResponse};
 
+/// From this version on a commit may bring a member epoch (KIP-848).
+const FIRST_WITH_EPOCHS: i16 = 9;
+
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
     let group = GroupId::new(&request.group_id);
@@ -22,18 +25,19 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let passes = Passes::new(vec![pass], broker.0.clock.clone());
     let broker = broker.clone();
     Ok(Reply::Later(Box::pin(async move {
-        let response = commit(&broker, group, request).await;
+        let response = commit(&broker, call.header.api_version, group, request).await;
         call.encode(&response).map(|outgoing| outgoing.acknowledging(passes))
     })))
 }
 
 /// Admitted and appended in one go: nothing of the group changes in between.
-async fn commit(broker: &Broker, group: GroupId, request: Request) -> Response {
+async fn commit(broker: &Broker, version: i16, group: GroupId, request: Request) -> Response {
     let commit = Commit {
         group: group.clone(),
         member: MemberId::new(&request.member_id),
         instance: instance(request.group_instance_id),
         generation: request.generation_id_or_member_epoch,
+        knows_epochs: version >= FIRST_WITH_EPOCHS,
     };
     if let Err(error) = broker.admit_commit(&commit) {
         return refused(request.topics, group_code(&error));

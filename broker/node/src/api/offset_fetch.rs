@@ -1,7 +1,9 @@
 //! OffsetFetch: where groups go on. An offset of a topic that was deleted and made again is none of the new one's.
 
+use super::coordination::group_code;
 use super::{Call, Started, cluster};
 use crate::Broker;
+use broker_core::group::MemberId;
 use broker_core::group::record::OffsetRecord;
 use broker_core::metadata::Image;
 use bytes::Bytes;
@@ -27,6 +29,7 @@ fn answer(broker: &Broker, version: i16, request: Request) -> Response {
         let groups = request.groups.into_iter().map(|group| of_group(broker, group)).collect();
         return Response { groups, ..Default::default() };
     }
+    // Up to here a member of a group does not say so.
     let group = Group { group_id: request.group_id, topics: request.topics, ..Default::default() };
     let asked = group.topics.clone();
     let GroupResponse { mut topics, error_code, .. } = of_group(broker, group);
@@ -45,9 +48,12 @@ fn without_group(topic: Topic, error_code: ErrorCode) -> TopicResponse {
 
 fn of_group(broker: &Broker, asked: Group) -> GroupResponse {
     let (group, group_id) = (GroupId::new(&asked.group_id), asked.group_id);
-    match broker.enter_group(&group) {
-        Err(not_here) => GroupResponse { group_id, error_code: not_here.code(), ..Default::default() },
-        Ok(_) => {
+    let member = MemberId::new(asked.member_id.unwrap_or_default());
+    let entered = broker.enter_group(&group).map_err(|not_here| not_here.code());
+    let admit = |_| broker.admit_commit_fetch(&group, &member, asked.member_epoch).map_err(|error| group_code(&error));
+    match entered.and_then(admit) {
+        Err(error_code) => GroupResponse { group_id, error_code, ..Default::default() },
+        Ok(()) => {
             let image = broker.image();
             let topics = match asked.topics {
                 Some(topics) => topics.into_iter().map(|topic| of_topic(broker, &image, &group, topic)).collect(),

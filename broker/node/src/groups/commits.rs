@@ -3,7 +3,7 @@
 use super::journal::{Entry, NotWritten};
 use crate::Broker;
 use broker_core::group::record::{CommitKey, OffsetRecord};
-use broker_core::group::{Commit, GroupError};
+use broker_core::group::{Commit, GroupError, MemberId};
 use broker_core::metadata::Group;
 use model::{GroupId, LeaderEpoch, Offset, OwnershipEpoch, Timestamp, TopicId, TopicPartition};
 
@@ -31,6 +31,14 @@ impl Broker {
         let admitted = self.0.groups.state().coordinator.admit_commit(self.moment(), commit);
         self.0.groups.sooner.notify_one();
         admitted
+    }
+
+    /// Whether the member may read what its group has committed.
+    ///
+    /// # Errors
+    /// What to answer for the group.
+    pub(crate) fn admit_commit_fetch(&self, group: &GroupId, member: &MemberId, epoch: i32) -> Result<(), GroupError> {
+        self.0.groups.state().coordinator.admit_fetch(group, member, epoch)
     }
 
     /// Writes commits of one group; they count when this returns.

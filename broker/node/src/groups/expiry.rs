@@ -42,12 +42,10 @@ impl Broker {
     }
 
     fn sweep_groups(&self) {
-        let effects = {
-            let state = &mut *self.0.groups.state();
+        self.with_coordinator(|state, _| {
             let (coordinator, offsets) = (&mut state.coordinator, &state.offsets);
             coordinator.sweep(|group| offsets.has_group(group))
-        };
-        self.take_effect(effects);
+        });
     }
 }
 

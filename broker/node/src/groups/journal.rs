@@ -7,7 +7,7 @@ use crate::replica::{Isolation, Partition};
 use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
 use broker_core::group::{Moment, replay};
 use bytes::Bytes;
-use model::{ByteCount, GroupId, Offset, limits};
+use model::{ByteCount, GroupId, LeaderEpoch, Offset, limits};
 use record::{BatchBuilder, Batches, CheckedBatch, ProduceRules};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,8 +28,24 @@ pub(super) struct Written {
 #[error("{OFFSETS_TOPIC} cannot be written: {0}")]
 pub(crate) struct NotWritten(String);
 
+/// The end of something in the log, and the leadership it was taken under.
+#[derive(Clone)]
+pub(super) struct Place {
+    number: usize,
+    partition: Arc<Partition>,
+    epoch: LeaderEpoch,
+    next: Offset,
+}
+
+impl Place {
+    /// Whether everything up to here is committed, as far as one can see at once.
+    pub(super) fn is_committed(&self) -> bool {
+        self.partition.marks().high_watermark >= self.next
+    }
+}
+
 /// One record of the topic.
-type Record = (Bytes, Option<Bytes>);
+pub(super) type Record = (Bytes, Option<Bytes>);
 
 /// A commit, or the deletion of one.
 pub(super) type Entry = (CommitKey, Option<OffsetRecord>);
@@ -46,15 +62,22 @@ impl Broker {
         Ok((number, partition.ok_or_else(|| NotWritten("its partition is not here".into()))?.clone()))
     }
 
-    /// Writes a group's own record and waits until it is committed.
-    pub(super) async fn write_group_record(
+    /// Appends records of a group behind everything that was appended before. Without records, that is what counts.
+    ///
+    /// # Errors
+    /// [`NotWritten`]: nothing is appended.
+    pub(super) fn append_group_records(
         &self,
+        state: &mut State,
         group: &GroupId,
-        key: &Bytes,
-        value: Option<&Bytes>,
-    ) -> Result<(), NotWritten> {
+        records: &[Record],
+    ) -> Result<Option<Place>, NotWritten> {
         let (number, partition) = self.partition_of(group)?;
-        self.write(number, &partition, &[(key.clone(), value.cloned())], Vec::new(), &|| true).await
+        if records.is_empty() {
+            return Ok(state.ends.get(&number).cloned());
+        }
+        let batch = self.batch(records)?;
+        state.append(number, &partition, &batch, Vec::new()).map(Some)
     }
 
     /// Writes commits and waits until they are committed; they count in the order of the log. `is_allowed` is asked at
@@ -88,20 +111,25 @@ impl Broker {
         is_allowed: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), NotWritten> {
         let batch = self.batch(records)?;
-        let (epoch, next) = {
+        let place = {
             // Appending and queueing under one lock keeps the queue in the order of the log.
             let mut state = self.0.groups.state();
             if !is_allowed() {
                 return Err(NotWritten("the grant they were taken under is over".into()));
             }
-            let taken = partition.append_own(&batch).map_err(|error| NotWritten(error.to_string()))?;
-            let next = taken.appended.next_offset;
-            let queue = state.queue(number);
-            queue.extend(entries.into_iter().map(|(key, committed)| Written { next, key, committed }));
-            (taken.epoch, next)
+            state.append(number, partition, &batch, entries)?
         };
-        partition.committed(epoch, next).await.map_err(|error| NotWritten(error.to_string()))?;
-        self.count_committed(number, partition);
+        self.until_committed(&place).await
+    }
+
+    /// Waits until what is at `place` is committed, and lets it count.
+    ///
+    /// # Errors
+    /// [`NotWritten`]: it may be committed later, or never.
+    pub(super) async fn until_committed(&self, place: &Place) -> Result<(), NotWritten> {
+        let committed = place.partition.committed(place.epoch, place.next).await;
+        committed.map_err(|error| NotWritten(error.to_string()))?;
+        self.count_committed(place.number, &place.partition);
         Ok(())
     }
 
@@ -173,6 +201,8 @@ impl Broker {
                 from = slice.next_offset;
             }
         }
+        // With the first heartbeat a group compares the topics with those it knew.
+        self.show_topics(&self.image());
         self.0.groups.state().is_loaded = true;
         self.0.groups.sooner.notify_one();
         Ok(())
@@ -184,6 +214,22 @@ fn record((key, committed): &Entry) -> Record {
 }
 
 impl State {
+    fn append(
+        &mut self,
+        number: usize,
+        partition: &Arc<Partition>,
+        batch: &CheckedBatch,
+        entries: Vec<Entry>,
+    ) -> Result<Place, NotWritten> {
+        let taken = partition.append_own(batch).map_err(|error| NotWritten(error.to_string()))?;
+        let next = taken.appended.next_offset;
+        let place = Place { number, partition: partition.clone(), epoch: taken.epoch, next };
+        self.ends.insert(number, place.clone());
+        let queue = self.queue(number);
+        queue.extend(entries.into_iter().map(|(key, committed)| Written { next, key, committed }));
+        Ok(place)
+    }
+
     fn queue(&mut self, partition: usize) -> &mut VecDeque<Written> {
         if self.written.len() <= partition {
             self.written.resize_with(partition + 1, VecDeque::new);

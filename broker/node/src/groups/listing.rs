@@ -32,19 +32,25 @@ impl Broker {
     fn consumer_group(&self, name: &GroupId) -> ConsumerGroup {
         let image = self.image();
         let protection = image.coordinating_group(name);
-        let described = self.describe_group(name);
-        let state = match &described {
-            _ if !protection.is_some_and(|group| group.owned) => "Copy",
-            Some(described) => described.phase.name(),
-            None => "Empty",
+        let (state, members) = match self.standing_of(name) {
+            _ if !protection.is_some_and(|group| group.owned) => ("Copy", 0),
+            Some(standing) => standing,
+            None => ("Empty", 0),
         };
         ConsumerGroup {
             name: name.to_string(),
             group: protection.map(|group| group.grant.group.clone()),
             state: state.to_owned(),
-            members: described.map_or(0, |described| described.members.len()),
+            members,
             commits: self.commits_of(name),
         }
+    }
+
+    /// Kafka's name of where the group stands, and how many members it has.
+    fn standing_of(&self, name: &GroupId) -> Option<(&'static str, usize)> {
+        let classic = || self.describe_group(name).map(|described| (described.phase.name(), described.members.len()));
+        let consumer = self.describe_consumer_group(name).map(|(described, _)| (described.state, described.members.len()));
+        consumer.or_else(classic)
     }
 
     fn commits_of(&self, name: &GroupId) -> Vec<Commit> {

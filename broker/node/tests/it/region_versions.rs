@@ -89,6 +89,8 @@ async fn every_advertised_version_is_answered() {
     asker.ask(offset_delete::Request { group_id: g, ..Default::default() }).await;
     asker.ask(describe_topic_partitions::Request::default()).await;
     ask_for_administration(&mut asker).await;
+    asker.ask(consumer_group_heartbeat::Request { group_id: "k".into(), ..Default::default() }).await;
+    asker.ask(consumer_group_describe::Request { group_ids: vec!["k".into()], ..Default::default() }).await;
     // The data plane's own are tried where it is.
     let elsewhere = [
         ApiKey::Produce,

@@ -73,8 +73,13 @@ public class Matrix {
         checks.put("every codec with every acknowledgement, all partitions read back in one request", Matrix::codecs);
         checks.put("an idempotent producer sends to several partitions of several topics at once", Matrix::severalTopics);
         for (Class<?> assignor : ASSIGNORS) {
-            checks.put("two members of a group share four partitions, one leaves (" + assignor.getSimpleName() + ")", () -> share(assignor));
+            checks.put("two members of a group share four partitions, one leaves (" + assignor.getSimpleName() + ")", () -> share(assignor.getSimpleName(), Map.of("partition.assignment.strategy", assignor.getName())));
         }
+        for (String assignor : List.of("uniform", "range")) {
+            checks.put("two members of a group of the consumer protocol share four partitions, one leaves (" + assignor + ")",
+                () -> share("848-" + assignor, Map.of("group.protocol", "consumer", "group.remote.assignor", assignor)));
+        }
+        checks.put("a member of the consumer protocol subscribes by a pattern, commits, seeks, and the next one goes on", Matrix::consumerProtocol);
         checks.put("a commit with metadata is read back, and the next member goes on from it", Matrix::commitWithMetadata);
         checks.put("seeking by timestamp finds the first record at or after it", Matrix::seekByTimestamp);
         checks.put("earliest, latest and greatest-time offsets are listed", Matrix::listOffsets);
@@ -137,7 +142,9 @@ public class Matrix {
     static Consumer<byte[], byte[]> consumer(String group, Map<String, Object> more) {
         Map<String, Object> config = new HashMap<>(Map.of(
             "bootstrap.servers", bootstrap, "enable.auto.commit", false, "auto.offset.reset", "earliest", "fetch.max.wait.ms", 100,
-            "session.timeout.ms", 10000, "heartbeat.interval.ms", 300, "metadata.max.age.ms", 1000, "default.api.timeout.ms", 20000, "request.timeout.ms", 10000));
+            "metadata.max.age.ms", 1000, "default.api.timeout.ms", 20000, "request.timeout.ms", 10000));
+        // In the consumer protocol the broker decides these.
+        if (!"consumer".equals(more.get("group.protocol"))) config.putAll(Map.of("session.timeout.ms", 10000, "heartbeat.interval.ms", 300));
         if (group != null) config.put("group.id", group);
         config.putAll(more);
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
@@ -251,8 +258,8 @@ public class Matrix {
         volatile Set<Integer> owned = Set.of();
         volatile Throwable error;
 
-        Member(String group, String topic, Class<?> assignor) {
-            client = consumer(group, Map.of("partition.assignment.strategy", assignor.getName()));
+        Member(String group, String topic, Map<String, Object> config) {
+            client = consumer(group, config);
             client.subscribe(List.of(topic));
             setDaemon(true);
             start();
@@ -272,9 +279,9 @@ public class Matrix {
         }
     }
 
-    static void share(Class<?> assignor) throws Exception {
-        String topic = create(name("share-" + assignor.getSimpleName()), 4), group = name("group-" + assignor.getSimpleName());
-        Member first = new Member(group, topic, assignor), second = new Member(group, topic, assignor);
+    static void share(String assignor, Map<String, Object> config) throws Exception {
+        String topic = create(name("share-" + assignor), 4), group = name("group-" + assignor);
+        Member first = new Member(group, topic, config), second = new Member(group, topic, config);
         until(() -> "both members own two partitions each: " + first.owned + second.owned, () -> first.owned.size() == 2 && second.owned.size() == 2);
         List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
         for (int n = 0; n < 200; n++) records.add(text(topic, n % 4, n));
@@ -311,6 +318,29 @@ public class Matrix {
             same(take(client, 1).get(0).offset(), 7L, "first offset of the next member");
         }
         same(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get(), offsets, "offsets the admin client lists");
+    }
+
+    static void consumerProtocol() throws Exception {
+        String topic = create(name("commit-848"), 1), group = name("commit-848-group");
+        write(records(topic, 0));
+        TopicPartition part = new TopicPartition(topic, 0);
+        Map<String, Object> config = Map.of("group.protocol", "consumer");
+        SubscriptionPattern pattern = new SubscriptionPattern(topic.substring(0, topic.length() - 1) + ".");
+        try (var client = consumer(group, config)) {
+            client.subscribe(pattern);
+            take(client, 40);
+            client.commitSync(Map.of(part, new OffsetAndMetadata(7, "seven")));
+            client.seek(part, 3);
+            same(take(client, 1).get(0).offset(), 3L, "first offset after the seek");
+            var described = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+            same(described.groupState() + " " + described.members().size() + " " + described.type(), "Stable 1 Consumer", "state, members and type");
+        }
+        try (var client = consumer(group, config)) {
+            client.subscribe(pattern);
+            same(take(client, 1).get(0).offset(), 7L, "first offset of the next member");
+        }
+        until(() -> "the group is empty", () -> admin.describeConsumerGroups(List.of(group)).all().get().get(group).groupState() == GroupState.EMPTY);
+        admin.deleteConsumerGroups(List.of(group)).all().get();
     }
 
     static void seekByTimestamp() throws Exception {

@@ -26,7 +26,8 @@ pub(super) fn answer(request: &Request, routing: &Routing) -> Response {
 /// The names `request` would have created: asked for by name, unknown, and creation allowed.
 pub(crate) fn unknown_topics<'a>(request: &'a Request, routing: &Routing) -> Vec<&'a str> {
     let asked = request.topics.as_deref().unwrap_or_default();
-    let names = asked.iter().filter(|_| request.allow_auto_topic_creation).filter_map(|topic| topic.name.as_deref());
+    let by_name = asked.iter().filter(|topic| request.allow_auto_topic_creation && topic.topic_id == TopicId::ZERO);
+    let names = by_name.filter_map(|topic| topic.name.as_deref());
     names.filter(|name| routing.topic_named(name).is_none()).collect()
 }
 
@@ -43,11 +44,13 @@ fn all(routing: &Routing) -> Vec<TopicResponse> {
 }
 
 fn one(asked: &Topic, routing: &Routing) -> TopicResponse {
-    let found = match &asked.name {
+    // Java asks by id with an empty name beside it.
+    let name = asked.name.as_ref().filter(|_| asked.topic_id == TopicId::ZERO);
+    let found = match name {
         Some(name) => routing.topic_named(name),
         None => routing.topic_with_id(asked.topic_id),
     };
-    match (found, &asked.name) {
+    match (found, name) {
         (Some(topic), _) => known(topic, routing),
         (None, Some(name)) => unknown(name),
         (None, None) => TopicResponse {

@@ -1,4 +1,5 @@
-//! ApiVersions: a set shaped like Kafka 3.5, so that clients that infer a release from it infer one that exists.
+//! ApiVersions: a set shaped like Kafka 3.5, so that clients that infer a release from it infer one that exists, with
+//! the consumer protocol of Kafka 4 (KIP-848) beside it.
 //!
 //! Produce ends at 9 and Fetch at 15: later versions carry node addresses in the body, and bodies pass undecoded.
 //! Transactions are not offered, nor is DescribeQuorum, whose quorum is that of one region.
@@ -9,20 +10,20 @@ use wire::api::api_versions::{ApiVersion, Request, Response};
 use wire::{ApiKey, ErrorCode, Message, RequestHeader};
 
 /// The highest version of each API that passes through; what is not listed is not offered.
-const HIGHEST: [(ApiKey, i16); 34] = [
+const HIGHEST: [(ApiKey, i16); 36] = [
     (ApiKey::Produce, 9),
     (ApiKey::Fetch, 15),
     (ApiKey::ListOffsets, 8),
     (ApiKey::Metadata, 12),
-    (ApiKey::OffsetCommit, 8),
-    (ApiKey::OffsetFetch, 8),
+    (ApiKey::OffsetCommit, 9),
+    (ApiKey::OffsetFetch, 9),
     (ApiKey::FindCoordinator, 4),
     (ApiKey::JoinGroup, 9),
     (ApiKey::Heartbeat, 4),
     (ApiKey::LeaveGroup, 5),
     (ApiKey::SyncGroup, 5),
     (ApiKey::DescribeGroups, 5),
-    (ApiKey::ListGroups, 4),
+    (ApiKey::ListGroups, 5),
     (ApiKey::SaslHandshake, 1),
     (ApiKey::ApiVersions, 3),
     (ApiKey::CreateTopics, 7),
@@ -44,6 +45,8 @@ const HIGHEST: [(ApiKey, i16); 34] = [
     (ApiKey::UpdateFeatures, 1),
     (ApiKey::DescribeCluster, 0),
     (ApiKey::DescribeProducers, 0),
+    (ApiKey::ConsumerGroupHeartbeat, 1),
+    (ApiKey::ConsumerGroupDescribe, 1),
 ];
 
 pub(super) fn answer(header: &RequestHeader, body: Bytes) -> Result<Bytes, Unanswered> {

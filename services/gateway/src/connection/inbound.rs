@@ -224,6 +224,7 @@ impl Head {
             SyncGroup,
             Heartbeat,
             LeaveGroup,
+            ConsumerGroupHeartbeat,
             InitProducerId,
         ];
         moving.iter().any(|key| key.number() == self.api_key)

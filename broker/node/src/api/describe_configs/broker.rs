@@ -5,6 +5,7 @@ use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::OFFSETS_PARTITIONS;
 use crate::settings::entry;
+use broker_core::group::Assignor;
 use model::limits;
 use wire::ErrorCode;
 
@@ -13,6 +14,7 @@ const BOOLEAN: i8 = 1;
 const STRING: i8 = 2;
 const INT: i8 = 3;
 const LONG: i8 = 5;
+const LIST: i8 = 7;
 
 /// Settings of topics and what Kafka calls them for a whole broker.
 const TOPIC_DEFAULTS: &[(&str, &str)] = &[
@@ -59,6 +61,20 @@ fn started_with(broker: &Broker) -> Vec<Setting> {
         given("default.replication.factor", factor, INT, "How many replicas a partition gets."),
         given("farshore.flush", flush, STRING, "What an acknowledgement waits for where a topic does not say."),
         given("farshore.region", &config.region, STRING, "The region the broker belongs to."),
+        given("group.consumer.assignors", assignors(), LIST, "How partitions may be distributed by the coordinator."),
+        given(
+            "group.consumer.heartbeat.interval.ms",
+            config.consumer_heartbeat_interval.as_millis(),
+            INT,
+            "How often members of the consumer protocol are expected.",
+        ),
+        given("group.consumer.max.size", limits::GROUP_MEMBERS_MAX, INT, "The most members of one group."),
+        given(
+            "group.consumer.session.timeout.ms",
+            config.consumer_session_timeout.as_millis(),
+            INT,
+            "How long a member of the consumer protocol may be silent.",
+        ),
         given(
             "group.initial.rebalance.delay.ms",
             rebalance_delay,
@@ -78,6 +94,10 @@ fn started_with(broker: &Broker) -> Vec<Setting> {
         given("offsets.topic.num.partitions", OFFSETS_PARTITIONS, INT, "How many partitions committed offsets have."),
         given("socket.request.max.bytes", limits::FRAME_BYTES_MAX.0, INT, "The largest request."),
     ]
+}
+
+fn assignors() -> String {
+    Assignor::ALL.map(Assignor::name).join(",")
 }
 
 fn given(name: &str, value: impl ToString, kind: i8, documentation: &'static str) -> Setting {

@@ -3,7 +3,7 @@
 use crate::api::cluster;
 use crate::{Broker, CouncilError, NewTopic};
 use broker_core::metadata::Image;
-use model::TopicName;
+use model::{TopicId, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,7 +36,8 @@ pub(super) fn creatable(broker: &Broker, image: &Image, request: &Request) -> BT
     if !(request.allow_auto_topic_creation && broker.config().auto_create_topics) {
         return BTreeSet::new();
     }
-    let names = request.topics.iter().flatten().filter_map(|topic| topic.name.as_deref());
+    let by_name = request.topics.iter().flatten().filter(|topic| topic.topic_id == TopicId::ZERO);
+    let names = by_name.filter_map(|topic| topic.name.as_deref());
     let absent = names.filter(|name| image.topic_named(name).is_none());
     let valid = absent.filter_map(|name| TopicName::new(name).ok());
     valid.filter(|name| is_owned(image, name)).take(AT_ONCE_MAX).collect()
