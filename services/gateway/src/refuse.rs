@@ -150,12 +150,12 @@ fn commit(request: offset_commit::Request) -> offset_commit::Response {
 }
 
 fn describe(request: consumer_group_describe::Request) -> consumer_group_describe::Response {
-    let group = |group_id| consumer_group_describe::Group {
-        group_id,
-        error_code: NOT_COORDINATOR,
+    let group =
+        |group_id| consumer_group_describe::Group { group_id, error_code: NOT_COORDINATOR, ..Default::default() };
+    consumer_group_describe::Response {
+        groups: request.group_ids.into_iter().map(group).collect(),
         ..Default::default()
-    };
-    consumer_group_describe::Response { groups: request.group_ids.into_iter().map(group).collect(), ..Default::default() }
+    }
 }
 
 fn committed(request: &offset_fetch::Request, version: i16) -> offset_fetch::Response {

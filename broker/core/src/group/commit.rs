@@ -20,6 +20,10 @@ impl Group {
 
 /// Whether a commit may be appended to a group that has no members and never had.
 pub(super) fn admit_without_group(commit: &Commit) -> Result<(), GroupError> {
+    // A member of the consumer protocol knows what to do about that: it joins again.
+    if commit.generation >= 0 && commit.knows_epochs && !commit.member.is_unnamed() {
+        return Err(GroupError::UnknownMember(commit.member.clone()));
+    }
     if commit.generation >= 0 {
         return Err(GroupError::IllegalGeneration { given: commit.generation, current: -1 });
     }

@@ -34,7 +34,16 @@ impl Shell {
     pub(crate) fn new(settings: Settings) -> Self {
         let coordinator = Coordinator::new(settings);
         let (replies, records) = (BTreeMap::new(), vec![]);
-        Self { coordinator, now: seconds(100), replies, writes: None, records, refuses: false, next_token: 0, next_member: 0 }
+        Self {
+            coordinator,
+            now: seconds(100),
+            replies,
+            writes: None,
+            records,
+            refuses: false,
+            next_token: 0,
+            next_member: 0,
+        }
     }
 
     /// A shell whose groups do not wait for more members at first.

@@ -31,7 +31,9 @@ fn describe(broker: &Broker, version: i16, group: GroupId) -> GroupResponse {
     }
     match broker.describe_group(&group) {
         Some(description) => described(description),
-        None if broker.describe_consumer_group(&group).is_some() => absent(version, &group, "is of the consumer protocol"),
+        None if broker.describe_consumer_group(&group).is_some() => {
+            absent(version, &group, "is of the consumer protocol")
+        }
         None if !broker.all_committed(&group).is_empty() => {
             GroupResponse { group_state: "Empty".to_owned(), ..Default::default() }
         }

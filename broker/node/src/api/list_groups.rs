@@ -18,7 +18,8 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let response = match listed(broker) {
         Ok(listed) => {
             let groups = listed.into_iter().filter(|group| {
-                is_shown(&request.states_filter, &group.group_state) && is_shown(&request.types_filter, &group.group_type)
+                is_shown(&request.states_filter, &group.group_state)
+                    && is_shown(&request.types_filter, &group.group_type)
             });
             Response { groups: groups.collect(), ..Default::default() }
         }

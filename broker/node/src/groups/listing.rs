@@ -49,7 +49,8 @@ impl Broker {
     /// Kafka's name of where the group stands, and how many members it has.
     fn standing_of(&self, name: &GroupId) -> Option<(&'static str, usize)> {
         let classic = || self.describe_group(name).map(|described| (described.phase.name(), described.members.len()));
-        let consumer = self.describe_consumer_group(name).map(|(described, _)| (described.state, described.members.len()));
+        let consumer =
+            self.describe_consumer_group(name).map(|(described, _)| (described.state, described.members.len()));
         consumer.or_else(classic)
     }
 

@@ -11,6 +11,7 @@ mod refusals;
 mod region_admin;
 mod region_brokers;
 mod region_clients;
+mod region_consumer_groups;
 mod region_groups;
 mod region_leaders;
 mod region_orders;

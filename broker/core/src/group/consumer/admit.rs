@@ -18,7 +18,9 @@ pub(in crate::group) fn check(heartbeat: &ConsumerHeartbeat) -> Result<(), Group
         () if *epoch < AWAY => invalid("a member epoch is not below -2"),
         () if *epoch == AWAY && heartbeat.instance.is_none() => invalid("only a static member leaves with epoch -2"),
         () if heartbeat.rack.as_deref() == Some("") => invalid("a rack needs a name"),
-        () if joins && heartbeat.rebalance_timeout.is_none() => invalid("a member that joins tells its rebalance timeout"),
+        () if joins && heartbeat.rebalance_timeout.is_none() => {
+            invalid("a member that joins tells its rebalance timeout")
+        }
         () if joins && owned.as_ref().is_none_or(|owned| !owned.is_empty()) => {
             invalid("a member that joins owns nothing, and says so")
         }

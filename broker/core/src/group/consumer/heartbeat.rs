@@ -26,11 +26,18 @@ impl State {
             let same = member.epoch == heartbeat.epoch && member.epoch == self.epoch && member.classic.is_none();
             same && member.progress == super::state::Progress::Stable
         };
-        heartbeat.is_bare() && heartbeat.instance.is_none() && self.epoch == self.target_epoch && member.is_some_and(stays)
+        heartbeat.is_bare()
+            && heartbeat.instance.is_none()
+            && self.epoch == self.target_epoch
+            && member.is_some_and(stays)
     }
 
     /// Takes a heartbeat in; on an error the state is not to be used any more.
-    pub(super) fn heartbeat(&mut self, scene: Scene<'_>, heartbeat: &ConsumerHeartbeat) -> Result<Assigned, GroupError> {
+    pub(super) fn heartbeat(
+        &mut self,
+        scene: Scene<'_>,
+        heartbeat: &ConsumerHeartbeat,
+    ) -> Result<Assigned, GroupError> {
         match heartbeat.epoch {
             LEAVING => self.leave(scene, heartbeat),
             AWAY => self.go_away(scene, heartbeat),

@@ -86,7 +86,8 @@ fn differing<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, Arc<V>>,
     after: &'a BTreeMap<K, Arc<V>>,
 ) -> impl Iterator<Item = (&'a K, &'a Arc<V>)> {
-    let same = |key: &K, value: &Arc<V>| before.get(key).is_some_and(|known| Arc::ptr_eq(known, value) || known == value);
+    let same =
+        |key: &K, value: &Arc<V>| before.get(key).is_some_and(|known| Arc::ptr_eq(known, value) || known == value);
     after.iter().filter(move |(key, value)| !same(key, value))
 }
 

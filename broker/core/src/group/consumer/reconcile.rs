@@ -77,9 +77,7 @@ impl Step<'_> {
             return member;
         }
         let wanted = target.without(&kept);
-        let free = wanted.filtered(|topic, partition| {
-            !self.state.is_held_by_others(self.report.id, topic, partition)
-        });
+        let free = wanted.filtered(|topic, partition| !self.state.is_held_by_others(self.report.id, topic, partition));
         member.progress = if free.len() < wanted.len() { Progress::Waiting } else { Progress::Stable };
         member.assigned = kept.union(&free);
         member.revoking = Partitions::default();

@@ -1,9 +1,9 @@
 //! What a group reads, and who should own what of it.
 
+use super::Topics;
 use super::assignor::Subscriber;
 use super::pattern::Pattern;
 use super::state::{Matched, Member, State};
-use super::Topics;
 use crate::group::{GroupError, InstanceId, Moment};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ impl State {
                 continue;
             }
             let compiled = Pattern::compile(&pattern)?;
-            let matched: BTreeSet<_> = topics.names().filter(|name| compiled.matches(name)).map(str::to_owned).collect();
+            let matched: BTreeSet<_> =
+                topics.names().filter(|name| compiled.matches(name)).map(str::to_owned).collect();
             if known.is_none_or(|known| known.topics != matched) {
                 self.patterns.insert(pattern, Arc::new(Matched { topics: matched, at: now.wall.0 }));
             }

@@ -14,9 +14,9 @@ mod member;
 use super::RecordError;
 use super::bytes_of::{Reader, put_compact_count, put_compact_text, put_text, put_varint};
 use crate::group::MemberId;
+use crate::group::consumer::Partitions;
 use crate::group::consumer::journal::Told;
 use crate::group::consumer::state::{Matched, Member, Progress};
-use crate::group::consumer::Partitions;
 use bytes::{BufMut, Bytes, BytesMut};
 use model::{GroupId, PartitionId, TopicId};
 use uuid::Uuid;
@@ -261,14 +261,34 @@ mod tests {
         let target = partitions(&[(1, 0)]);
         let plain = Member { classic: None, ..told() };
         vec![
-            (ConsumerKey::Epoch, value(&ConsumerRecord::Epoch { epoch: 3, hash: 9 }), Told::Epoch { epoch: 3, hash: 9 }),
-            (ConsumerKey::Epoch, value(&ConsumerRecord::Epoch { epoch: 3, hash: 0 }), Told::Epoch { epoch: 3, hash: 0 }),
+            (
+                ConsumerKey::Epoch,
+                value(&ConsumerRecord::Epoch { epoch: 3, hash: 9 }),
+                Told::Epoch { epoch: 3, hash: 9 },
+            ),
+            (
+                ConsumerKey::Epoch,
+                value(&ConsumerRecord::Epoch { epoch: 3, hash: 0 }),
+                Told::Epoch { epoch: 3, hash: 0 },
+            ),
             (ConsumerKey::TargetEpoch, value(&ConsumerRecord::TargetEpoch(4)), Told::TargetEpoch(4)),
             (ConsumerKey::Member(id.clone()), value(&ConsumerRecord::Member(&told())), Told::Member(told().into())),
-            (ConsumerKey::Member(id.clone()), value(&ConsumerRecord::Member(&plain)), Told::Member(plain.clone().into())),
+            (
+                ConsumerKey::Member(id.clone()),
+                value(&ConsumerRecord::Member(&plain)),
+                Told::Member(plain.clone().into()),
+            ),
             (ConsumerKey::Target(id.clone()), value(&ConsumerRecord::Target(&target)), Told::Target(target.clone())),
-            (ConsumerKey::Assignment(id), value(&ConsumerRecord::Assignment(&stands())), Told::Assignment(stands().into())),
-            (ConsumerKey::Pattern("p.*".into()), value(&ConsumerRecord::Pattern(&matched)), Told::Pattern(matched.clone())),
+            (
+                ConsumerKey::Assignment(id),
+                value(&ConsumerRecord::Assignment(&stands())),
+                Told::Assignment(stands().into()),
+            ),
+            (
+                ConsumerKey::Pattern("p.*".into()),
+                value(&ConsumerRecord::Pattern(&matched)),
+                Told::Pattern(matched.clone()),
+            ),
         ]
     }
 

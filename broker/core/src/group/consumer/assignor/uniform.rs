@@ -17,7 +17,10 @@ pub(super) fn assign(members: &BTreeMap<MemberId, Subscriber>) -> BTreeMap<Membe
     for pool in &mut pools {
         pool.hand_out(&mut load);
     }
-    while pools.iter_mut().fold(false, |moved, pool| pool.even_out(&mut load) || moved) {}
+    let mut evened_out = pools.len();
+    while evened_out > 0 {
+        evened_out = pools.iter_mut().map(|pool| usize::from(pool.even_out(&mut load))).sum();
+    }
     let mut parts = vec![Partitions::default(); members.len()];
     for pool in pools {
         for (at, owned) in pool.owned {

@@ -1,0 +1,250 @@
+//! Groups of the consumer protocol (KIP-848) in a region, heartbeat by heartbeat.
+
+use crate::harness::{Client, eventually};
+use crate::two::{client, two};
+use crate::world::{World, carry_out, order};
+use broker::Broker;
+use model::{Action, TopicId};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::ErrorCode;
+use wire::api::{
+    consumer_group_describe, consumer_group_heartbeat as beat, delete_groups, describe_groups, list_groups,
+    offset_commit, offset_fetch,
+};
+
+/// How long members may be silent where one is to die.
+const SHORT: Duration = Duration::from_secs(3);
+/// How long they may elsewhere: longer than a test takes.
+const LONG: Duration = Duration::from_secs(300);
+
+struct Stage {
+    world: Arc<World>,
+    broker: Broker,
+    dir: tempfile::TempDir,
+}
+
+async fn start(world: &Arc<World>, dir: &std::path::Path, session: Duration) -> Broker {
+    let broker = world.start_with("r1", dir, |config| config.consumer_session_timeout = session).await;
+    let client = Client::at(broker.addresses().unwrap().clients).await;
+    let loaded = async || {
+        let listed = client.0.call(&list_groups::Request::default(), 5).await.unwrap();
+        listed.error_code.is_ok()
+    };
+    eventually("the groups are read", loaded).await;
+    broker
+}
+
+async fn stage(session: Duration) -> Stage {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let broker = start(&world, dir.path(), session).await;
+    world.create("t", 4).await;
+    Stage { world, broker, dir }
+}
+
+impl Stage {
+    async fn client(&self) -> Client {
+        Client::at(self.broker.addresses().unwrap().clients).await
+    }
+
+    async fn restart(self) -> Self {
+        let Self { world, broker, dir } = self;
+        world.stop(broker).await;
+        let broker = start(&world, dir.path(), LONG).await;
+        Self { world, broker, dir }
+    }
+}
+
+type Owned = Vec<(TopicId, Vec<i32>)>;
+
+/// One member; it gives back and takes what it is told to.
+struct Member {
+    client: Client,
+    name: &'static str,
+    epoch: i32,
+    owned: Owned,
+}
+
+impl Member {
+    async fn join(stage: &Stage, name: &'static str) -> Self {
+        Self::join_by(stage.client().await, name).await
+    }
+
+    async fn join_by(client: Client, name: &'static str) -> Self {
+        let mut member = Self { client, name, epoch: 0, owned: vec![] };
+        eventually("it is in the group", async || member.beat().await.is_ok()).await;
+        member
+    }
+
+    fn request(&self, epoch: i32) -> beat::Request {
+        let owned = self.owned.iter().map(|(topic_id, partitions)| beat::TopicPartitions {
+            topic_id: *topic_id,
+            partitions: partitions.clone(),
+            ..Default::default()
+        });
+        beat::Request {
+            group_id: "g".into(),
+            member_id: self.name.into(),
+            member_epoch: epoch,
+            rebalance_timeout_ms: if epoch == 0 { 10_000 } else { -1 },
+            subscribed_topic_names: (epoch == 0).then(|| vec!["t".into()]),
+            topic_partitions: Some(if epoch == 0 { vec![] } else { owned.collect() }),
+            ..Default::default()
+        }
+    }
+
+    async fn send(&self, epoch: i32) -> beat::Response {
+        self.client.0.call(&self.request(epoch), 1).await.unwrap()
+    }
+
+    async fn beat(&mut self) -> ErrorCode {
+        let answer = self.send(self.epoch).await;
+        if answer.error_code.is_ok() {
+            self.epoch = answer.member_epoch;
+        }
+        if let Some(assignment) = answer.assignment {
+            let owned = assignment.topic_partitions.into_iter();
+            self.owned = owned.map(|topic| (topic.topic_id, topic.partitions)).collect();
+        }
+        answer.error_code
+    }
+
+    fn count(&self) -> usize {
+        self.owned.iter().map(|(_, partitions)| partitions.len()).sum()
+    }
+
+    async fn commit(&self, epoch: i32, version: i16) -> ErrorCode {
+        let partition = offset_commit::Partition { committed_offset: 7, ..Default::default() };
+        let topic = offset_commit::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+        let request = offset_commit::Request {
+            group_id: "g".into(),
+            generation_id_or_member_epoch: epoch,
+            member_id: self.name.into(),
+            topics: vec![topic],
+            ..Default::default()
+        };
+        self.client.0.call(&request, version).await.unwrap().topics[0].partitions[0].error_code
+    }
+
+    async fn committed(&self, epoch: i32) -> Result<i64, ErrorCode> {
+        let topic = offset_fetch::Topic { name: "t".into(), partition_indexes: vec![0], ..Default::default() };
+        let group = offset_fetch::Group {
+            group_id: "g".into(),
+            member_id: Some(self.name.into()),
+            member_epoch: epoch,
+            topics: Some(vec![topic]),
+            ..Default::default()
+        };
+        let request = offset_fetch::Request { groups: vec![group], ..Default::default() };
+        let answer = self.client.0.call(&request, 9).await.unwrap().groups.remove(0);
+        answer.error_code.ok().map(|()| answer.topics[0].partitions[0].committed_offset)
+    }
+}
+
+async fn described(stage: &Stage) -> consumer_group_describe::Group {
+    let request = consumer_group_describe::Request { group_ids: vec!["g".into()], ..Default::default() };
+    stage.client().await.0.call(&request, 1).await.unwrap().groups.remove(0)
+}
+
+async fn share(one: &mut Member, two: &mut Member) {
+    eventually("both own two partitions", async || {
+        assert_eq!((one.beat().await, two.beat().await), (ErrorCode::NONE, ErrorCode::NONE));
+        (one.count(), two.count()) == (2, 2)
+    })
+    .await;
+    assert_eq!((one.beat().await, two.beat().await), (ErrorCode::NONE, ErrorCode::NONE));
+}
+
+#[tokio::test]
+async fn two_members_share_and_the_rest_takes_over_from_the_one_that_dies() {
+    let stage = stage(SHORT).await;
+    let (mut one, mut two) = (Member::join(&stage, "one").await, Member::join(&stage, "two").await);
+    share(&mut one, &mut two).await;
+    eventually("one owns everything", async || {
+        assert_eq!(one.beat().await, ErrorCode::NONE);
+        one.count() == 4
+    })
+    .await;
+    assert_eq!(two.beat().await, ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(one.send(one.epoch + 5).await.error_code, ErrorCode::FENCED_MEMBER_EPOCH);
+}
+
+#[tokio::test]
+async fn commits_and_what_was_committed_need_the_members_epoch() {
+    let stage = stage(LONG).await;
+    let one = Member::join(&stage, "one").await;
+    assert_eq!(one.commit(one.epoch, 9).await, ErrorCode::NONE);
+    assert_eq!(one.commit(one.epoch, 8).await, ErrorCode::UNSUPPORTED_VERSION);
+    assert_eq!(one.commit(one.epoch + 1, 9).await, ErrorCode::STALE_MEMBER_EPOCH);
+    assert_eq!(one.committed(one.epoch).await, Ok(7));
+    assert_eq!(one.committed(one.epoch + 1).await, Err(ErrorCode::STALE_MEMBER_EPOCH));
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_group_and_its_members_go_on() {
+    let stage = stage(LONG).await;
+    let (mut one, mut two) = (Member::join(&stage, "one").await, Member::join(&stage, "two").await);
+    share(&mut one, &mut two).await;
+    let before = described(&stage).await;
+    let stage = stage.restart().await;
+    let after = described(&stage).await;
+    assert_eq!((after.group_epoch, after.assignment_epoch), (before.group_epoch, before.assignment_epoch));
+    assert_eq!(after.members, before.members);
+    (one.client, two.client) = (stage.client().await, stage.client().await);
+    assert_eq!((one.beat().await, two.beat().await), (ErrorCode::NONE, ErrorCode::NONE));
+    assert_eq!(described(&stage).await.group_epoch, before.group_epoch, "nobody was disturbed");
+}
+
+#[tokio::test]
+async fn more_partitions_reach_the_members() {
+    let stage = stage(LONG).await;
+    let mut one = Member::join(&stage, "one").await;
+    assert_eq!(one.count(), 4);
+    stage.world.decide(|_, topics| topics[0].partitions = 6).await;
+    eventually("one owns the new ones", async || {
+        assert_eq!(one.beat().await, ErrorCode::NONE);
+        one.count() == 6
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn groups_of_both_protocols_are_told_apart() {
+    let stage = stage(LONG).await;
+    let one = Member::join(&stage, "one").await;
+    let client = stage.client().await;
+    let shown = described(&stage).await;
+    assert_eq!((shown.error_code, shown.group_state.as_str()), (ErrorCode::NONE, "Stable"));
+    assert_eq!((shown.assignor_name.as_str(), shown.members.len()), ("uniform", 1));
+    let classic = describe_groups::Request { groups: vec!["g".into()], ..Default::default() };
+    let shown = client.0.call(&classic, 6).await.unwrap().groups.remove(0);
+    assert_eq!((shown.error_code, shown.group_state.as_str()), (ErrorCode::GROUP_ID_NOT_FOUND, "Dead"));
+    for (wanted, found) in [("consumer", 1), ("classic", 0)] {
+        let request = list_groups::Request { types_filter: vec![wanted.into()], ..Default::default() };
+        assert_eq!(client.0.call(&request, 5).await.unwrap().groups.len(), found, "{wanted}");
+    }
+    let request = delete_groups::Request { groups_names: vec!["g".into()], ..Default::default() };
+    let delete = async || client.0.call(&request, 2).await.unwrap().results[0].error_code;
+    assert_eq!(delete().await, ErrorCode::NON_EMPTY_GROUP);
+    assert_eq!(one.send(-1).await.error_code, ErrorCode::NONE);
+    assert_eq!(delete().await, ErrorCode::NONE);
+    assert_eq!(described(&stage).await.error_code, ErrorCode::GROUP_ID_NOT_FOUND);
+}
+
+#[tokio::test]
+async fn after_a_failover_members_join_again_and_go_on_from_their_commits() {
+    let stage = two().await;
+    let mut one = Member::join_by(client(&stage.one).await, "one").await;
+    assert_eq!((one.count(), one.commit(one.epoch, 9).await), (1, ErrorCode::NONE));
+    stage.mirror().await;
+    stage.mirror_commits().await;
+    stage.world.give("r2", 2, vec![]).await;
+    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], unplanned: true })).await;
+    eventually("the old region lets go", async || one.beat().await == ErrorCode::NOT_COORDINATOR).await;
+    one.client = client(&stage.two).await;
+    eventually("the new region coordinates", async || one.beat().await == ErrorCode::UNKNOWN_MEMBER_ID).await;
+    assert_eq!(one.commit(one.epoch, 9).await, ErrorCode::UNKNOWN_MEMBER_ID, "nothing a client dies of");
+    (one.epoch, one.owned) = (0, vec![]);
+    assert_eq!((one.beat().await, one.count()), (ErrorCode::NONE, 1));
+    assert_eq!(one.committed(one.epoch).await, Ok(7));
+}
