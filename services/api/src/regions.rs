@@ -43,6 +43,9 @@ pub struct Region {
     /// Records its old log held that the new owner never got, archived here.
     #[serde(default)]
     pub diverged: Vec<DivergedTail>,
+    /// The journal of orders it has carried out for runs, one entry per run and step; only when one region is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<JournaledOrder>,
 }
 
 /// Where a region is reached: `host:port` each.
@@ -177,4 +180,17 @@ pub struct DivergedTail {
     /// When the last was appended.
     #[schema(format = DateTime)]
     pub last_at: String,
+}
+
+/// An order of a run that a region has carried out. One that comes again has no further effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JournaledOrder {
+    /// The run.
+    pub run: String,
+    /// The step of the run.
+    #[schema(example = "seal")]
+    pub step: String,
+    /// When it was done, on the region's clock.
+    #[schema(format = DateTime)]
+    pub at: String,
 }

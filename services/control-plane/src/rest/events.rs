@@ -1,16 +1,18 @@
-//! The events of a run as server-sent events.
+//! The events of a run, as a list or as server-sent events.
 
 use super::Api;
-use super::asked::{Path, Query, name};
+use super::asked::{Path, Query, limit, name};
 use super::refused::{Answered, Refused};
 use super::runs::step_of;
 use super::shapes::time;
-use ::api::ErrorCode;
 use ::api::runs::RunEvent;
+use ::api::{ErrorCode, Page, Paging};
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Sse;
+use axum::http::header::ACCEPT;
 use axum::response::sse::{Event as Sent, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
 use catalog::reader::StoredEvent;
 use dr_planner::run::{Event, Output};
 use futures::Stream;
@@ -36,38 +38,67 @@ pub(super) struct From {
     from: Option<u64>,
 }
 
-/// Follows the events of a run: first what has happened, then what happens, until the run has ended. The id of each is
-/// its number, so that a client that lost its connection goes on behind `Last-Event-ID`.
+/// The events of a run. Server-sent events follow the run, first what has happened, then what happens, until it has ended;
+/// the id of each is its number, so that a client that lost its connection goes on behind `Last-Event-ID`. A client that
+/// accepts `application/json` and no `text/event-stream` is given what has happened so far, as a list.
 #[utoipa::path(get, path = "/v1/runs/{id}/events", tag = "runs",
-    params(("id", description = "The run's name."), From,
+    params(("id", description = "The run's name."), From, Paging,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last event the client has.")),
-    responses((status = 200, description = "Server-sent events, each with a `RunEvent` for data.", body = RunEvent,
-        content_type = "text/event-stream")))]
+    responses((status = 200, description = "Server-sent events, each with a `RunEvent` for data, or a page of them.",
+        content((RunEvent = "text/event-stream"), (Page<RunEvent> = "application/json")))))]
 pub(super) async fn follow(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(asked): Query<From>,
+    Query(paging): Query<Paging>,
     headers: HeaderMap,
-) -> Answered<Sse<impl Stream<Item = Result<Sent, Infallible>>>> {
+) -> Answered<Response> {
     let run: RunId = name(&id)?;
     let known = api.reader().run_summary(&run).await?;
     known.ok_or_else(|| Refused::unknown("run", &run))?;
     let next = begin(&headers)?.or(asked.from).unwrap_or_default();
-    let progress = api.reader().watch_progress();
-    let follower = Follower { api, run, next, progress, ready: VecDeque::new(), has_ended: false };
-    let events = unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((Ok(sent(&event)), follower))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    if wants_list(&headers) {
+        return Ok(Json(api.events_so_far(&run, next, &paging).await?).into_response());
+    }
+    Ok(Sse::new(api.following(run, next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+fn wants_list(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    accepted.contains("application/json") && !accepted.contains("text/event-stream")
+}
+
+impl Api {
+    async fn events_so_far(&self, run: &RunId, next: u64, paging: &Paging) -> Answered<Page<RunEvent>> {
+        let from = paging.after.as_deref().map(number).transpose()?.map_or(next, |last| last.saturating_add(1));
+        let limit = limit(paging)?;
+        let mut events = self.reader().run_events(run, from, Some(limit + 1)).await?;
+        let more = events.len() > limit as usize;
+        events.truncate(limit as usize);
+        let next = events.last().filter(|_| more).map(|last| last.seq.to_string());
+        Ok(Page { items: events.iter().map(shown).collect(), next })
+    }
+
+    fn following(&self, run: RunId, next: u64) -> impl Stream<Item = Result<Sent, Infallible>> + use<> {
+        let progress = self.reader().watch_progress();
+        let follower = Follower { api: self.clone(), run, next, progress, ready: VecDeque::new(), has_ended: false };
+        unfold(follower, |mut follower| async move {
+            let event = follower.next().await?;
+            Some((Ok(sent(&event)), follower))
+        })
+    }
 }
 
 /// The event behind the last one the client has.
 fn begin(headers: &HeaderMap) -> Answered<Option<u64>> {
     let Some(last) = headers.get("last-event-id") else { return Ok(None) };
-    let number = last.to_str().ok().and_then(|last| last.trim().parse::<u64>().ok());
-    let what = || Refused::new(ErrorCode::InvalidRequest, "Last-Event-ID is the id of an event: a number");
-    Ok(Some(number.ok_or_else(what)?.saturating_add(1)))
+    Ok(Some(number(last.to_str().unwrap_or_default())?.saturating_add(1)))
+}
+
+fn number(text: &str) -> Answered<u64> {
+    let what =
+        || Refused::new(ErrorCode::InvalidRequest, format!("the last event is named by its number, not {text:?}"));
+    text.trim().parse().map_err(|_| what())
 }
 
 struct Follower {

@@ -5,14 +5,16 @@ use super::asked::{Path, Query, cut, name};
 use super::refused::{Answered, Refused};
 use super::shapes::time;
 use crate::observe::{Picture, RegionHealth};
-use ::api::regions::{Addresses, CouncilNode, CouncilRole, Disk, DivergedTail, Holding, Region, RegionState, Signal};
+use ::api::regions::{
+    Addresses, CouncilNode, CouncilRole, Disk, DivergedTail, Holding, JournaledOrder, Region, RegionState, Signal,
+};
 use ::api::{Page, Paging};
 use axum::Json;
 use axum::extract::State;
 use catalog::reader::RecordedTail;
 use catalog::view;
 use dr_planner::health::{CONFIDENCE_MIN, Condition, Detection, Score};
-use model::{RegionName, RegionStatus};
+use model::{RegionName, RegionStatus, RunId, StepId, Timestamp};
 use quorum::NodeId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,10 +27,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/v1/regions", tag = "regions", params(Paging),
     responses((status = 200, description = "The regions.", body = Page<Region>)))]
 async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<Json<Page<Region>>> {
-    Ok(Json(cut(api.regions().await?.into_iter(), &paging, |region| &region.name)?))
+    let brief = api.regions().await?.into_iter().map(|region| Region { orders: vec![], ..region });
+    Ok(Json(cut(brief, &paging, |region| &region.name)?))
 }
 
-/// One region.
+/// One region, with its journal of orders.
 #[utoipa::path(get, path = "/v1/regions/{name}", tag = "regions", params(("name", description = "Its name.")),
     responses((status = 200, description = "The region.", body = Region)))]
 async fn find(State(api): State<Api>, Path(region): Path<String>) -> Answered<Json<Region>> {
@@ -91,6 +94,7 @@ impl Api {
             size_bytes: partitions.iter().map(|partition| partition.size.0).sum(),
             observed_at: status.map(|status| time(status.time)),
             diverged,
+            orders: status.map(|status| status.orders.iter().map(order).collect()).unwrap_or_default(),
         }
     }
 
@@ -183,4 +187,8 @@ fn holding(holding: &model::Holding) -> Holding {
 
 fn disk(disk: &model::DiskStatus) -> Disk {
     Disk { path: disk.path.clone(), free_bytes: disk.free.0, total_bytes: disk.total.0, full: disk.full }
+}
+
+fn order((run, step, at): &(RunId, StepId, Timestamp)) -> JournaledOrder {
+    JournaledOrder { run: run.to_string(), step: step.to_string(), at: time(*at) }
 }

@@ -329,7 +329,7 @@ impl Region for Book {
             disks: vec![disk],
             diverged: pages.diverged.clone(),
             gaps: vec![],
-            orders: vec![],
+            orders: pages.journal.keys().map(|(run, step)| (run.clone(), step.clone(), Timestamp(0))).collect(),
         };
         Box::pin(async { Ok(status) })
     }

@@ -136,6 +136,24 @@ impl Served {
     }
 }
 
+/// A client of JSON is given the same events as a list, page by page.
+async fn listed(served: &Served, path: &str, count: usize) {
+    let json = [("accept", "application/json")];
+    let (mut numbers, mut after) = (vec![], String::new());
+    loop {
+        let query = format!("{path}?limit=4{after}");
+        let page = served.send(Method::GET, &query, &json, String::new()).await.ok(200);
+        numbers.extend(page["items"].as_array().unwrap().iter().map(|event| event["seq"].as_u64().unwrap()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(numbers, (0..count as u64).collect::<Vec<_>>());
+    let query = format!("{path}?after=x");
+    served.send(Method::GET, &query, &json, String::new()).await.problem(400, "invalid_request");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_are_created_changed_listed_and_deleted() {
     let served = Served::start(1).await;
@@ -274,6 +292,12 @@ async fn a_switchover_is_planned_run_followed_and_reported() {
     let rest = String::from_utf8(rest.body.to_vec()).unwrap();
     assert_eq!(rest.lines().filter(|line| line.starts_with("id:")).count(), 1, "{rest}");
     served.send(Method::GET, &path, &[("last-event-id", "x")], String::new()).await.problem(400, "invalid_request");
+
+    listed(&served, &path, numbers.len()).await;
+    let orders = served.get("/v1/regions/r1").await.ok(200)["orders"].clone();
+    let order = json!([{"run": id, "step": "stop-writes", "at": orders[0]["at"]}]);
+    assert_eq!(orders, order, "the old owner has stopped its writes once");
+    assert_eq!(served.get("/v1/regions").await.ok(200)["items"][0].get("orders"), None);
 
     let run = served.get(&format!("/v1/runs/{id}")).await.ok(200);
     assert_eq!(run["state"], "succeeded", "{run}");
