@@ -51,7 +51,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds the bootstrap listener and follows `routes`; virtual nodes are bound as the council names them.
+    /// Binds the bootstrap listener and follows `routes`; virtual nodes are bound as the council names them, and clients are
+    /// served from then on.
     ///
     /// # Errors
     /// When the bootstrap address cannot be bound.
@@ -63,7 +64,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let state = Arc::new(State::new(clock));
         let mut tasks = JoinSet::new();
-        tasks.spawn(listener::serve(bootstrap, listener::Door::Bootstrap, state.clone(), stopped.clone()));
+        tasks.spawn(listener::bootstrap(bootstrap, state.clone(), stopped.clone()));
         tasks.spawn(listener::virtual_nodes(config.clone(), state.clone(), stopped.clone()));
         tasks.spawn(until(stopped.clone(), follow::routes(config.name, routes, state.clone())));
         tasks.spawn(until(stopped.clone(), follow::leaders(state.clone())));

@@ -30,8 +30,19 @@ async fn stop(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
+/// Serves clients that bootstrap, as soon as there are nodes to tell them of. A client that is told of topics but of no
+/// nodes forgets every node it knew, and librdkafka 2.10 and newer never looks for another one.
+pub(crate) async fn bootstrap(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+    let mut routing = state.watch_routing();
+    tokio::select! {
+        known = routing.wait_for(|routing| !routing.nodes().is_empty()) => if known.is_err() { return },
+        () = stop(&mut stopped) => return,
+    }
+    serve(listener, Door::Bootstrap, state, stopped).await;
+}
+
 /// Serves clients of one listener until the gateway stops.
-pub(crate) async fn serve(listener: TcpListener, door: Door, state: Arc<State>, mut stopped: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, door: Door, state: Arc<State>, mut stopped: watch::Receiver<bool>) {
     let seats = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let mut clients = JoinSet::new();
     let stopping = stopped.clone();

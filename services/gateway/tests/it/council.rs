@@ -52,9 +52,14 @@ impl Council {
 
     /// The grant is revoked, or stands again, by one more entry of the council.
     pub(crate) fn decide(&self, state: GrantState) {
+        self.change(|table| table.groups[0].state = state);
+    }
+
+    /// One more entry of the council changes the table.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut RouteTable)) {
         self.table.send_modify(|table| {
             table.version += 1;
-            table.groups[0].state = state;
+            change(table);
         });
     }
 

@@ -1,4 +1,5 @@
 //! A gateway between real sockets: a council that says what the test wants, and regions that answer or do not.
 
+mod bootstrap;
 mod council;
 mod fencing;
