@@ -36,6 +36,8 @@ pub struct Options {
     pub temporary: bool,
     /// Further arguments of `farshore up`.
     pub arguments: Vec<String>,
+    /// Further variables in the environment of all its processes.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Options {
@@ -47,7 +49,8 @@ impl Options {
         let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
         let directory = parent.join(format!("platform-{}-{nanos}", std::process::id()));
         fs::create_dir_all(&directory).map_err(|e| Error::System(format!("cannot make {}", directory.display()), e))?;
-        Ok(Self { binary, directory, regions: 3, temporary: true, arguments: Vec::new() })
+        let (arguments, environment) = (Vec::new(), Vec::new());
+        Ok(Self { binary, directory, regions: 3, temporary: true, arguments, environment })
     }
 }
 
@@ -176,6 +179,23 @@ impl Platform {
             process::signal(*pid, signal).map_err(|e| Error::System(format!("cannot signal {pid} of {name}"), e))?;
         }
         Ok(pids)
+    }
+
+    /// The process of `role`: a region, `gateway`, `s3` or `witness`. `None` while it is down.
+    pub fn process(&self, role: &str) -> Option<u32> {
+        process::child_of(self.supervisor.id(), role)
+    }
+
+    /// Kills the process of `role` with SIGKILL, waits until the supervisor knows, and answers whether there was one. The
+    /// supervisor starts all but regions again.
+    ///
+    /// # Errors
+    /// [`Error::System`], or [`Error::Late`] when the process stays.
+    pub fn kill_process(&self, role: &str) -> Result<bool, Error> {
+        let Some(pid) = self.process(role) else { return Ok(false) };
+        process::signal(pid, Signal::KILL).map_err(|e| Error::System(format!("cannot kill {pid} ({role})"), e))?;
+        self.wait_for(&format!("the process of {role} is gone"), GONE_WITHIN, || !process::exists(pid))?;
+        Ok(true)
     }
 
     /// Reads `endpoints.json` again; what was known stays known while the file is away.
@@ -362,6 +382,7 @@ fn up(options: &Options, base_port: u16) -> Result<Child, Error> {
         .arg("--data-dir")
         .arg(&options.directory)
         .args(&options.arguments)
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(open().map_err(file)?)
         .stderr(open().map_err(file)?)
@@ -374,80 +395,4 @@ fn pause() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    /// A supervisor in shell: one sleeping process per region, `region start` makes a new one.
-    const STAND_IN: &str = r#"#!/bin/sh
-write() {
-  printf '{"gateway":"g","api":"a","s3":"s","regions":[{"name":"r1","bootstrap":"b","pids":[%s]}]}' "$1" > "$dir/endpoints.tmp"
-  mv "$dir/endpoints.tmp" "$dir/endpoints.json"
-}
-case $1 in
-  up) dir=$7; [ -f "$dir/broken" ] && { echo "the port is taken"; exit 3; }
-      sleep 600 & child=$!; trap 'kill $child 2>/dev/null; rm -f "$dir/endpoints.json"; exit 0' TERM
-      write $child; while :; do sleep 0.05; done ;;
-  region) dir=$5; [ "$3" = r1 ] || { echo "no region $3" >&2; exit 1; }; sleep 600 > /dev/null 2>&1 & write $! ;;
-esac
-"#;
-
-    fn stand_in() -> (tempfile::TempDir, Options) {
-        let home = tempfile::tempdir().unwrap();
-        let binary = home.path().join("farshore");
-        fs::write(&binary, STAND_IN).unwrap();
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-        let options = Options::temporary(binary, home.path()).unwrap();
-        (home, options)
-    }
-
-    #[test]
-    fn a_region_is_killed_and_started_again() {
-        let (_home, options) = stand_in();
-        let mut platform = Platform::start(options).unwrap();
-        let first = platform.region("r1").unwrap().pids.clone();
-        platform.kill_region("r1").unwrap();
-        platform.start_region("r1").unwrap();
-        let second = platform.region("r1").unwrap().pids.clone();
-        assert_ne!(first, second);
-        assert!(!process::is_alive(first[0]) && process::is_alive(second[0]));
-        platform.kill();
-        assert!(!process::is_alive(second[0]));
-    }
-
-    #[test]
-    fn a_platform_ends_with_its_handle_and_takes_its_directory_with_it() {
-        let (_home, options) = stand_in();
-        let directory = options.directory.clone();
-        let platform = Platform::start(options).unwrap();
-        let pid = platform.region("r1").unwrap().pids[0];
-        drop(platform);
-        assert!(!process::is_alive(pid));
-        assert!(!directory.exists());
-    }
-
-    #[test]
-    fn a_platform_that_does_not_come_up_says_why() {
-        let (_home, options) = stand_in();
-        fs::write(options.directory.join("broken"), "").unwrap();
-        let error = Platform::start(options).unwrap_err().to_string();
-        assert!(error.contains("exit status: 3") && error.contains("the port is taken"), "{error}");
-    }
-
-    #[test]
-    fn a_refused_command_and_an_unknown_region_are_named() {
-        let (_home, options) = stand_in();
-        let platform = Platform::start(options).unwrap();
-        let error = platform.command(&["region", "start", "r9"]).unwrap_err().to_string();
-        assert_eq!(error, "`farshore region start r9` failed: no region r9\n");
-        let error = platform.region("r9").unwrap_err().to_string();
-        assert_eq!(error, "no region is called r9; endpoints.json names r1");
-    }
-
-    #[test]
-    fn a_missing_binary_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let options = Options::temporary(home.path().join("nothing"), home.path()).unwrap();
-        assert!(Platform::start(options).unwrap_err().to_string().contains("FARSHORE_BIN"));
-    }
-}
+mod tests;

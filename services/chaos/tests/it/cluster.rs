@@ -41,8 +41,14 @@ fn own() -> Cluster {
 
 /// A platform of its own for one test.
 pub(crate) fn start() -> Platform {
+    start_with(|_| {})
+}
+
+/// The same, with other options.
+pub(crate) fn start_with(change: impl FnOnce(&mut Options)) -> Platform {
     let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let options = Options::temporary(binary(), &parent).expect("the target directory can be written");
+    let mut options = Options::temporary(binary(), &parent).expect("the target directory can be written");
+    change(&mut options);
     Platform::start(options).unwrap_or_else(|error| panic!("the platform does not start: {error}"))
 }
 

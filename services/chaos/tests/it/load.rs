@@ -121,15 +121,7 @@ fn write(
     journal: Journal,
     stop: Arc<AtomicBool>,
 ) -> JoinHandle<()> {
-    let producer: ThreadedProducer<Receipts> = config(&[
-        ("bootstrap.servers", bootstrap),
-        ("enable.idempotence", "true"),
-        ("linger.ms", "2"),
-        ("message.timeout.ms", "60000"),
-        ("reconnect.backoff.max.ms", "500"),
-    ])
-    .create_with_context(Receipts(journal.clone()))
-    .unwrap();
+    let producer = producer(bootstrap, &journal);
     let topic = topic.to_owned();
     thread::spawn(move || {
         let (began, mut value) = (Instant::now(), 0);
@@ -143,6 +135,26 @@ fn write(
         }
         producer.flush(PATIENCE).expect("every record gets its receipt");
     })
+}
+
+fn producer(bootstrap: &str, journal: &Journal) -> ThreadedProducer<Receipts> {
+    let config = config(&[
+        ("bootstrap.servers", bootstrap),
+        ("enable.idempotence", "true"),
+        ("linger.ms", "2"),
+        ("message.timeout.ms", "60000"),
+        ("reconnect.backoff.max.ms", "500"),
+    ]);
+    config.create_with_context(Receipts(journal.clone())).unwrap()
+}
+
+/// Writes `values` to one partition and waits until all of them are acknowledged.
+pub(crate) fn fill(bootstrap: &str, topic: &str, partition: i32, values: std::ops::Range<u64>) {
+    let (journal, count) = (Journal::new(), values.clone().count());
+    let producer = producer(bootstrap, &journal);
+    values.for_each(|value| send(&producer, &journal, topic, partition, value));
+    producer.flush(PATIENCE).expect("every record gets its receipt");
+    assert_eq!(journal.acked(), count, "records acknowledged in {topic}-{partition}");
 }
 
 fn send(producer: &ThreadedProducer<Receipts>, journal: &Journal, topic: &str, partition: i32, value: u64) {
@@ -161,8 +173,9 @@ fn config(pairs: &[(&str, &str)]) -> ClientConfig {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn consumer(bootstrap: &str, group: &str) -> BaseConsumer {
-    config(&[
+/// A consumer of `group`, with `changes` to the usual configuration.
+pub(crate) fn consumer(bootstrap: &str, group: &str, changes: &[(&str, &str)]) -> BaseConsumer {
+    let usual = [
         ("bootstrap.servers", bootstrap),
         ("group.id", group),
         ("enable.auto.commit", "true"),
@@ -172,13 +185,12 @@ fn consumer(bootstrap: &str, group: &str) -> BaseConsumer {
         ("heartbeat.interval.ms", "500"),
         ("fetch.wait.max.ms", "100"),
         ("reconnect.backoff.max.ms", "500"),
-    ])
-    .create()
-    .unwrap()
+    ];
+    config(&[&usual, changes].concat()).create().unwrap()
 }
 
 fn alone(bootstrap: &str, topic: &str, partitions: i32) -> BaseConsumer {
-    let consumer = consumer(bootstrap, &format!("{topic}-alone"));
+    let consumer = consumer(bootstrap, &format!("{topic}-alone"), &[]);
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
@@ -188,7 +200,7 @@ fn alone(bootstrap: &str, topic: &str, partitions: i32) -> BaseConsumer {
 }
 
 fn member(bootstrap: &str, topic: &str) -> BaseConsumer {
-    let consumer = consumer(bootstrap, &format!("{topic}-group"));
+    let consumer = consumer(bootstrap, &format!("{topic}-group"), &[]);
     consumer.subscribe(&[topic]).unwrap();
     consumer
 }
@@ -218,7 +230,7 @@ fn value_of(payload: Option<&[u8]>) -> u64 {
 /// Reads the whole log of every partition from one region and writes it down.
 pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, journal: &Journal) {
     for partition in 0..partitions {
-        let consumer = consumer(bootstrap, &format!("{topic}-scan"));
+        let consumer = consumer(bootstrap, &format!("{topic}-scan"), &[("enable.auto.commit", "false")]);
         let (start, tail) = consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the log has ends");
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
@@ -239,7 +251,7 @@ pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, 
 
 /// Where a partition ends for readers; `None` while nobody says so.
 pub(crate) fn tail(bootstrap: &str, topic: &str, partition: i32) -> Option<i64> {
-    let consumer = consumer(bootstrap, &format!("{topic}-tail"));
+    let consumer = consumer(bootstrap, &format!("{topic}-tail"), &[]);
     consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok().map(|(_, tail)| tail)
 }
 

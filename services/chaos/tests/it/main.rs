@@ -3,14 +3,23 @@
 //! The platform under test is our own binary (FARSHORE_BIN, or the one built beside these tests), started once for all
 //! tests without faults. FARSHORE_TEST_BOOTSTRAP=host:port turns the client matrix to another cluster instead, and
 //! FARSHORE_TEST_PLATFORM=kafka says that it is Apache Kafka, the reference.
+//!
+//! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
+//! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL, see `executor`.
 
+mod backup;
 mod cluster;
+mod council;
+mod end_loop;
+mod executor;
 mod faults;
 mod generated;
 mod house;
 mod librdkafka;
 mod load;
 mod matrix;
+mod nemesis;
 mod region_loss;
+mod regions;
 mod rest;
 mod segments;

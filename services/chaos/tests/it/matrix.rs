@@ -41,11 +41,13 @@ fn python(script: &str) {
 }
 
 fn java(file: &str) {
-    let kafka = here().join("peers/kafka");
-    let file = here().join("clients/java").join(file);
-    play(|bootstrap| {
-        words(&[&kafka.to_string_lossy(), "java", "-Xmx512m", &file.to_string_lossy(), bootstrap, &CLUSTER.kind])
-    });
+    play(|bootstrap| java_command(file, &[bootstrap, &CLUSTER.kind]));
+}
+
+/// Runs a program of `clients/java` with Apache Kafka's jars.
+pub(crate) fn java_command(file: &str, arguments: &[&str]) -> Vec<String> {
+    let (kafka, file) = (here().join("peers/kafka"), here().join("clients/java").join(file));
+    words(&[&[&*kafka.to_string_lossy(), "java", "-Xmx512m", &file.to_string_lossy()], arguments].concat())
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use crate::cluster::start;
 use crate::faults::{PARTITIONS, PER_SECOND, judge, wait_for_acks};
-use crate::load::{Journal, Load, create, place, scan, tail, unique};
-use crate::rest::get;
-use api::Page;
+use crate::load::{Journal, Load, create, place, unique};
+use crate::regions::{equal_tails, scan_all};
+use crate::rest::{get, list};
 use api::runs::{PartitionLoss, Run, RunReport, Standing};
 use chaos::checker::{Requirements, Verdict};
 use chaos::history::{Event, Outcome};
@@ -16,7 +16,6 @@ use std::time::Duration;
 const WRITE_GAP_MAX: Duration = Duration::from_secs(10);
 /// A new lineage starts at least this far above the common end.
 const HOLE: i64 = 1 << 40;
-const REGIONS: [&str; 3] = ["r1", "r2", "r3"];
 
 #[test]
 fn a_lost_region_costs_what_its_report_says_and_no_client_a_restart() {
@@ -34,11 +33,8 @@ fn a_lost_region_costs_what_its_report_says_and_no_client_a_restart() {
     load.finish();
     let report = final_report(&platform);
     tell(&journal, &report, &topic);
-    equal_tails(&platform, &topic);
-    for region in REGIONS {
-        scan(&platform.region(region).unwrap().bootstrap, region, &topic, PARTITIONS, &journal);
-    }
-    let scanned = REGIONS.map(|name| RegionName::new(name).unwrap()).to_vec();
+    equal_tails(&platform, &topic, PARTITIONS);
+    let scanned = scan_all(&platform, &topic, PARTITIONS, &journal);
     let requirements = Requirements { acked_min: 14_000, faults_min: 1, scanned, stake: false, readers_min: 2 };
     let judgement = judge(&journal, &requirements);
     assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}\n{}", platform.logs());
@@ -63,8 +59,8 @@ fn final_report(platform: &Platform) -> RunReport {
 }
 
 fn report(api: &str) -> Result<RunReport, String> {
-    let runs: Page<Run> = get(api, "/v1/runs")?;
-    let run = runs.items.iter().find(|run| run.source == "r1").ok_or("no run leaves r1")?;
+    let runs: Vec<Run> = list(api, "/v1/runs", "")?;
+    let run = runs.iter().find(|run| run.source == "r1").ok_or("no run leaves r1")?;
     get(api, &format!("/v1/runs/{}/report", run.id))
 }
 
@@ -90,14 +86,4 @@ fn tell_loss(journal: &Journal, loss: &PartitionLoss, topic: &str, ownership_epo
         let partition = place(topic, loss.partition);
         journal.tell("report", Event::Archived { partition, range: range(archived.range) });
     }
-}
-
-/// Waits until all regions show the same end of every partition.
-fn equal_tails(platform: &Platform, topic: &str) {
-    let tails = |region: &str| {
-        let bootstrap = &platform.region(region).unwrap().bootstrap;
-        (0..PARTITIONS).map(|partition| tail(bootstrap, topic, partition)).collect::<Vec<_>>()
-    };
-    let equal = || REGIONS.windows(2).all(|pair| tails(pair[0]) == tails(pair[1]));
-    platform.wait_for("all regions hold the same", Duration::from_secs(30), equal).unwrap();
 }

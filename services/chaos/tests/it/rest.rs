@@ -1,5 +1,6 @@
 //! As much of HTTP as it takes to ask the REST API.
 
+use api::Page;
 use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,6 +16,19 @@ pub(crate) fn get<T: DeserializeOwned>(base: &str, path: &str) -> Result<T, Stri
         return Err(format!("{path}: {status}: {body}"));
     }
     serde_json::from_str(body).map_err(|error| format!("{path}: {error} in {body}"))
+}
+
+/// The whole list at `path`; `query` is the rest of the query.
+pub(crate) fn list<T: DeserializeOwned>(base: &str, path: &str, query: &str) -> Result<Vec<T>, String> {
+    let (mut items, mut after) = (Vec::new(), String::new());
+    loop {
+        let page: Page<T> = get(base, &format!("{path}?limit=1000{query}{after}"))?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) => after = format!("&after={next}"),
+            None => return Ok(items),
+        }
+    }
 }
 
 fn exchange(address: &str, path: &str) -> std::io::Result<String> {

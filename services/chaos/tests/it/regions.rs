@@ -1,0 +1,26 @@
+//! What all regions of a platform hold.
+
+use crate::load::{Journal, scan, tail};
+use chaos::platform::Platform;
+use model::RegionName;
+use std::time::Duration;
+
+/// Waits until all regions show the same end of every partition.
+pub(crate) fn equal_tails(platform: &Platform, topic: &str, partitions: i32) {
+    let regions = &platform.endpoints().regions;
+    let tails = |bootstrap: &str| (0..partitions).map(|p| tail(bootstrap, topic, p)).collect::<Option<Vec<_>>>();
+    let mut last = Vec::new();
+    let equal = || {
+        last = regions.iter().map(|region| tails(&region.bootstrap)).collect();
+        last.iter().all(|tails| tails.is_some() && *tails == last[0])
+    };
+    let waited = platform.wait_for("all regions hold the same", Duration::from_secs(60), equal);
+    waited.unwrap_or_else(|error| panic!("{error}\nends of {topic} by region: {last:?}\n{}", platform.logs()));
+}
+
+/// Writes down what every region holds; answers their names.
+pub(crate) fn scan_all(platform: &Platform, topic: &str, partitions: i32, journal: &Journal) -> Vec<RegionName> {
+    let regions = &platform.endpoints().regions;
+    regions.iter().for_each(|region| scan(&region.bootstrap, &region.name, topic, partitions, journal));
+    regions.iter().map(|region| RegionName::new(&region.name).unwrap()).collect()
+}
