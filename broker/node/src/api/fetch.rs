@@ -7,6 +7,7 @@
 //! ```
 
 mod answer;
+mod nearest;
 mod read;
 mod session;
 
@@ -18,7 +19,8 @@ use crate::replica::{Ear, Isolation, Partition};
 use answer::Answer;
 use bytes::Bytes;
 use model::{ByteCount, limits};
-use read::Found;
+use nearest::Nearness;
+use read::{Found, Source};
 use session::Begun;
 pub(crate) use session::Sessions;
 use std::sync::Arc;
@@ -28,12 +30,12 @@ use wire::api::fetch::Request;
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
-    let limits = Limits::of(&request);
+    let (limits, nearness) = (Limits::of(&request), Nearness::of(broker, &call, &request));
     let begun = match broker.0.fetch_sessions.begin(&call, request, broker.0.clock.boot()) {
         Ok(begun) => begun,
         Err(code) => return Ok(call.reply(&answer::refused(code))),
     };
-    let mut fetch = Fetch { broker: broker.clone(), call, limits, begun };
+    let mut fetch = Fetch { broker: broker.clone(), call, limits, nearness, begun };
     let found = fetch.read();
     if found.is_enough(fetch.limits.bytes_min) || fetch.limits.wait.is_zero() {
         return Ok(fetch.answer(found).map_or(Reply::Close, Reply::Now));
@@ -79,12 +81,19 @@ struct Fetch {
     broker: Broker,
     call: Call,
     limits: Limits,
+    nearness: Nearness,
     begun: Begun,
 }
 
 impl Fetch {
     fn read(&self) -> Found {
-        read::read(&self.broker.0.partitions.held(), self.call.door, &self.limits, &self.begun.wanted)
+        let source = Source {
+            held: self.broker.0.partitions.held(),
+            door: self.call.door,
+            limits: &self.limits,
+            nearness: &self.nearness,
+        };
+        source.read(&self.begun.wanted)
     }
 
     /// Reads again whenever one of the partitions has moved on, until there is enough or the time is up.

@@ -3,7 +3,7 @@
 use super::{Marks, Partition, Standing};
 use broker_core::follower::{EpochEnd, Fence, Fetch, LogView, divergence};
 use broker_core::metadata::BrokerEpoch;
-use broker_core::partition::{IsrChange, Peer, ReplicaRefusal};
+use broker_core::partition::{IsrChange, Peer, ReplicaRefusal, ReplicaView};
 use log::{ReadError, Slice};
 use model::{BrokerSlot, ByteCount, Offset};
 
@@ -135,6 +135,11 @@ impl Partition {
         let outcome = held.core.on_isr_refused(self.boot(), partition_epoch);
         self.settle(&mut held, outcome);
         self.publish(&mut held);
+    }
+
+    /// The replicas on other brokers, as their leader knows them.
+    pub(crate) fn replicas(&self) -> Vec<ReplicaView> {
+        self.held().core.replicas().collect()
     }
 }
 

@@ -46,6 +46,7 @@ impl Cluster {
         config.slot = BrokerSlot(slot);
         config.controller = Some(self.peers[&BrokerSlot(slot)].parse().unwrap());
         config.peers.clone_from(&self.peers);
+        config.location.rack = format!("rack-{slot}");
         config.disk_reserve = model::ByteCount(0);
         config.initial_rebalance_delay = Duration::from_millis(50);
         config

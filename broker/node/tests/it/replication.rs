@@ -1,7 +1,7 @@
 //! Records on several brokers: what an acknowledgement of all promises, and who is in sync.
 
 use crate::cluster::Cluster;
-use crate::harness::{Client, batch, eventually};
+use crate::harness::{Client, batch, eventually, fetch_request, only, records};
 use model::{LeaderEpoch, PartitionStatus, Timestamp, TopicId};
 use record::{CheckedBatch, ProduceRules};
 use std::sync::Arc;
@@ -78,7 +78,9 @@ async fn who_does_not_lead_takes_no_records_and_gives_none() {
     let other = cluster.client((cluster.leader(full).await + 1) % 3).await;
     let refused = other.produce(TOPIC, 0, batch(&["a"])).await;
     assert_eq!(refused.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    assert_eq!(other.fetch(TOPIC, 0, 0).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    // Readers of version 10 know nothing of replicas.
+    let read = other.0.call(&fetch_request(TOPIC, 0, 0), 10).await.unwrap();
+    assert_eq!(only(read).error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     cluster.end().await;
 }
 
@@ -191,4 +193,30 @@ async fn late_ack(cluster: &Cluster, leader: u16, acks: i16) -> bool {
     })
     .await;
     acked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_another_rack_is_sent_to_a_replica_there_and_reads_what_is_committed() {
+    let cluster = Cluster::of(3).await;
+    cluster.create(0, TOPIC, 1).await;
+    let leader = cluster.leader(full).await;
+    let client = cluster.client(leader).await;
+    client.produce(TOPIC, 0, batch(&["a", "b"])).await;
+    cluster.agree(2).await;
+    let near = (leader + 1) % 3;
+    let fetch = async |slot: u16, rack: u16, offset: i64| {
+        let mut request = fetch_request(TOPIC, 0, offset);
+        request.rack_id = format!("rack-{rack}");
+        only(cluster.client(slot).await.0.call(&request, 11).await.unwrap())
+    };
+    let sent = fetch(leader, near, 0).await;
+    assert_eq!((sent.preferred_read_replica, sent.records.len()), (i32::from(near) + 1, 0));
+    let read = fetch(near, near, 0).await;
+    assert_eq!((read.error_code, read.high_watermark), (ErrorCode::NONE, 2));
+    assert_eq!(records(&read.records), [(0, "a".to_owned()), (1, "b".to_owned())]);
+    let here = fetch(leader, leader, 0).await;
+    assert_eq!((here.preferred_read_replica, records(&here.records).len()), (-1, 2));
+    assert_eq!(fetch(leader, 7, 0).await.preferred_read_replica, -1, "nobody is there");
+    assert_eq!(fetch(near, near, 9).await.error_code, ErrorCode::OFFSET_NOT_AVAILABLE, "it may come yet");
+    cluster.end().await;
 }

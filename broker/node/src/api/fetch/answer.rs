@@ -47,6 +47,13 @@ impl Answer {
                 diverging_epoch: EpochEndOffset { epoch: epoch.0, end_offset: end.0, ..Default::default() },
                 ..nothing
             },
+            Part::Nearer(marks, preferred_read_replica) => PartitionResponse {
+                high_watermark: marks.high_watermark.0,
+                last_stable_offset: marks.last_stable.0,
+                log_start_offset: marks.start.0,
+                preferred_read_replica,
+                ..nothing
+            },
             Part::Refused(error_code) => PartitionResponse { error_code, ..nothing },
         })
     }

@@ -1,12 +1,14 @@
 //! Reading what was asked for, within the limits of the whole answer.
 
+use super::nearest::Nearness;
 use super::{Limits, Wanted};
 use crate::api::access;
 use crate::listener::Door;
 use crate::partitions::Held;
-use crate::replica::{Partition, Readable, Standing};
+use crate::replica::{Marks, Partition, Readable, Standing};
 use log::ReadError;
 use model::{ByteCount, LeaderEpoch, Offset};
+use std::sync::Arc;
 use wire::ErrorCode;
 
 /// What was found in one partition.
@@ -16,6 +18,8 @@ pub(super) enum Part {
     Read(Readable),
     /// The reader's log has left this one: where the largest epoch both may share ended.
     Diverged(LeaderEpoch, Offset),
+    /// A replica nearer to the reader has it: that broker's node id.
+    Nearer(Marks, i32),
     /// Why nothing was read.
     Refused(ErrorCode),
 }
@@ -39,42 +43,51 @@ impl Found {
     fn add(&mut self, wanted: &Wanted, part: Part) {
         match &part {
             Part::Read(readable) => self.bytes += readable.slice.as_ref().map_or(0, |slice| slice.len),
-            Part::Diverged(..) | Part::Refused(_) => self.is_urgent = true,
+            Part::Diverged(..) | Part::Nearer(..) | Part::Refused(_) => self.is_urgent = true,
         }
         self.parts.push((wanted.clone(), part));
     }
 }
 
-/// Reads all of `wanted`. The first partition that has something gives at least one batch, whatever its size (KIP-74).
-pub(super) fn read(held: &Held, door: Door, limits: &Limits, wanted: &[Wanted]) -> Found {
-    let mut found = Found { parts: Vec::with_capacity(wanted.len()), ..Found::default() };
-    for one in wanted {
-        let left = limits.bytes_max.0.saturating_sub(found.bytes);
-        let max = ByteCount(left.min(u64::try_from(one.bytes_max).unwrap_or(0)));
-        let part = read_one(held, door, limits, one, max, found.bytes == 0);
-        found.add(one, part.unwrap_or_else(Part::Refused));
-    }
-    found
+/// What is read, for whom and how.
+pub(super) struct Source<'a> {
+    pub(super) held: Arc<Held>,
+    pub(super) door: Door,
+    pub(super) limits: &'a Limits,
+    pub(super) nearness: &'a Nearness,
 }
 
-fn read_one(
-    held: &Held,
-    door: Door,
-    limits: &Limits,
-    wanted: &Wanted,
-    max: ByteCount,
-    at_least_one: bool,
-) -> Result<Part, ErrorCode> {
-    let topic = wanted.topic.find(held)?;
-    let partition = access::partition(topic, wanted.partition)?;
-    access::check_readable(partition, door)?;
-    access::check_epoch(partition, wanted.current_leader_epoch)?;
-    let from = Offset(wanted.fetch_offset);
-    if let Some((epoch, end)) = divergence(partition, wanted.last_fetched_epoch, from)? {
-        return Ok(Part::Diverged(epoch, end));
+impl Source<'_> {
+    /// Reads all of `wanted`. The first partition that has something gives at least one batch, whatever its size
+    /// (KIP-74).
+    pub(super) fn read(&self, wanted: &[Wanted]) -> Found {
+        let mut found = Found { parts: Vec::with_capacity(wanted.len()), ..Found::default() };
+        for one in wanted {
+            let left = self.limits.bytes_max.0.saturating_sub(found.bytes);
+            let max = ByteCount(left.min(u64::try_from(one.bytes_max).unwrap_or(0)));
+            let part = self.read_one(one, max, found.bytes == 0);
+            found.add(one, part.unwrap_or_else(Part::Refused));
+        }
+        found
     }
-    let read = partition.read(from, limits.isolation, max, at_least_one);
-    read.map(Part::Read).map_err(|error| read_code(partition, &error))
+
+    fn read_one(&self, wanted: &Wanted, max: ByteCount, at_least_one: bool) -> Result<Part, ErrorCode> {
+        let topic = wanted.topic.find(&self.held)?;
+        let partition = access::partition(topic, wanted.partition)?;
+        if !self.nearness.may_read_replica(partition) {
+            access::check_readable(partition, self.door)?;
+        }
+        access::check_epoch(partition, wanted.current_leader_epoch)?;
+        let from = Offset(wanted.fetch_offset);
+        if let Some((epoch, end)) = divergence(partition, wanted.last_fetched_epoch, from)? {
+            return Ok(Part::Diverged(epoch, end));
+        }
+        if let Some(node) = self.nearness.nearer(partition, from) {
+            return Ok(Part::Nearer(partition.marks(), node));
+        }
+        let read = partition.read(from, self.limits.isolation, max, at_least_one);
+        read.map(Part::Read).map_err(|error| read_code(partition, &error))
+    }
 }
 
 /// Where the reader's log left this one, if it did (KIP-595). Readers are clients, who stand behind a hole: an epoch
@@ -96,8 +109,8 @@ fn divergence(partition: &Partition, last: i32, from: Offset) -> Result<Option<(
 
 fn read_code(partition: &Partition, error: &ReadError) -> ErrorCode {
     match error {
-        // A copy may be behind what the reader has seen at the owner: that is no reason to start over.
-        ReadError::OutOfRange { offset, tail, .. } if offset > tail && is_copy(partition) => {
+        // A copy or a replica may be behind what the reader has seen elsewhere: that is no reason to start over.
+        ReadError::OutOfRange { offset, tail, .. } if offset > tail && follows(partition) => {
             ErrorCode::OFFSET_NOT_AVAILABLE
         }
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
@@ -109,6 +122,6 @@ fn read_code(partition: &Partition, error: &ReadError) -> ErrorCode {
     }
 }
 
-fn is_copy(partition: &Partition) -> bool {
-    matches!(partition.standing(), Standing::Copy { .. })
+fn follows(partition: &Partition) -> bool {
+    matches!(partition.standing(), Standing::Copy { .. } | Standing::Replica { .. })
 }

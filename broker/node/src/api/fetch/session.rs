@@ -197,7 +197,7 @@ fn told(part: &Part) -> Option<Told> {
         Part::Read(readable) => {
             Some(Told { high_watermark: readable.marks.high_watermark.0, log_start: readable.marks.start.0 })
         }
-        Part::Diverged(..) | Part::Refused(_) => None,
+        Part::Diverged(..) | Part::Nearer(..) | Part::Refused(_) => None,
     }
 }
 
