@@ -182,8 +182,8 @@ pub enum Change {
 pub fn tails_wanted(image: &Image, leaving: BrokerSlot) -> BTreeMap<BrokerSlot, Vec<(TopicId, PartitionId)>> {
     let mut wanted: BTreeMap<BrokerSlot, Vec<_>> = BTreeMap::new();
     for topic in image.topics() {
-        for (number, partition) in topic.partitions().filter(|(_, partition)| is_led_by(partition, leaving)) {
-            let heirs = heirs(image, partition, leaving);
+        for (number, _) in topic.partitions().filter(|(_, partition)| is_led_by(partition, leaving)) {
+            let heirs = image.eligible_without(topic.id, number, leaving);
             if heirs.len() > 1 {
                 heirs.into_iter().for_each(|slot| wanted.entry(slot).or_default().push((topic.id, number)));
             }
@@ -205,8 +205,8 @@ pub fn choose(image: &Image, leaving: BrokerSlot, tails: &BTreeMap<BrokerSlot, V
         }
     }
     let chosen = ends.into_iter().filter_map(|((topic, number), ends)| {
-        let partition = image.partition(topic, number).filter(|partition| is_led_by(partition, leaving))?;
-        let leader = longest(&heirs(image, partition, leaving), &ends)?;
+        image.partition(topic, number).filter(|partition| is_led_by(partition, leaving))?;
+        let leader = longest(&image.eligible_without(topic, number, leaving), &ends)?;
         Some(Choice { topic, partition: number, leader })
     });
     let mut chosen: Vec<_> = chosen.collect();
@@ -216,12 +216,6 @@ pub fn choose(image: &Image, leaving: BrokerSlot, tails: &BTreeMap<BrokerSlot, V
 
 fn is_led_by(partition: &Partition, slot: BrokerSlot) -> bool {
     partition.leader.is_some_and(|leader| leader.broker == slot)
-}
-
-/// Who may lead after `leaving`, the first by default.
-fn heirs(image: &Image, partition: &Partition, leaving: BrokerSlot) -> Vec<BrokerSlot> {
-    let is_eligible = |slot: &BrokerSlot| partition.isr.contains(slot) && image.is_unfenced(*slot) && *slot != leaving;
-    partition.replicas.iter().copied().filter(is_eligible).collect()
 }
 
 /// The heir with the longest log, if that is not the first.

@@ -15,6 +15,7 @@
 mod broker;
 mod changes;
 mod command;
+mod election;
 mod fence;
 mod grant;
 mod image;
@@ -32,7 +33,7 @@ mod view;
 pub use broker::{Addresses, Admission, Broker, BrokerEpoch, Location};
 pub use changes::Changes;
 pub use command::{Answer, Command, Refusal};
-pub use fence::Choice;
+pub use election::{Choice, UncleanElection};
 pub use grant::Group;
 pub use image::{Image, Region};
 pub use journal::{Journal, JournaledOrder};

@@ -27,6 +27,8 @@ pub struct Config {
     pub location: Location,
     /// How long a broker of the region may be silent before others lead what it led.
     pub liveness: Timing,
+    /// How often it hands over what it leads in the place of a preferred leader that is back in sync.
+    pub rebalance_every: Duration,
     /// Where it keeps its metadata and logs.
     pub data_dir: PathBuf,
     /// Where its own Kafka clients connect.
@@ -69,6 +71,7 @@ impl Config {
             peers: BTreeMap::new(),
             controllers: 3,
             location: Location::default(),
+            rebalance_every: Duration::from_secs(30),
             liveness: Timing { silence_max: Duration::from_millis(1500) },
             data_dir,
             clients: listeners.clients,

@@ -3,11 +3,11 @@
 use crate::Broker;
 use crate::controller::Question;
 use broker_core::liveness::{Heartbeat, Verdict};
-use broker_core::metadata::BrokerEpoch;
+use broker_core::metadata::{BrokerEpoch, Image};
 use env::BootInstant;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How long a broker that stops waits for others to lead what it led.
@@ -66,6 +66,8 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Heart {
     session: watch::Sender<Option<Session>>,
+    /// Rings when it should be heard of at once.
+    sooner: Notify,
     /// Whether it wants to stop.
     leaving: watch::Sender<bool>,
     /// Whether it was told that its session is over since it said that it wants to stop.
@@ -74,7 +76,12 @@ pub(crate) struct Heart {
 
 impl Default for Heart {
     fn default() -> Self {
-        Self { session: watch::Sender::new(None), leaving: watch::Sender::new(false), left: watch::Sender::new(false) }
+        Self {
+            session: watch::Sender::new(None),
+            sooner: Notify::new(),
+            leaving: watch::Sender::new(false),
+            left: watch::Sender::new(false),
+        }
     }
 }
 
@@ -91,6 +98,15 @@ impl Heart {
 }
 
 impl Broker {
+    /// Has this broker heard of at once, if `image` lets it in and it was not told so yet.
+    pub(crate) fn note_admission(&self, image: &Image) {
+        let session = self.0.heart.session().map(|session| session.epoch);
+        let known = image.broker(self.0.config.slot).filter(|known| Some(known.session) == session);
+        if known.is_some_and(|known| !known.is_fenced()) && !self.0.gates.footing().stands(self.0.clock.boot()) {
+            self.0.heart.sooner.notify_one();
+        }
+    }
+
     /// Says that this broker is alive, again and again until it stops.
     pub(crate) async fn beat(self) {
         let mut stop = self.0.stop.subscribe();
@@ -101,6 +117,7 @@ impl Broker {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = self.0.heart.sooner.notified() => {}
                 changed = sessions.changed() => if changed.is_err() { return },
                 changed = leaving.changed() => if changed.is_err() { return },
                 () = crate::listener::stopped(&mut stop) => return,

@@ -71,7 +71,7 @@ entries! {
     "segment.index.bytes" = "10485760", Kind::Int(4), "How large its indexes may grow.";
     "segment.jitter.ms" = "0", Kind::Int(0), "Kept for clients that set it.";
     "segment.ms" = "604800000", Kind::Int(1), "How old a segment may grow.";
-    "unclean.leader.election.enable" = "false", Kind::Choice(&["false"]), "A replica that lacks records never leads.";
+    "unclean.leader.election.enable" = "false", Kind::Bool, "Whether a replica may lead that lacks records, where none that has them is alive; the loss is noted.";
 }
 
 /// Why an entry is refused.

@@ -68,7 +68,7 @@ pub const KEYS: &[Key] = &[
     row("segment.index.bytes", "10485760", Kind::Int { min: 4, max: i32::MAX as i64 }, "how large a segment's index may grow"),
     row("segment.jitter.ms", "0", ANY_LONG, "by how much segment.ms varies between partitions"),
     row("segment.ms", "604800000", Kind::Long { min: 1, max: i64::MAX }, "after which time a new segment begins"),
-    row("unclean.leader.election.enable", "false", Kind::Choice(&["false"]), "a replica out of sync never leads"),
+    row("unclean.leader.election.enable", "false", Kind::Choice(&["true", "false"]), "whether a replica out of sync may lead"),
 ];
 
 /// The key of that name.

@@ -128,6 +128,15 @@ pub enum Command {
         /// What to start.
         starts: Vec<Start>,
     },
+    /// A leader hands over what it has stopped to lead.
+    MoveLeaders {
+        /// The broker that leads.
+        broker: BrokerSlot,
+        /// Its session.
+        session: BrokerEpoch,
+        /// Who leads on, each in sync and alive.
+        moves: Vec<Choice>,
+    },
     /// The leader changes its in-sync set.
     ChangeIsr {
         /// The topic.

@@ -6,32 +6,8 @@
 //!
 //! A session that was fenced is over for good: its broker registers again.
 
-use super::{Admission, Answer, Broker, BrokerEpoch, Image, Leader, Partition, Refusal, Under};
-use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicId};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
-
-/// Who is to lead a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// The topic.
-    pub topic: TopicId,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The leader to be.
-    pub leader: BrokerSlot,
-}
-
-/// The sessions of all brokers that may lead.
-type Live = BTreeMap<BrokerSlot, BrokerEpoch>;
-
-/// A partition that somebody has to lead.
-struct Vacancy {
-    /// What it is led under; `None` while its group waits for an order.
-    under: Option<Under>,
-    /// Its leader epochs lie above this one.
-    above: Option<LeaderEpoch>,
-}
+use super::{Admission, Answer, BrokerEpoch, Choice, Image, Refusal};
+use model::BrokerSlot;
 
 impl Image {
     pub(super) fn take_office(&mut self, term: u64) -> Result<Answer, Refusal> {
@@ -83,81 +59,6 @@ impl Image {
         self.fill_vacancies(slot);
         Ok(Answer::Applied)
     }
-
-    /// Takes the fenced broker in `slot` out of every in-sync set, and elects all partitions it led: `choices` first.
-    pub(super) fn depose(&mut self, slot: BrokerSlot, choices: &[Choice]) {
-        let live = self.live();
-        let wanted: HashMap<_, _> =
-            choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
-        let touches = |partition: &Partition| {
-            partition.leader.is_some_and(|leader| leader.broker == slot)
-                || partition.isr.len() > 1 && partition.isr.contains(&slot)
-        };
-        for (topic, number) in self.partitions_where(touches) {
-            let wanted = wanted.get(&(topic, number)).copied();
-            let vacancy = self.vacancy(topic, number);
-            let Some(partition) = self.partition_mut(topic, number) else { continue };
-            partition.leave(slot);
-            if partition.leader.is_some_and(|leader| leader.broker == slot) {
-                partition.elect(&live, wanted, vacancy);
-            }
-        }
-    }
-
-    /// Lets the broker in `slot` lead what it is in sync with and nobody leads.
-    fn fill_vacancies(&mut self, slot: BrokerSlot) {
-        let live = self.live();
-        for (topic, number) in self.partitions_where(|p| p.leader.is_none() && p.isr.contains(&slot)) {
-            let vacancy = self.vacancy(topic, number);
-            if let Some(partition) = self.partition_mut(topic, number).filter(|_| vacancy.under.is_some()) {
-                partition.elect(&live, None, vacancy);
-            }
-        }
-    }
-
-    fn live(&self) -> Live {
-        let live = self.brokers.iter().filter(|(_, broker)| !broker.is_fenced());
-        live.map(|(slot, broker): (_, &Broker)| (*slot, broker.session)).collect()
-    }
-
-    pub(super) fn partitions_where(&self, holds: impl Fn(&Partition) -> bool) -> Vec<(TopicId, PartitionId)> {
-        let mut found = Vec::new();
-        for topic in self.topics() {
-            let those = topic.partitions().filter(|(_, partition)| holds(partition));
-            found.extend(those.map(|(number, _)| (topic.id, number)));
-        }
-        found
-    }
-
-    /// What a partition is led under after a change of its leader: what is due, else what it was led under.
-    fn vacancy(&self, topic: TopicId, number: PartitionId) -> Vacancy {
-        let Some(known) = self.topic(topic) else { return Vacancy { under: None, above: None } };
-        let before = known.partition(number).and_then(|partition| partition.leader);
-        let under = self.due_under(known).or(before.map(|leader: Leader| leader.under));
-        Vacancy { under, above: known.epochs_above }
-    }
-}
-
-impl Partition {
-    /// Takes a fenced broker out of the in-sync set, unless it is the last: what it alone has is not given up.
-    fn leave(&mut self, slot: BrokerSlot) {
-        if self.isr.len() > 1 && self.isr.contains(&slot) {
-            self.isr.retain(|member| *member != slot);
-            self.partition_epoch += 1;
-        }
-    }
-
-    /// Elects from the in-sync set: `wanted` if it is eligible, else the first replica that is; nobody where none is.
-    fn elect(&mut self, live: &Live, wanted: Option<BrokerSlot>, vacancy: Vacancy) {
-        self.leader = None;
-        self.partition_epoch += 1;
-        let is_eligible = |slot: &BrokerSlot| self.isr.contains(slot) && live.contains_key(slot);
-        let elected = wanted.filter(is_eligible).or_else(|| self.replicas.iter().copied().find(is_eligible));
-        let session = elected.and_then(|slot| live.get(&slot));
-        let (Some(broker), Some(session), Some(under)) = (elected, session, vacancy.under) else { return };
-        // Leader epochs that are used up leave it without a leader until a new grant comes.
-        let _ = self.start(broker, *session, under, vacancy.above);
-    }
 }
 
 #[cfg(test)]
@@ -165,7 +66,7 @@ mod tests {
     use super::super::samples::{cluster, create_on, grant, local_on, register};
     use super::super::{Command, Role, Topic};
     use super::*;
-    use model::{Incarnation, OwnershipEpoch};
+    use model::{Incarnation, LeaderEpoch, OwnershipEpoch, PartitionId, TopicId};
 
     fn slots(slots: &[u16]) -> Vec<BrokerSlot> {
         slots.iter().copied().map(BrokerSlot).collect()

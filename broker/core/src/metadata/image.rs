@@ -1,4 +1,4 @@
-use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic};
+use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic, UncleanElection};
 use model::{
     BrokerSlot, GroupId, Incarnation, PartitionId, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,
 };
@@ -38,6 +38,8 @@ pub struct Image {
     /// The term of the last controller that took office.
     #[serde(default)]
     pub(super) controller_term: u64,
+    #[serde(default)]
+    pub(super) unclean: Arc<Vec<UncleanElection>>,
 }
 
 impl Image {
@@ -75,6 +77,7 @@ impl Image {
             }
             C::DeleteTopic { council_index, topic } => self.delete_topic(council_index, topic),
             C::StartLeaders { broker, session, starts } => self.start_leaders(broker, session, &starts),
+            C::MoveLeaders { broker, session, moves } => self.move_leaders(broker, session, &moves),
             C::ChangeIsr { topic, partition, leader, session, partition_epoch, isr, joined } => {
                 self.check_unfenced(leader, session)?;
                 self.change_isr(topic, partition, leader, partition_epoch, isr, &joined)

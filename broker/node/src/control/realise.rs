@@ -17,6 +17,12 @@ const AT_ONCE: usize = 4;
 pub(super) struct Failed(BTreeMap<(TopicId, PartitionId), ControlError>);
 
 impl Failed {
+    /// These are to be looked at again, whatever the metadata says of them.
+    pub(super) fn look_again(&mut self, partitions: impl Iterator<Item = (TopicId, PartitionId)>) {
+        let stale = || ControlError("it is to be looked at again".to_owned());
+        self.0.extend(partitions.map(|partition| (partition, stale())));
+    }
+
     /// Whether everything is real.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()

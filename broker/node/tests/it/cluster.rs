@@ -7,6 +7,7 @@ use model::{BrokerSlot, RegionName};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use wire::ErrorCode;
@@ -30,10 +31,7 @@ impl Cluster {
     }
 
     fn wired(count: u16) -> Self {
-        // Held until all are known, so that no port comes twice.
-        let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
-        let peers = (0..).map(BrokerSlot).zip(held.iter().map(address)).collect();
+        let peers = (0..count).map(|slot| (BrokerSlot(slot), free_address())).collect();
         let dirs = (0..count).map(|_| TempDir::new().unwrap()).collect();
         Self { brokers: BTreeMap::new(), peers, dirs }
     }
@@ -47,6 +45,8 @@ impl Cluster {
         config.controller = Some(self.peers[&BrokerSlot(slot)].parse().unwrap());
         config.peers.clone_from(&self.peers);
         config.location.rack = format!("rack-{slot}");
+        // Many regions share this process and a few processors.
+        config.liveness = broker::Timing { silence_max: Duration::from_secs(3) };
         config.disk_reserve = model::ByteCount(0);
         config.initial_rebalance_delay = Duration::from_millis(50);
         config
@@ -157,6 +157,18 @@ impl Cluster {
     pub(crate) async fn end(self) {
         for broker in self.brokers.into_values() {
             broker.abandon().await;
+        }
+    }
+}
+
+/// An address nobody listens at. It lies below the ports that the system gives to whoever connects.
+fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id() as u16).wrapping_mul(97).wrapping_add(step) % 18_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap().to_string();
         }
     }
 }

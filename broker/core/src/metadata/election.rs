@@ -1,0 +1,313 @@
+//! Who leads on: elections when a broker is fenced or comes back, and leaders that hand over by themselves.
+//!
+//! A leader is elected from the in-sync set. Where none of it is alive the partition waits, unless its topic allows that a
+//! replica leads that lacks records (`unclean.leader.election.enable`): what it lacks is lost, and that is noted.
+
+use super::{Answer, BrokerEpoch, Image, Leader, Partition, Refusal, Topic, Under};
+use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicId, TopicName};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// How many unclean elections are remembered; the oldest are forgotten first.
+const UNCLEAN_MAX: usize = 1_000;
+/// The entry of a topic's configuration that lets a replica lead that lacks records.
+const UNCLEAN_ENTRY: &str = "unclean.leader.election.enable";
+
+/// Who is to lead a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The leader to be.
+    pub leader: BrokerSlot,
+}
+
+/// A replica out of sync became the leader: records that were acknowledged may be lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncleanElection {
+    /// The topic.
+    pub topic: TopicId,
+    /// Its name then.
+    pub name: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Who leads.
+    pub leader: BrokerSlot,
+    /// Who was in sync, and had all records.
+    pub isr: Vec<BrokerSlot>,
+    /// The leader epoch that begins behind the loss; `None` for a copy, which its source fills again.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+/// The sessions of all brokers that may lead.
+type Live = BTreeMap<BrokerSlot, BrokerEpoch>;
+
+/// A partition that somebody has to lead.
+struct Vacancy {
+    /// What it is led under; `None` while its group waits for an order.
+    under: Option<Under>,
+    /// Its leader epochs lie above this one.
+    above: Option<LeaderEpoch>,
+    /// Whether a replica may lead that is not in sync.
+    unclean: bool,
+}
+
+impl Topic {
+    /// Whether a replica may lead that lacks records.
+    pub fn allows_unclean(&self) -> bool {
+        self.config.get(UNCLEAN_ENTRY).is_some_and(|value| value == "true")
+    }
+}
+
+impl Image {
+    /// Takes the fenced broker in `slot` out of every in-sync set, and elects all partitions it led: `choices` first.
+    pub(super) fn depose(&mut self, slot: BrokerSlot, choices: &[Choice]) {
+        let wanted: HashMap<_, _> =
+            choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
+        let touches = |partition: &Partition| {
+            partition.leader.is_some_and(|leader| leader.broker == slot)
+                || partition.isr.len() > 1 && partition.isr.contains(&slot)
+        };
+        let live = self.live();
+        for (topic, number) in self.partitions_where(touches) {
+            let Some(partition) = self.partition_mut(topic, number) else { continue };
+            partition.leave(slot);
+            if partition.leader.is_some_and(|leader| leader.broker == slot) {
+                self.elect(topic, number, &live, wanted.get(&(topic, number)).copied());
+            }
+        }
+    }
+
+    /// Lets the broker in `slot` lead what it may lead and nobody does.
+    pub(super) fn fill_vacancies(&mut self, slot: BrokerSlot) {
+        let live = self.live();
+        for (topic, number) in self.partitions_where(|p| p.leader.is_none() && p.replicas.contains(&slot)) {
+            let is_due = self.topic(topic).is_some_and(|topic| self.due_under(topic).is_some());
+            if is_due && !self.eligible(topic, number, &live).is_empty() {
+                self.elect(topic, number, &live, None);
+            }
+        }
+    }
+
+    /// The leader in `broker` hands over what it has stopped to lead. What cannot be handed over so stays.
+    pub(super) fn move_leaders(
+        &mut self,
+        broker: BrokerSlot,
+        session: BrokerEpoch,
+        moves: &[Choice],
+    ) -> Result<Answer, Refusal> {
+        self.check_unfenced(broker, session)?;
+        let (live, mut answer) = (self.live(), Answer::Unchanged);
+        for Choice { topic, partition, leader } in moves {
+            let led = self.partition(*topic, *partition).and_then(|known| known.leader);
+            let leads = led.is_some_and(|led| (led.broker, led.session) == (broker, session));
+            let is_heir = self.partition(*topic, *partition).is_some_and(|known| known.isr.contains(leader));
+            if leads && is_heir && live.contains_key(leader) && *leader != broker {
+                self.elect(*topic, *partition, &live, Some(*leader));
+                answer = Answer::Applied;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What the broker in `slot` leads in the place of its preferred leader, which is alive and in sync.
+    pub fn leads_for_others(&self, slot: BrokerSlot) -> Vec<Choice> {
+        let mut moves = vec![];
+        for topic in self.topics() {
+            let led = topic.partitions().filter(|(_, p)| p.leader.is_some_and(|leader| leader.broker == slot));
+            moves.extend(led.filter_map(|(partition, known)| {
+                let preferred = *known.replicas.first()?;
+                let may_lead = preferred != slot && known.isr.contains(&preferred) && self.is_unfenced(preferred);
+                may_lead.then_some(Choice { topic: topic.id, partition, leader: preferred })
+            }));
+        }
+        moves
+    }
+
+    /// Who may lead a partition once the broker in `leaving` is fenced, the first by default: those in sync and alive, in
+    /// the order of the replicas. Where there is none and the topic allows it, every replica that is alive.
+    pub fn eligible_without(&self, topic: TopicId, number: PartitionId, leaving: BrokerSlot) -> Vec<BrokerSlot> {
+        let mut live = self.live();
+        live.remove(&leaving);
+        self.eligible(topic, number, &live)
+    }
+
+    fn eligible(&self, topic: TopicId, number: PartitionId, live: &Live) -> Vec<BrokerSlot> {
+        let Some(known) = self.topic(topic) else { return vec![] };
+        known.partition(number).map_or_else(Vec::new, |partition| partition.eligible(live, known.allows_unclean()))
+    }
+
+    /// The elections that may have lost records, oldest first.
+    pub fn unclean_elections(&self) -> &[UncleanElection] {
+        &self.unclean
+    }
+
+    fn elect(&mut self, topic: TopicId, number: PartitionId, live: &Live, wanted: Option<BrokerSlot>) {
+        let Some(vacancy) = self.vacancy(topic, number) else { return };
+        let Some(partition) = self.partition_mut(topic, number) else { return };
+        let Some((leader, isr)) = partition.elect(live, wanted, &vacancy) else { return };
+        let leader_epoch = partition.leader_epoch.filter(|_| !matches!(vacancy.under, Some(Under::Copy(_))));
+        let Some(name) = self.topic(topic).map(|known| known.name.clone()) else { return };
+        let election = UncleanElection { topic, name, partition: number, leader, isr, leader_epoch };
+        let noted = Arc::make_mut(&mut self.unclean);
+        noted.push(election);
+        noted.drain(..noted.len().saturating_sub(UNCLEAN_MAX));
+    }
+
+    fn live(&self) -> Live {
+        let live = self.brokers.iter().filter(|(_, broker)| !broker.is_fenced());
+        live.map(|(slot, broker)| (*slot, broker.session)).collect()
+    }
+
+    fn partitions_where(&self, holds: impl Fn(&Partition) -> bool) -> Vec<(TopicId, PartitionId)> {
+        let mut found = Vec::new();
+        for topic in self.topics() {
+            let those = topic.partitions().filter(|(_, partition)| holds(partition));
+            found.extend(those.map(|(number, _)| (topic.id, number)));
+        }
+        found
+    }
+
+    /// What a partition is led under after a change of its leader: what is due, else what it was led under.
+    fn vacancy(&self, topic: TopicId, number: PartitionId) -> Option<Vacancy> {
+        let known = self.topic(topic)?;
+        let before = known.partition(number)?.leader;
+        let under = self.due_under(known).or(before.map(|leader: Leader| leader.under));
+        Some(Vacancy { under, above: known.epochs_above, unclean: known.allows_unclean() })
+    }
+}
+
+impl Partition {
+    /// Takes a fenced broker out of the in-sync set, unless it is the last: what it alone has is not given up.
+    fn leave(&mut self, slot: BrokerSlot) {
+        if self.isr.len() > 1 && self.isr.contains(&slot) {
+            self.isr.retain(|member| *member != slot);
+            self.partition_epoch += 1;
+        }
+    }
+
+    fn eligible(&self, live: &Live, unclean: bool) -> Vec<BrokerSlot> {
+        let alive = self.replicas.iter().copied().filter(|slot| live.contains_key(slot));
+        let in_sync: Vec<_> = alive.clone().filter(|slot| self.isr.contains(slot)).collect();
+        if in_sync.is_empty() && unclean { alive.collect() } else { in_sync }
+    }
+
+    /// Elects `wanted` if it is eligible, else the first that is; nobody where none is. Gives the leader and the in-sync
+    /// set before, where records may be lost.
+    fn elect(
+        &mut self,
+        live: &Live,
+        wanted: Option<BrokerSlot>,
+        vacancy: &Vacancy,
+    ) -> Option<(BrokerSlot, Vec<BrokerSlot>)> {
+        self.leader = None;
+        self.partition_epoch += 1;
+        let eligible = self.eligible(live, vacancy.unclean);
+        let elected = wanted.filter(|slot| eligible.contains(slot)).or(eligible.first().copied())?;
+        let (session, under) = (live.get(&elected)?, vacancy.under?);
+        // Leader epochs that are used up leave it without a leader until a new grant comes.
+        self.start(elected, *session, under, vacancy.above).ok()?;
+        if self.isr.contains(&elected) {
+            return None;
+        }
+        Some((elected, std::mem::replace(&mut self.isr, vec![elected])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{cluster, create_on, grant, register};
+    use super::super::{Command, Start};
+    use super::*;
+
+    const ZERO: PartitionId = PartitionId(0);
+
+    fn slots(slots: &[u16]) -> Vec<BrokerSlot> {
+        slots.iter().copied().map(BrokerSlot).collect()
+    }
+
+    fn session(image: &Image, slot: u16) -> BrokerEpoch {
+        image.broker(BrokerSlot(slot)).unwrap().session
+    }
+
+    /// A topic on three brokers, of which the first leads all partitions.
+    fn led(placement: &[&[u16]]) -> (Image, TopicId) {
+        let mut image = cluster(3);
+        image.apply(Command::Obey { council_index: 1, grant: grant("orders", "r1", 1) }).unwrap();
+        let topic = create_on(&mut image, "eu.orders", Some("orders"), placement);
+        for slot in 0..3 {
+            let starts: Vec<Start> = image.starts_due(BrokerSlot(slot));
+            let session = session(&image, slot);
+            image.apply(Command::StartLeaders { broker: BrokerSlot(slot), session, starts }).unwrap();
+        }
+        (image, topic)
+    }
+
+    fn leader(image: &Image, topic: TopicId, partition: i32) -> Option<BrokerSlot> {
+        image.partition(topic, PartitionId(partition)).unwrap().leader.map(|leader| leader.broker)
+    }
+
+    fn fence(image: &mut Image, slot: u16) {
+        let session = session(image, slot);
+        let (term, broker) = (image.controller_term(), BrokerSlot(slot));
+        image.apply(Command::Fence { term, broker, session, choices: vec![] }).unwrap();
+    }
+
+    #[test]
+    fn what_is_led_for_others_is_handed_over_by_its_leader_only() {
+        let (mut image, topic) = led(&[&[0, 1, 2], &[1, 0, 2]]);
+        fence(&mut image, 0);
+        register(&mut image, BrokerSlot(0));
+        assert_eq!(image.leads_for_others(BrokerSlot(1)), vec![], "it is not in sync yet");
+        let (epoch, joined) = (image.partition(topic, ZERO).unwrap().partition_epoch, session(&image, 0));
+        let (leader_slot, mine) = (BrokerSlot(1), session(&image, 1));
+        let isr = slots(&[0, 1, 2]);
+        image.change_isr(topic, ZERO, leader_slot, epoch, isr, &[(BrokerSlot(0), joined)]).unwrap();
+        let moves = image.leads_for_others(leader_slot);
+        assert_eq!(moves, vec![Choice { topic, partition: ZERO, leader: BrokerSlot(0) }]);
+        let before = image.partition(topic, ZERO).unwrap().leader_epoch;
+        assert_eq!(image.move_leaders(BrokerSlot(2), session(&image, 2), &moves), Ok(Answer::Unchanged));
+        assert_eq!(image.move_leaders(leader_slot, mine, &moves), Ok(Answer::Applied));
+        assert_eq!(leader(&image, topic, 0), Some(BrokerSlot(0)));
+        assert!(image.partition(topic, ZERO).unwrap().leader_epoch > before);
+        assert_eq!(image.move_leaders(leader_slot, mine, &moves), Ok(Answer::Unchanged));
+    }
+
+    #[test]
+    fn a_replica_that_lacks_records_leads_only_where_the_topic_allows_it_and_the_loss_is_noted() {
+        for unclean in [false, true] {
+            let (mut image, topic) = led(&[&[0, 1]]);
+            image.topic_mut(topic).unwrap().config.insert(UNCLEAN_ENTRY.into(), unclean.to_string());
+            image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
+            fence(&mut image, 0);
+            let lost = image.unclean_elections();
+            if !unclean {
+                assert_eq!((leader(&image, topic, 0), lost.len()), (None, 0));
+                continue;
+            }
+            assert_eq!(leader(&image, topic, 0), Some(BrokerSlot(1)));
+            assert_eq!((lost[0].leader, &lost[0].isr), (BrokerSlot(1), &slots(&[0])));
+            assert_eq!(lost[0].leader_epoch, image.partition(topic, ZERO).unwrap().leader_epoch);
+            register(&mut image, BrokerSlot(0));
+            assert_eq!(leader(&image, topic, 0), Some(BrokerSlot(1)), "who was in sync then follows now");
+            assert_eq!(image.partition(topic, ZERO).unwrap().isr, slots(&[1]));
+        }
+    }
+
+    #[test]
+    fn a_partition_nobody_in_sync_leads_gets_a_leader_when_one_is_back_that_may() {
+        let (mut image, topic) = led(&[&[0, 1]]);
+        image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
+        fence(&mut image, 0);
+        fence(&mut image, 1);
+        register(&mut image, BrokerSlot(1));
+        assert_eq!(leader(&image, topic, 0), None, "it is not in sync");
+        image.topic_mut(topic).unwrap().config.insert(UNCLEAN_ENTRY.into(), "true".into());
+        fence(&mut image, 1);
+        register(&mut image, BrokerSlot(1));
+        assert_eq!(leader(&image, topic, 0), Some(BrokerSlot(1)));
+    }
+}

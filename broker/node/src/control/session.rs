@@ -1,0 +1,123 @@
+//! This broker's sessions in its region, and the topics the region has of its own.
+
+use super::worker::Worker;
+use super::{ControlError, OFFSETS_PARTITIONS, OFFSETS_TOPIC};
+use crate::Listeners;
+use crate::controller::Controller;
+use crate::heart::Session;
+use crate::producer_ids::{ProducerIdBlocks, Unavailable};
+use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Placement, Start, TopicDraft};
+use env::PortFuture;
+use model::{BrokerSlot, ProducerId, TopicId, TopicName, TopicState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many replicas the partitions of the offsets topic have where there are as many brokers.
+const OFFSETS_REPLICAS: usize = 3;
+
+impl Worker {
+    /// Begins a session after the one that is `over`.
+    pub(super) async fn begin_session(&mut self, over: BrokerEpoch) -> Result<(), ControlError> {
+        match self.broker.0.heart.session() {
+            Some(current) if current.epoch > over => Ok(()),
+            _ => self.register().await,
+        }
+    }
+
+    /// A broker that is its region registers when the council has said what the region is to be.
+    pub(super) fn may_register(&self) -> bool {
+        let image = self.controller.image();
+        let is_ours = image.region().is_some_and(|region| region.name == self.broker.0.config.region);
+        is_ours && self.broker.0.config.is_clustered()
+    }
+
+    /// Begins a session of this broker: what it led in an earlier one is over. It is let in once the metadata is real here.
+    pub(super) async fn register(&mut self) -> Result<(), ControlError> {
+        let Listeners { clients, gateways, internal } = self.listeners;
+        let command = Command::RegisterBroker {
+            slot: self.slot(),
+            incarnation: self.controller.incarnation(),
+            addresses: Addresses {
+                clients: clients.to_string(),
+                gateways: gateways.to_string(),
+                internal: internal.to_string(),
+            },
+            location: self.broker.0.config.location.clone(),
+        };
+        let Answer::Registered { session: epoch } = self.controller.propose(&command).await? else { return Ok(()) };
+        self.catch_up().await?;
+        let blocks = Blocks { controller: self.controller.clone(), slot: self.slot() };
+        self.broker.0.producer_ids.take_from(Arc::new(blocks));
+        self.broker.0.heart.set(Session { epoch, ready: false });
+        if !self.broker.0.config.is_clustered() {
+            let term = self.controller.leadership().borrow().term;
+            self.controller.propose(&Command::Unfence { term, broker: self.slot(), session: epoch }).await?;
+            return Ok(());
+        }
+        self.make_real(None).await?;
+        self.broker.0.heart.set(Session { epoch, ready: true });
+        Ok(())
+    }
+
+    /// Makes the offsets topic, once all brokers that are to hold it are alive.
+    pub(super) async fn create_own_topics(&self) -> Result<(), ControlError> {
+        let (image, wanted) = (self.controller.image(), self.broker.0.config.broker_count().min(OFFSETS_REPLICAS));
+        if image.topic_named(OFFSETS_TOPIC).is_some() {
+            return Ok(());
+        }
+        let id = TopicId(uuid::Uuid::from_u128(self.broker.0.entropy.next_u128()));
+        let placed = Placement::of(&image, id, OFFSETS_REPLICAS, |known| !known.is_fenced());
+        if placed.replicas() < wanted {
+            return Ok(());
+        }
+        let topic = TopicDraft {
+            id,
+            name: TopicName::new(OFFSETS_TOPIC).expect("the name is a name"),
+            group: None,
+            config: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+            state: TopicState::Live,
+            epochs_above: None,
+            placement: placed.partitions(0, OFFSETS_PARTITIONS),
+        };
+        self.controller.propose(&Command::CreateTopic { council_index: None, topic }).await?;
+        if self.broker.0.config.is_clustered() {
+            self.start_own_topics().await?;
+        }
+        Ok(())
+    }
+
+    /// No assignment asks for the leaders of the region's own topics.
+    async fn start_own_topics(&self) -> Result<(), ControlError> {
+        self.catch_up().await?;
+        let image = self.controller.image();
+        for (broker, known) in image.brokers() {
+            let is_own = |start: &Start| image.topic(start.topic).is_some_and(|topic| topic.group.is_none());
+            let starts: Vec<_> = image.starts_due(broker).into_iter().filter(is_own).collect();
+            if !starts.is_empty() {
+                self.controller.propose(&Command::StartLeaders { broker, session: known.session, starts }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Blocks of producer ids from the region's metadata.
+struct Blocks {
+    controller: Controller,
+    slot: BrokerSlot,
+}
+
+impl ProducerIdBlocks for Blocks {
+    fn reserve(&self) -> PortFuture<'_, Result<(ProducerId, i64), Unavailable>> {
+        Box::pin(async move {
+            let session = self.controller.image().broker(self.slot).map(|known| known.session);
+            let session = session.ok_or_else(|| Unavailable("the broker is starting".to_owned()))?;
+            let command = Command::ReserveProducerIds { broker: self.slot, session };
+            match self.controller.propose(&command).await {
+                Ok(Answer::ProducerIds { first, count }) => Ok((first, count)),
+                Ok(other) => Err(Unavailable(format!("the metadata answered {other:?}"))),
+                Err(error) => Err(Unavailable(error.to_string())),
+            }
+        })
+    }
+}
