@@ -9,7 +9,7 @@ use crate::ports::Region;
 use api::routes::{FollowRoutes, Route, RouteLease, RouteTable, RoutedRegion, RoutedTopic, VirtualNode};
 use catalog::{Reader, View};
 use env::{BootInstant, Clock};
-use model::{Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, limits};
+use model::{GrantState, Holding, Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, limits};
 use quorum::Leadership;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use tokio::time::{sleep, timeout};
 
 /// How long the region's side waits for an answer: a later one would be of little use.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How soon a region that has just been given a grant asks for its first lease again.
+const FIRST_RENEWAL: Duration = Duration::from_millis(25);
 /// The longest a gateway may let the leader hold its question.
 const ROUTES_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -195,12 +197,28 @@ fn region(region: catalog::view::RegionRoute) -> RoutedRegion {
 
 /// Keeps the leases of a region's grants standing, for ever.
 pub(crate) async fn keep(council: Council, name: RegionName, region: Arc<dyn Region>, clock: Arc<dyn Clock>) {
+    let mut views = council.watch_view();
     loop {
         if let Some(incarnation) = council.view().region(&name).map(|known| known.address.incarnation) {
             renew_all(&council, &name, incarnation, &*region, &*clock).await;
         }
-        sleep(limits::LEASE_RENEWAL).await;
+        let waits = |view: &Arc<View>| waits_for_lease(view, &name, &region.holdings());
+        let is_waiting = waits(&council.view());
+        tokio::select! {
+            () = sleep(if is_waiting { FIRST_RENEWAL } else { limits::LEASE_RENEWAL }) => {}
+            Ok(_) = views.wait_for(waits), if !is_waiting => {}
+        }
     }
+}
+
+/// Whether a grant stands for `region` that it holds no lease of yet: its clients wait.
+fn waits_for_lease(view: &View, region: &RegionName, holdings: &[Holding]) -> bool {
+    let granted = view.groups.iter().map(|group| &group.grant);
+    let mut granted = granted.filter(|grant| grant.owner == *region && grant.state == GrantState::Held);
+    granted.any(|grant| {
+        let same = |holding: &&Holding| holding.group == grant.group && holding.obeyed == grant.ownership_epoch;
+        !holdings.iter().find(same).is_some_and(|holding| holding.leased)
+    })
 }
 
 async fn renew_all(
