@@ -2,7 +2,10 @@
 
 use crate::cluster::Cluster;
 use crate::harness::{Client, batch, eventually, fetch_request, only, records};
-use model::{LeaderEpoch, PartitionStatus, Timestamp, TopicId};
+use crate::world::World;
+use broker::Broker;
+use bytes::Bytes;
+use model::{LeaderEpoch, Offset, PartitionId, PartitionStatus, Timestamp, TopicId};
 use record::{CheckedBatch, ProduceRules};
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,4 +222,67 @@ async fn a_consumer_in_another_rack_is_sent_to_a_replica_there_and_reads_what_is
     assert_eq!(fetch(leader, 7, 0).await.preferred_read_replica, -1, "nobody is there");
     assert_eq!(fetch(near, near, 9).await.error_code, ErrorCode::OFFSET_NOT_AVAILABLE, "it may come yet");
     cluster.end().await;
+}
+
+/// The brokers of a region that holds a copy of `topic`, the one that leads the copy first.
+async fn copy_leader_first(brokers: &[Broker], topic: TopicId) -> Vec<Broker> {
+    let mut led = Vec::new();
+    eventually("the copy is led", async || {
+        let leads = |broker: &Broker| broker.copy_state(topic, PartitionId(0)).is_ok();
+        let (first, rest): (Vec<_>, Vec<_>) = brokers.iter().cloned().partition(leads);
+        led = first.into_iter().chain(rest).collect();
+        leads(&led[0])
+    })
+    .await;
+    led
+}
+
+async fn held(broker: &Broker, topic: TopicId) -> PartitionStatus {
+    let status = broker.status(true).await.unwrap();
+    status.partitions.into_iter().find(|partition| partition.topic_id == topic).unwrap()
+}
+
+/// Batches of one record each as another region's leader wrote them.
+fn of_another_region(from: i64, epoch: i32, values: &[&str]) -> Bytes {
+    let stamp = |(offset, value): (i64, &&str)| {
+        let mut bytes = batch(&[value]).to_vec();
+        record::set_base_offset(&mut bytes, Offset(offset));
+        record::set_leader_epoch(&mut bytes, LeaderEpoch(epoch));
+        bytes
+    };
+    (from..).zip(values).flat_map(stamp).collect::<Vec<_>>().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_held_by_its_whole_region_and_cut_everywhere() {
+    let (world, dirs) = (World::new(), [0; 3].map(|_| tempfile::tempdir().unwrap()));
+    let brokers = world.start_cluster("r2", &dirs).await;
+    let (topic, zero) = (world.create(TOPIC, 1).await, PartitionId(0));
+    let brokers = copy_leader_first(&brokers, topic).await;
+    let leader = &brokers[0];
+    eventually("all three hold the copy", async || {
+        let image = leader.image();
+        image.topic(topic).is_some_and(|topic| topic.partition(zero).is_some_and(|placed| placed.isr.len() == 3))
+    })
+    .await;
+    leader.append_copy(topic, zero, Offset(0), of_another_region(0, 4096, &["a", "b", "c"])).await.unwrap();
+    leader.copy_flushed(topic, zero, Offset(3)).await.unwrap();
+    for broker in &brokers {
+        assert_eq!(held(broker, topic).await.flushed, Offset(3), "the copy watermark is what all have on disk");
+    }
+    leader.truncate_copy(topic, zero, Offset(1)).await.unwrap();
+    leader.append_copy(topic, zero, Offset(1), of_another_region(1, 8192, &["x", "y", "z"])).await.unwrap();
+    leader.copy_flushed(topic, zero, Offset(4)).await.unwrap();
+    eventually("all three hold the same", async || {
+        let mut hashes = Vec::new();
+        for broker in &brokers {
+            let held = held(broker, topic).await;
+            hashes.push((held.tail, held.high_watermark, held.hash));
+        }
+        hashes.iter().all(|hash| *hash == hashes[0]) && hashes[0].1 == Offset(4)
+    })
+    .await;
+    for broker in brokers {
+        broker.abandon().await;
+    }
 }

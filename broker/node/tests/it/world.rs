@@ -300,3 +300,37 @@ pub(crate) fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, St
     })
     .collect()
 }
+
+impl World {
+    /// Starts a region of as many brokers as there are `dirs`, and tells it what is decided.
+    pub(crate) async fn start_cluster(self: &Arc<Self>, name: &str, dirs: &[tempfile::TempDir]) -> Vec<Broker> {
+        let held: Vec<_> = dirs.iter().map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let peers: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        drop(held);
+        let mut brokers = Vec::new();
+        for (slot, dir) in (0..).zip(dirs) {
+            let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+            let listeners = Listeners { clients: any, gateways: any, internal: any };
+            let mut config = Config::new(region(name), 0, dir.path().to_owned(), listeners);
+            config.slot = model::BrokerSlot(slot);
+            config.controller = Some(peers[usize::from(slot)]);
+            config.peers = (0..).map(model::BrokerSlot).zip(peers.iter().map(ToString::to_string)).collect();
+            config.disk_reserve = model::ByteCount(0);
+            let council = Arc::new(Seat(self.clone()));
+            let ports = Ports { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), council };
+            brokers.push(Broker::start(config, ports).await.unwrap());
+        }
+        self.tell_until_real(&brokers[0], &region(name)).await;
+        let first = Member { name: region(name), index: 0, broker: brokers[0].clone(), renewed: true };
+        self.regions.lock().unwrap().push(first);
+        brokers
+    }
+
+    async fn tell_until_real(&self, broker: &Broker, name: &RegionName) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while let Err(error) = broker.assign(self.assignment(name)).await {
+            assert!(tokio::time::Instant::now() < deadline, "not in time: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
