@@ -49,4 +49,4 @@ pub use launch::StartError;
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
 pub use replica::SourceMarks;
 pub use shelf::ShelfError;
-pub use status::StatusError;
+pub use status::{ReplicaLag, StatusError};

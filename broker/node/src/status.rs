@@ -4,15 +4,55 @@ use crate::Broker;
 use crate::partitions::HeldTopic;
 use crate::replica::{Partition, Standing};
 use broker_core::metadata::Group;
-use model::{CopyTerm, Holding, Incarnation, OffsetRange, PartitionStatus, RegionStatus};
+use broker_core::partition::ReplicaView;
+use model::{BrokerSlot, CopyTerm, Holding, Incarnation, OffsetRange, PartitionStatus, RegionStatus, TopicPartition};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The broker stopped before it could say how it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the broker did not look at its partitions: {0}")]
 pub struct StatusError(String);
 
+/// How far a replica is behind a leader on this broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaLag {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The replica's broker.
+    pub broker: BrokerSlot,
+    /// Whether it is in the in-sync set.
+    pub in_sync: bool,
+    /// How many offsets that can have a record it lacks of what the leader holds.
+    pub behind: u64,
+    /// How long ago it last lacked nothing; `None` when it never did under this leader.
+    pub lagging_for: Option<Duration>,
+}
+
 impl Broker {
+    /// How far the replicas of every partition led here are behind.
+    pub fn replica_lags(&self) -> Vec<ReplicaLag> {
+        let held = self.0.partitions.held();
+        let led = held.partitions().filter(|partition| partition.is_led_here());
+        led.flat_map(|partition| self.lags_of(partition)).collect()
+    }
+
+    fn lags_of(&self, partition: &Arc<Partition>) -> Vec<ReplicaLag> {
+        let (now, upto) = (self.0.clock.boot().since_boot(), partition.marks().durable);
+        let lag = |replica: ReplicaView| {
+            let behind = partition.reader.count_without_holes(replica.durable, upto);
+            let since = if behind == 0 { Some(now) } else { replica.caught_up_at };
+            ReplicaLag {
+                partition: partition.name.clone(),
+                broker: replica.slot,
+                in_sync: replica.in_sync,
+                behind,
+                lagging_for: since.map(|since| now.saturating_sub(since)),
+            }
+        };
+        partition.replicas().into_iter().map(lag).collect()
+    }
+
     /// How the region stands towards every protection group.
     pub fn holdings(&self) -> Vec<Holding> {
         self.image().groups().map(|group| self.holding(group)).collect()

@@ -70,6 +70,10 @@ async fn an_acknowledgement_of_all_is_on_every_disk_in_sync() {
         }
     }
     cluster.agree(40).await;
+    let lags = cluster.broker(leader).replica_lags();
+    let of_topic: Vec<_> = lags.iter().filter(|lag| lag.partition.topic.as_str() == TOPIC).collect();
+    assert_eq!(of_topic.len(), 2);
+    assert!(of_topic.iter().all(|lag| lag.in_sync && lag.behind == 0), "{of_topic:?}");
     assert_eq!(client.values(TOPIC, 0, 0).await.len(), 40);
     cluster.end().await;
 }
