@@ -97,6 +97,10 @@ impl Session {
         let mut received = BytesMut::with_capacity(READ_AHEAD);
         while let Some((frame, share)) = self.next_frame(&mut stream, &mut received).await? {
             let reply = self.start(frame)?;
+            // It would only wait behind answers, and keep those after it from being started.
+            if matches!(reply, Reply::Nothing) {
+                continue;
+            }
             // The answering side is gone when the peer is.
             if pending.send((reply, share)).await.is_err() {
                 break;

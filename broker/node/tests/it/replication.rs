@@ -27,6 +27,27 @@ impl Cluster {
         status.partitions.into_iter().find(|partition| partition.topic.as_str() == TOPIC).unwrap()
     }
 
+    /// Who is in sync, as the first broker knows.
+    fn in_sync(&self) -> Vec<u16> {
+        let image = self.broker(0).image();
+        let placed = image.topic_named(TOPIC).unwrap().partition(PartitionId(0)).unwrap();
+        placed.isr.iter().map(|slot| slot.0).collect()
+    }
+
+    /// What the leader, whoever that is, says to a batch.
+    async fn ask_leader(&self, value: &str, acks: i16) -> ErrorCode {
+        let mut said = ErrorCode::NONE;
+        eventually("a leader answers", async || {
+            let client = self.client(self.leader(|_| true).await).await;
+            let request = crate::harness::produce_request(TOPIC, 0, batch(&[value]), acks);
+            let Ok(answer) = client.0.call(&request, 9).await else { return false };
+            said = answer.responses[0].partition_responses[0].error_code;
+            said != ErrorCode::NOT_LEADER_OR_FOLLOWER
+        })
+        .await;
+        said
+    }
+
     /// Waits until every running broker has committed everything below `tail`, and the same records.
     async fn agree(&self, tail: i64) {
         eventually("all replicas agree", async || {
@@ -60,15 +81,18 @@ fn full(led: &Led) -> bool {
 async fn an_acknowledgement_of_all_is_on_every_disk_in_sync() {
     let cluster = Cluster::of(3).await;
     cluster.create(0, TOPIC, 1).await;
-    let leader = cluster.leader(full).await;
-    let client = cluster.client(leader).await;
+    cluster.leader(full).await;
+    let mut producer = Producer::new(cluster.finder(), TOPIC);
     for round in 0..20 {
-        let acked = client.produce(TOPIC, 0, batch(&["a", "b"])).await;
-        assert_eq!((acked.error_code, acked.base_offset), (ErrorCode::NONE, round * 2));
-        for slot in 0..3 {
+        let acked = producer.send(0, crate::harness::builder(&["a", "b"])).await.unwrap();
+        assert_eq!(acked.base_offset, round * 2);
+        // Whoever joins meanwhile has it as well.
+        for slot in cluster.in_sync() {
             assert!(cluster.stands(slot).await.flushed.0 >= acked.base_offset + 2, "broker {slot} has it on disk");
         }
     }
+    let leader = cluster.leader(full).await;
+    let client = cluster.client(leader).await;
     cluster.agree(40).await;
     let lags = cluster.broker(leader).replica_lags();
     let of_topic: Vec<_> = lags.iter().filter(|lag| lag.partition.topic.as_str() == TOPIC).collect();
@@ -123,18 +147,18 @@ async fn too_few_in_sync_refuse_acks_of_all_and_take_acks_of_one() {
     let mut cluster = Cluster::of(3).await;
     cluster.create_with(0, TOPIC, &[("min.insync.replicas", "3")]).await;
     let leader = cluster.leader(full).await;
-    let client = cluster.client(leader).await;
-    assert_eq!(client.produce(TOPIC, 0, batch(&["a"])).await.error_code, ErrorCode::NONE);
+    assert_eq!(cluster.ask_leader("a", -1).await, ErrorCode::NONE);
     let gone = (leader + 1) % 3;
     cluster.kill(gone).await;
     cluster.leader(|led| led.isr_nodes.len() == 2).await;
-    assert_eq!(client.produce(TOPIC, 0, batch(&["b"])).await.error_code, ErrorCode::NOT_ENOUGH_REPLICAS);
-    assert_eq!(client.produce_acks(TOPIC, 0, batch(&["c"]), 1).await.error_code, ErrorCode::NONE);
+    assert_eq!(cluster.ask_leader("b", -1).await, ErrorCode::NOT_ENOUGH_REPLICAS);
+    assert_eq!(cluster.ask_leader("c", 1).await, ErrorCode::NONE);
+    let client = cluster.client(cluster.leader(|_| true).await).await;
     assert_eq!(client.values(TOPIC, 0, 0).await, ["a"], "what too few hold is not shown");
     cluster.start(gone).await;
-    assert_eq!(cluster.leader(full).await, leader);
+    let leader = cluster.leader(full).await;
     cluster.agree(2).await;
-    assert_eq!(client.values(TOPIC, 0, 0).await, ["a", "c"]);
+    assert_eq!(cluster.client(leader).await.values(TOPIC, 0, 0).await, ["a", "c"]);
     cluster.end().await;
 }
 
@@ -151,12 +175,12 @@ async fn a_leader_that_comes_back_cuts_off_what_nobody_else_had() {
     cluster.kill(before).await;
     add_to_log(&cluster.config(before), topic, epoch, &["x", "y", "z"]);
     let next = cluster.leader(|led| led.leader_id != i32::from(before) + 1).await;
-    let client = cluster.client(next).await;
-    assert_eq!(client.produce(TOPIC, 0, batch(&["c"])).await.error_code, ErrorCode::NONE);
+    assert_ne!(next, before);
+    assert_eq!(cluster.ask_leader("c", -1).await, ErrorCode::NONE);
     cluster.start(before).await;
-    assert_eq!(cluster.leader(full).await, next);
+    let leader = cluster.leader(full).await;
     cluster.agree(3).await;
-    assert_eq!(client.values(TOPIC, 0, 0).await, ["a", "b", "c"]);
+    assert_eq!(cluster.client(leader).await.values(TOPIC, 0, 0).await, ["a", "b", "c"]);
     cluster.end().await;
 }
 
