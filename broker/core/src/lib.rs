@@ -12,5 +12,6 @@ pub mod lease;
 pub mod liveness;
 pub mod metadata;
 pub mod partition;
+pub mod quota;
 pub mod session;
 pub mod topic;

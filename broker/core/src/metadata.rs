@@ -24,6 +24,7 @@ mod journal;
 mod leader;
 mod partition;
 mod place;
+mod quota;
 mod reconcile;
 #[cfg(test)]
 pub(crate) mod samples;

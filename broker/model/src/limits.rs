@@ -39,3 +39,9 @@ pub const PRODUCER_ID_BLOCK: i64 = 1000;
 pub const LEASE_TTL: Duration = Duration::from_secs(3);
 /// How often an owner renews it.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(500);
+/// The most entities of a region that may have quotas.
+pub const QUOTA_ENTITIES_MAX: usize = 10_000;
+/// How many users, client ids and addresses a broker meters at once.
+pub const QUOTA_METERS_MAX: usize = 10_000;
+/// The longest user or client id that is told from others by quotas.
+pub const QUOTA_NAME_BYTES_MAX: usize = 255;

@@ -1,4 +1,5 @@
 use super::{Addresses, BrokerEpoch, Choice, Location, Start, Started, TopicDraft};
+use crate::quota;
 use model::{
     BrokerSlot, Done, Grant, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup, RegionAddress,
     RegionName, RunId, StepId, Timestamp, TopicId, TopicName, TopicState,
@@ -189,6 +190,11 @@ pub enum Command {
         ownership_epoch: OwnershipEpoch,
         /// Sealed or unsealed.
         sealed: bool,
+    },
+    /// Changes what clients may use; all of it or nothing.
+    AlterQuotas {
+        /// What becomes of which entity.
+        changes: Vec<quota::Change>,
     },
     /// An order was carried out. Answered with [`Answer::Journaled`]: the first answer given for (run, step).
     Journal {
@@ -399,6 +405,14 @@ pub enum Refusal {
     /// Leader epochs of this ownership are used up, or the topic needs higher ones.
     #[error("ownership epoch {0} has no leader epoch left for this partition; the region needs a new grant")]
     EpochsExhausted(OwnershipEpoch),
+    /// There is no room for more quotas.
+    #[error("quotas of {entities} entities are too many; at most {most} can have some, so take away others first")]
+    TooManyQuotas {
+        /// How many there would be.
+        entities: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Producer ids of this incarnation are used up.
     #[error("incarnation {0} has given out all its producer ids")]
     ProducerIdsExhausted(Incarnation),

@@ -1,4 +1,6 @@
 use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic, UncleanElection};
+use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic};
+use crate::quota::Quotas;
 use model::{
     BrokerSlot, GroupId, Incarnation, PartitionId, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,
 };
@@ -35,6 +37,8 @@ pub struct Image {
     #[serde(with = "shared_map")]
     pub(super) names: imbl::OrdMap<TopicName, TopicId>,
     pub(super) journal: Arc<Journal>,
+    #[serde(default)]
+    pub(super) quotas: Arc<Quotas>,
     /// The term of the last controller that took office.
     #[serde(default)]
     pub(super) controller_term: u64,
@@ -86,6 +90,7 @@ impl Image {
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
+            C::AlterQuotas { changes } => self.alter_quotas(&changes),
             C::Journal { run, step, group, ownership_epoch, done, at } => {
                 self.journal_order(run, step, group, ownership_epoch, done, at)
             }
