@@ -5,6 +5,7 @@
 
 mod access;
 mod admin;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_user_scram_credentials;
 mod api_versions;
@@ -20,6 +21,7 @@ mod delete_acls;
 mod delete_groups;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -50,9 +52,11 @@ mod update_features;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
+use crate::quotas::Meter;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use wire::{ApiKey, DecodeError, Message, Request, RequestHeader};
 
 /// One request on its way to whoever answers it.
@@ -66,6 +70,8 @@ pub(crate) struct Call {
     pub(crate) door: Door,
     /// That listener's address.
     pub(crate) listener: SocketAddr,
+    /// What it uses of its client's quotas, where something is limited.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 /// An answer that is still being worked on; `None` closes the connection instead.
@@ -139,6 +145,8 @@ served! {
     DeleteGroups by delete_groups,
     IncrementalAlterConfigs by incremental_alter_configs,
     OffsetDelete by offset_delete,
+    DescribeClientQuotas by describe_client_quotas,
+    AlterClientQuotas by alter_client_quotas,
     DescribeUserScramCredentials by describe_user_scram_credentials,
     AlterUserScramCredentials by alter_user_scram_credentials,
     DescribeQuorum by describe_quorum,
@@ -188,14 +196,21 @@ impl Call {
 
     /// The answer, ready to be sent. An answer that cannot be encoded is our fault and closes the connection.
     pub(crate) fn encode<M: Message>(&self, response: &M) -> Option<Outgoing> {
-        let frame = wire::frame::encode_response(self.header.correlation_id, self.header.api_version, response);
+        let (correlation_id, version) = (self.header.correlation_id, self.header.api_version);
+        let frame = match self.throttle_time_ms() {
+            0 => wire::frame::encode_response(correlation_id, version, response),
+            silence => wire::frame::encode_response(correlation_id, version, &response.throttled(silence)),
+        };
         self.encoded(frame).map(Outgoing::from)
     }
 
     /// The answer with `files` in the places its records left free.
     pub(crate) fn encode_with_files<M: Message>(&self, response: &M, files: Vec<Vec<FileRange>>) -> Option<Outgoing> {
         let (correlation_id, version) = (self.header.correlation_id, self.header.api_version);
-        let pieces = wire::frame::encode_response_split(correlation_id, version, response);
+        let pieces = match self.throttle_time_ms() {
+            0 => wire::frame::encode_response_split(correlation_id, version, response),
+            silence => wire::frame::encode_response_split(correlation_id, version, &response.throttled(silence)),
+        };
         self.encoded(pieces).map(|pieces| Outgoing::splice(pieces, files))
     }
 

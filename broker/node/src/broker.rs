@@ -10,6 +10,7 @@ use crate::leaders::LeaderBoard;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
+use crate::quotas::Quotas;
 use crate::replica::{Flusher, News, Storage};
 use crate::replication::{Fetchers, Followers};
 use crate::storage_health::Disk;
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
     pub(crate) being_made: BeingMade,
+    /// How much clients may use.
+    pub(crate) quotas: Arc<Quotas>,
     /// What gateways are told of who leads what.
     pub(crate) leaders: LeaderBoard,
     /// Turns true when the broker stops.
@@ -94,6 +97,7 @@ impl Broker {
             isr_news: News::default(),
         };
         let facts = Facts::open(&config.data_dir)?;
+        let quotas = Quotas::new(ports.clock.clone());
         let session = ports.entropy.next_u64();
         let group_settings = broker_core::group::Settings {
             initial_rebalance_delay: config.initial_rebalance_delay,
@@ -121,6 +125,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
             being_made: BeingMade::default(),
+            quotas,
             stop: watch::Sender::new(false),
             data_plane: DataPlane::start()?,
             tasks: Mutex::default(),

@@ -66,7 +66,13 @@ impl Doors {
             (Door::Gateways, gateways, self.gateways),
             (Door::Internal, internal, self.internal),
         ] {
-            let hall = Hall { door, address, dispatch: Arc::new(broker.clone()), budget: budget.clone() };
+            let hall = Hall {
+                door,
+                address,
+                dispatch: Arc::new(broker.clone()),
+                budget: budget.clone(),
+                quotas: broker.0.quotas.clone(),
+            };
             let (socket, stop) = (socket.into_std()?, broker.0.stop.subscribe());
             let serving = async move {
                 match TcpListener::from_std(socket) {

@@ -29,6 +29,7 @@ mod orders;
 mod partitions;
 mod ports;
 mod producer_ids;
+mod quotas;
 mod replica;
 mod replication;
 pub mod settings;

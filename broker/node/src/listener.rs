@@ -8,6 +8,7 @@ pub(crate) use budget::Budget;
 pub(crate) use outgoing::{FileRange, Outgoing};
 
 use crate::api::Dispatch;
+use crate::quotas::{Meter, Mute, Quotas};
 use model::limits;
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +41,26 @@ pub(crate) struct Hall {
     pub(crate) dispatch: Arc<dyn Dispatch>,
     /// Bytes of requests that are being worked on, over all listeners.
     pub(crate) budget: Arc<Budget>,
+    /// How much clients may use.
+    pub(crate) quotas: Arc<Quotas>,
+}
+
+impl Hall {
+    /// How long `peer` has to wait with a connection, if it makes too many (KIP-612). Gateways and regions may.
+    fn too_soon(&self, peer: SocketAddr) -> Option<Duration> {
+        match self.door {
+            Door::Clients => self.quotas.admit(peer.ip()).err(),
+            Door::Gateways | Door::Internal => None,
+        }
+    }
+
+    /// Meters one request of `client`, if what it uses is limited. Regions are not.
+    fn meter(&self, client: Option<&str>, mute: &Arc<Mute>) -> Option<Arc<Meter>> {
+        match self.door {
+            Door::Clients | Door::Gateways => self.quotas.meter(client, mute),
+            Door::Internal => None,
+        }
+    }
 }
 
 /// Binds `address`.
@@ -90,6 +111,12 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 async fn welcome(stream: TcpStream, peer: SocketAddr, hall: Arc<Hall>, mut stop: watch::Receiver<bool>) {
+    if let Some(wait) = hall.too_soon(peer) {
+        tracing::debug!(%peer, ?wait, "connection refused: its address connects too often");
+        // Who is turned away at once comes back at once.
+        let _ = tokio::time::timeout(wait, stopped(&mut stop)).await;
+        return;
+    }
     // Without it small answers would wait for the peer's acknowledgements.
     let _ = stream.set_nodelay(true);
     let served = tokio::select! {

@@ -25,5 +25,5 @@ pub(crate) use value::{Nullable, read_maybe, write_maybe};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use message::generate_field;
 pub(crate) use message::{
-    field_doc, if_versions, initial, read_field, read_tag, size_min, structure, write_field, write_tag,
+    field_doc, if_versions, initial, read_field, read_tag, set_throttle, size_min, structure, write_field, write_tag,
 };

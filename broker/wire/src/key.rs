@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_told_to_be_silent_where_there_is_a_field_for_it() {
+        use crate::codec::Message;
+        assert_eq!(fetch::Response::default().throttled(7).throttle_time_ms, 7);
+        assert_eq!(produce::Response::default().throttled(7).throttle_time_ms, 7);
+        assert_eq!(sasl_handshake::Response::default().throttled(7), sasl_handshake::Response::default());
+    }
+
+    #[test]
     fn requests_and_responses_agree() {
         fn agree<R: Request>() {
             assert_eq!(R::KEY, R::Response::KEY);

@@ -17,6 +17,7 @@ use crate::Broker;
 use crate::listener::Outgoing;
 use crate::replica::{Ear, Isolation, Partition};
 use answer::Answer;
+use broker_core::quota::Limit;
 use bytes::Bytes;
 use model::{ByteCount, limits};
 use nearest::Nearness;
@@ -30,7 +31,8 @@ use wire::api::fetch::Request;
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
-    let (limits, nearness) = (Limits::of(&request), Nearness::of(broker, &call, &request));
+    let limits = Limits::of(&request).within(call.burst(Limit::ConsumerByteRate));
+    let nearness = Nearness::of(broker, &call, &request);
     let begun = match broker.0.fetch_sessions.begin(&call, request, broker.0.clock.boot()) {
         Ok(begun) => begun,
         Err(code) => return Ok(call.reply(&answer::refused(code))),
@@ -62,6 +64,15 @@ impl Limits {
             bytes_max: ByteCount(bytes_max),
             isolation: Isolation::of(request.isolation_level),
         }
+    }
+}
+
+impl Limits {
+    /// No more at once than a quota allows, so that what is read is never much more than may be.
+    fn within(self, burst: Option<u64>) -> Self {
+        let Some(burst) = burst else { return self };
+        let bytes_max = ByteCount(self.bytes_max.0.min(burst));
+        Self { bytes_max, bytes_min: self.bytes_min.min(bytes_max.0), ..self }
     }
 }
 
@@ -119,6 +130,7 @@ impl Fetch {
     }
 
     fn answer(&mut self, found: Found) -> Option<Outgoing> {
+        self.call.charge(Limit::ConsumerByteRate, found.bytes());
         let session_id = self.begun.session_id();
         let found = self.begun.finish(found);
         let Answer { response, files } = answer::of(session_id, found)?;

@@ -12,6 +12,7 @@ use crate::listener::Door;
 use crate::partitions::Held;
 use crate::replica::{Acks, Partition, Refused, Standing, Taken};
 use answer::{Answer, Outcome, TopicOutcome};
+use broker_core::quota::Limit;
 use bytes::Bytes;
 use env::BootInstant;
 use model::Timestamp;
@@ -21,6 +22,7 @@ use wire::ErrorCode;
 use wire::api::produce::{PartitionResponse, Request, Topic};
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    call.charge(Limit::ProducerByteRate, body.len() as u64);
     let request: Request = call.decode(body)?;
     let acks = request.acks;
     let intake = Intake::new(broker, &call, &request);

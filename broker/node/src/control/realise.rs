@@ -52,6 +52,7 @@ pub(super) fn realise(
     changes.groups.extend(jumps.cloned());
     changes.partitions.extend(failed.0.into_keys());
     broker.0.gates.follow(image);
+    broker.0.quotas.follow(image);
     delete(broker, &changes, image);
     let touched = changes.touched(image);
     let not_opened = broker.hold_topics(image, &to_hold(broker, &changes, &touched));

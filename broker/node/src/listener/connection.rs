@@ -3,6 +3,7 @@
 use super::Hall;
 use crate::api::{Call, Reply};
 use crate::listener::budget::Share;
+use crate::quotas::Mute;
 use bytes::{Bytes, BytesMut};
 use model::{ByteCount, limits};
 use std::io;
@@ -13,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wire::{DecodeError, RequestHeader};
 
 use super::Door;
@@ -61,7 +62,7 @@ type Pending = (Reply, Share);
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, hall: &Arc<Hall>) -> Result<(), Closed> {
     let (read, write) = stream.into_split();
     let (pending, replies) = mpsc::channel(UNANSWERED_MAX);
-    let session = Session { peer, hall: hall.clone() };
+    let session = Session { peer, hall: hall.clone(), mute: Arc::default() };
     let reading = session.read(read, pending);
     let answering = answer(write.as_ref(), replies);
     tokio::pin!(reading, answering);
@@ -89,6 +90,8 @@ async fn answer(stream: &TcpStream, mut replies: mpsc::Receiver<Pending>) -> Res
 struct Session {
     peer: SocketAddr,
     hall: Arc<Hall>,
+    /// While it is over its quota it is not heard.
+    mute: Arc<Mute>,
 }
 
 impl Session {
@@ -111,8 +114,14 @@ impl Session {
 
     fn start(&self, frame: Bytes) -> Result<Reply, Closed> {
         let (header, body) = RequestHeader::decode(frame)?;
-        let call = Call { header, peer: self.peer, door: self.hall.door, listener: self.hall.address };
-        Ok(self.hall.dispatch.start(call, body)?)
+        let meter = self.hall.meter(header.client_id.as_deref(), &self.mute);
+        let (door, listener) = (self.hall.door, self.hall.address);
+        let call = Call { header, peer: self.peer, door, listener, meter: meter.clone() };
+        let start = || self.hall.dispatch.start(call, body);
+        Ok(match meter {
+            Some(meter) => meter.run(start)?,
+            None => start()?,
+        })
     }
 
     /// The next whole frame and its share of the budget; `None` at the end.
@@ -133,11 +142,19 @@ impl Session {
         }
         let prefix = *received.first_chunk().expect("four bytes are there");
         let len = wire::frame::length(prefix, self.limit())?;
+        self.heard().await;
         let share = self.hall.budget.share(len).await;
         let whole = timeout(FRAME_TIMEOUT, fill(stream, received, 4 + len)).await;
         whole.map_err(|_| Closed::Timeout("a request came in too slowly"))??;
         let frame = wire::frame::take(received, self.limit())?.expect("the frame is whole");
         Ok(Some((frame, share)))
+    }
+
+    /// Waits until the connection is heard again. Nothing is held meanwhile but what was read ahead.
+    async fn heard(&self) {
+        while let Some(left) = self.mute.left(self.hall.quotas.now()) {
+            sleep(left).await;
+        }
     }
 
     fn limit(&self) -> ByteCount {

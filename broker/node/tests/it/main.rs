@@ -15,6 +15,7 @@ mod region_consumer_groups;
 mod region_groups;
 mod region_leaders;
 mod region_orders;
+mod region_quotas;
 mod region_topics;
 mod region_versions;
 mod replication;

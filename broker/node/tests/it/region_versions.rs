@@ -117,6 +117,8 @@ async fn ask_for_administration(asker: &mut Asker) {
     asker.ask(describe_acls::Request::default()).await;
     asker.ask(create_acls::Request { creations: vec![Default::default()], ..Default::default() }).await;
     asker.ask(delete_acls::Request { filters: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(describe_client_quotas::Request::default()).await;
+    asker.ask(alter_client_quotas::Request { entries: vec![Default::default()], ..Default::default() }).await;
     asker.ask(describe_user_scram_credentials::Request::default()).await;
     let upsertions = vec![Default::default()];
     asker.ask(alter_user_scram_credentials::Request { upsertions, ..Default::default() }).await;

@@ -34,6 +34,11 @@ pub trait Message: Wire {
     /// The first version with the flexible encoding.
     const FLEXIBLE_FROM: i16;
 
+    /// The same message, which tells a client to be silent for so many milliseconds; one without a field for that is as
+    /// it was.
+    #[must_use]
+    fn throttled(&self, millis: i32) -> Self;
+
     /// How `number` is written.
     fn version(number: i16) -> Version {
         Version { number, flexible: number >= Self::FLEXIBLE_FROM }
@@ -128,6 +133,12 @@ macro_rules! message {
             const NAME: &'static str = $crate::codec::within(concat!(module_path!(), "::", stringify!($name)));
             const VERSIONS: $crate::codec::Versions = $crate::codec::Versions::new($min, $max);
             const FLEXIBLE_FROM: i16 = $flexible;
+
+            fn throttled(&self, millis: i32) -> Self {
+                let mut this = self.clone();
+                this.set_throttle(millis);
+                this
+            }
         }
 
         $( impl $crate::codec::Request for $name { type Response = $response; } )?
@@ -161,6 +172,12 @@ macro_rules! structure {
         }
 
         impl $name {
+            /// Only the body of a response has such a field.
+            #[allow(dead_code, unused_variables)]
+            fn set_throttle(&mut self, millis: i32) {
+                $( $crate::codec::set_throttle!(self millis $field); )*
+            }
+
             #[allow(unused_variables)]
             fn read_known_tag(
                 &mut self, reader: &mut $crate::codec::Reader, version: $crate::codec::Version, tag: u32,
@@ -302,6 +319,13 @@ macro_rules! read_tag {
     ($($other:tt)*) => {};
 }
 
+macro_rules! set_throttle {
+    ($this:ident $millis:ident throttle_time_ms) => {
+        $this.throttle_time_ms = $millis;
+    };
+    ($this:ident $millis:ident $other:ident) => {};
+}
+
 macro_rules! write_field {
     ($this:ident $writer:ident $version:ident $field:ident) => {
         $crate::codec::Wire::write(&$this.$field, $writer, $version);
@@ -379,5 +403,6 @@ pub(crate) const fn within(path: &'static str) -> &'static str {
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use generate_field;
 pub(crate) use {
-    field_doc, if_versions, initial, message, read_field, read_tag, size_min, structure, write_field, write_tag,
+    field_doc, if_versions, initial, message, read_field, read_tag, set_throttle, size_min, structure, write_field,
+    write_tag,
 };

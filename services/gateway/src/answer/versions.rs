@@ -40,6 +40,8 @@ const HIGHEST: [(ApiKey, i16); 36] = [
     (ApiKey::DeleteGroups, 2),
     (ApiKey::IncrementalAlterConfigs, 1),
     (ApiKey::OffsetDelete, 0),
+    (ApiKey::DescribeClientQuotas, 1),
+    (ApiKey::AlterClientQuotas, 1),
     (ApiKey::DescribeUserScramCredentials, 0),
     (ApiKey::AlterUserScramCredentials, 0),
     (ApiKey::UpdateFeatures, 1),

@@ -40,6 +40,11 @@ impl Found {
         self.is_urgent || self.bytes >= bytes_min || self.parts.is_empty()
     }
 
+    /// Bytes of records that were found.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn add(&mut self, wanted: &Wanted, part: Part) {
         match &part {
             Part::Read(readable) => self.bytes += readable.slice.as_ref().map_or(0, |slice| slice.len),
