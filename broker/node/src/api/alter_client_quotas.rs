@@ -28,7 +28,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
 /// What each entry means; an entity may be there once.
 fn judge(entries: &[Entry]) -> Vec<Result<Change, Refusal>> {
     let mut seen = BTreeSet::new();
-    let mut judge = |entry: &Entry| {
+    let judge = |entry: &Entry| {
         let change = change(entry)?;
         match seen.insert(change.entity.clone()) {
             true => Ok(change),

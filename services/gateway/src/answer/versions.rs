@@ -10,7 +10,7 @@ use wire::api::api_versions::{ApiVersion, Request, Response};
 use wire::{ApiKey, ErrorCode, Message, RequestHeader};
 
 /// The highest version of each API that passes through; what is not listed is not offered.
-const HIGHEST: [(ApiKey, i16); 36] = [
+const HIGHEST: &[(ApiKey, i16)] = &[
     (ApiKey::Produce, 9),
     (ApiKey::Fetch, 15),
     (ApiKey::ListOffsets, 8),
