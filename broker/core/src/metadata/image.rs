@@ -1,5 +1,4 @@
 use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic, UncleanElection};
-use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic};
 use crate::quota::Quotas;
 use model::{
     BrokerSlot, GroupId, Incarnation, PartitionId, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,

@@ -4,7 +4,7 @@ use crate::Broker;
 use crate::api::Call;
 use crate::leaders::leader;
 use crate::listener::Door;
-use broker_core::metadata::{Image, Partition as Placed, Topic};
+use broker_core::metadata::{Broker as Known, Image, Location, Partition as Placed, Topic};
 use model::{BrokerSlot, LeaderEpoch, PartitionId, TopicState};
 use wire::ErrorCode;
 use wire::api::metadata::OPERATIONS_NOT_ASKED;
@@ -36,26 +36,47 @@ pub(crate) struct Node {
     pub(crate) id: i32,
     pub(crate) host: String,
     pub(crate) port: i32,
+    /// Its rack, where somebody said.
+    pub(crate) rack: Option<String>,
 }
 
 /// This broker, at the listener the client came by.
 pub(crate) fn this_node(broker: &Broker, call: &Call) -> Node {
-    let (id, address) = (broker.config().node_id(), call.listener);
-    Node { id, host: address.ip().to_string(), port: i32::from(address.port()) }
+    let (config, address) = (broker.config(), call.listener);
+    let (host, port) = (address.ip().to_string(), i32::from(address.port()));
+    Node { id: config.node_id(), host, port, rack: rack(&config.location) }
 }
 
-/// All brokers, each at the same kind of listener as the one the client came by.
+fn rack(location: &Location) -> Option<String> {
+    Some(location.rack.clone()).filter(|rack| !rack.is_empty())
+}
+
+/// All brokers that are let in, each at the same kind of listener as the one the client came by.
 pub(crate) fn nodes(broker: &Broker, image: &Image, call: &Call) -> Vec<Node> {
-    let others = image.brokers().filter(|(slot, known)| *slot != broker.config().slot && !known.is_fenced());
-    let other = |slot: BrokerSlot, address: &str| {
-        let (host, port) = address.rsplit_once(':')?;
-        Some(Node { id: node_id(broker, slot), host: host.to_owned(), port: port.parse().ok()? })
-    };
-    let others = others.filter_map(|(slot, known)| match call.door {
-        Door::Gateways => other(slot, &known.addresses.gateways),
-        Door::Clients | Door::Internal => other(slot, &known.addresses.clients),
-    });
+    let others = others(broker, image).filter(|(_, known)| !known.is_fenced());
+    let others = others.filter_map(|(slot, known)| node(broker, call, slot, known));
     [this_node(broker, call)].into_iter().chain(others).collect()
+}
+
+/// All brokers that are not.
+pub(crate) fn fenced_nodes(broker: &Broker, image: &Image, call: &Call) -> Vec<Node> {
+    let fenced = others(broker, image).filter(|(_, known)| known.is_fenced());
+    fenced.filter_map(|(slot, known)| node(broker, call, slot, known)).collect()
+}
+
+fn others<'a>(broker: &Broker, image: &'a Image) -> impl Iterator<Item = (BrokerSlot, &'a Known)> + use<'a> {
+    let this = broker.config().slot;
+    image.brokers().filter(move |(slot, _)| *slot != this)
+}
+
+fn node(broker: &Broker, call: &Call, slot: BrokerSlot, known: &Known) -> Option<Node> {
+    let address = match call.door {
+        Door::Gateways => &known.addresses.gateways,
+        Door::Clients | Door::Internal => &known.addresses.clients,
+    };
+    let (host, port) = address.rsplit_once(':')?;
+    let (id, host, port) = (node_id(broker, slot), host.to_owned(), port.parse().ok()?);
+    Some(Node { id, host, port, rack: rack(&known.location) })
 }
 
 /// The id that clients know the broker in `slot` by.

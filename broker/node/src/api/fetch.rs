@@ -12,7 +12,7 @@ mod read;
 mod session;
 
 use super::access::{self, TopicRef};
-use super::{Call, Reply, Started};
+use super::{Call, Reply, Started, leader_hints};
 use crate::Broker;
 use crate::listener::Outgoing;
 use crate::replica::{Ear, Isolation, Partition};
@@ -133,7 +133,8 @@ impl Fetch {
         self.call.charge(Limit::ConsumerByteRate, found.bytes());
         let session_id = self.begun.session_id();
         let found = self.begun.finish(found);
-        let Answer { response, files } = answer::of(session_id, found)?;
+        let Answer { mut response, files } = answer::of(session_id, found)?;
+        leader_hints::add_to_fetch(&self.broker, &self.call, &mut response);
         self.call.encode_with_files(&response, files)
     }
 }

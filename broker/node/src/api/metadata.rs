@@ -58,8 +58,13 @@ fn answer(broker: &Broker, call: &Call, request: &Request, failed: &BTreeMap<Top
         }
         _ => image.topics().filter(|topic| topic.state == TopicState::Live).map(|topic| show.topic(topic)).collect(),
     };
-    let node =
-        |node: cluster::Node| NodeResponse { node_id: node.id, host: node.host, port: node.port, ..Default::default() };
+    let node = |node: cluster::Node| NodeResponse {
+        node_id: node.id,
+        host: node.host,
+        port: node.port,
+        rack: node.rack,
+        ..Default::default()
+    };
     Response {
         brokers: cluster::nodes(broker, &image, call).into_iter().map(node).collect(),
         cluster_id: Some(broker.config().cluster_id.clone()),

@@ -13,6 +13,7 @@ mod region_brokers;
 mod region_clients;
 mod region_consumer_groups;
 mod region_groups;
+mod region_hints;
 mod region_leaders;
 mod region_orders;
 mod region_quotas;

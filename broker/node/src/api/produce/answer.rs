@@ -3,7 +3,7 @@
 use super::access::TopicRef;
 use super::refused_response;
 use crate::Broker;
-use crate::api::Call;
+use crate::api::{Call, leader_hints};
 use crate::listener::Outgoing;
 use crate::replica::{Acks, Lost, Partition, Pass, Passes, Taken};
 use log::Appended;
@@ -52,7 +52,8 @@ impl Answer {
         for topic in self.topics {
             responses.push(topic.response(self.acks, deadline, &mut passes).await);
         }
-        let response = Response { responses, ..Default::default() };
+        let mut response = Response { responses, ..Default::default() };
+        leader_hints::add_to_produce(&broker, &call, &mut response);
         let passes = Passes::new(passes, broker.0.clock.clone());
         call.encode(&response).map(|outgoing| outgoing.acknowledging(passes))
     }

@@ -1,0 +1,91 @@
+//! What clients are told of a region's brokers: racks, fenced ones, and who leads what they asked the wrong one for.
+
+use crate::cluster::Cluster;
+use crate::harness::{Client, batch, eventually, fetch_request, produce_request};
+use model::TopicId;
+use wire::ErrorCode;
+use wire::api::{describe_cluster, fetch, produce};
+
+/// A topic of one partition, the slot of its leader and that of another broker.
+async fn led_topic(cluster: &Cluster) -> (TopicId, u16, u16) {
+    cluster.create(0, "t", 1).await;
+    let leaders = cluster.leaders("t", |led| led.isr_nodes.len() == 3).await;
+    let leader = leaders[0] as u16 - 1;
+    let id = cluster.broker(0).image().topic_named("t").unwrap().id;
+    (id, leader, (leader + 1) % 3)
+}
+
+fn produce_by_id(id: TopicId) -> produce::Request {
+    let mut request = produce_request("", 0, batch(&["v"]), -1);
+    request.topic_data[0].topic_id = id;
+    request
+}
+
+fn fetch_by_id(id: TopicId) -> fetch::Request {
+    let mut request = fetch_request("", 0, 0);
+    request.topics[0].topic_id = id;
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_the_wrong_broker_is_told_the_right_one() {
+    let cluster = Cluster::of(3).await;
+    let (id, leader, other) = led_topic(&cluster).await;
+    let leader_node = i32::from(leader) + 1;
+    let port = i32::from(cluster.broker(leader).addresses().unwrap().clients.port());
+    let client = cluster.client(other).await;
+
+    let answer = client.0.call(&produce_by_id(id), 13).await.unwrap();
+    let refused = &answer.responses[0].partition_responses[0];
+    assert_eq!(refused.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(refused.current_leader.leader_id, leader_node);
+    assert!(refused.current_leader.leader_epoch >= 0);
+    let nodes: Vec<_> =
+        answer.node_endpoints.iter().map(|node| (node.node_id, node.host.as_str(), node.port)).collect();
+    assert_eq!(nodes, [(leader_node, "127.0.0.1", port)]);
+
+    // A fetch that knows an epoch is one of a consumer that may read replicas; one with an older epoch is misled.
+    let mut stale = fetch_by_id(id);
+    stale.topics[0].partitions[0].current_leader_epoch = 0;
+    let answer = cluster.client(leader).await.0.call(&stale, 17).await.unwrap();
+    let refused = &answer.responses[0].partitions[0];
+    assert_eq!(refused.error_code, ErrorCode::FENCED_LEADER_EPOCH);
+    assert_eq!(refused.current_leader.leader_id, leader_node);
+    assert_eq!(answer.node_endpoints.len(), 1);
+
+    // Where there is no room, and through the gateways' listener, nobody is named.
+    let answer = client.0.call(&produce_request("t", 0, batch(&["v"]), -1), 9).await.unwrap();
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert!(answer.node_endpoints.is_empty());
+    let gateway = Client::at(cluster.broker(other).addresses().unwrap().gateways).await;
+    let answer = gateway.0.call(&produce_by_id(id), 13).await.unwrap();
+    let refused = &answer.responses[0].partition_responses[0];
+    assert_eq!((refused.error_code, refused.current_leader.leader_id), (ErrorCode::NOT_LEADER_OR_FOLLOWER, -1));
+    assert!(answer.node_endpoints.is_empty());
+    let right = cluster.client(leader).await.0.call(&produce_by_id(id), 13).await.unwrap();
+    assert_eq!(right.responses[0].partition_responses[0].error_code, ErrorCode::NONE);
+    assert!(right.node_endpoints.is_empty());
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_are_fenced_are_described_to_who_asks_for_them() {
+    let mut cluster = Cluster::of(3).await;
+    let described = async |client: &Client, include_fenced_brokers| {
+        let request = describe_cluster::Request { include_fenced_brokers, ..Default::default() };
+        let answer = client.0.call(&request, 2).await.unwrap();
+        let mut brokers: Vec<_> = answer.brokers.iter().map(|node| (node.broker_id, node.is_fenced)).collect();
+        brokers.sort_unstable();
+        brokers
+    };
+    let client = cluster.client(0).await;
+    assert_eq!(described(&client, true).await, [(1, false), (2, false), (3, false)]);
+    cluster.kill(2).await;
+    eventually("the killed broker is fenced", async || {
+        described(&client, true).await == [(1, false), (2, false), (3, true)]
+    })
+    .await;
+    assert_eq!(described(&client, false).await, [(1, false), (2, false)]);
+    drop(client);
+    cluster.end().await;
+}
