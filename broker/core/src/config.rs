@@ -3,5 +3,5 @@
 mod keys;
 mod topic_config;
 
-pub use keys::{KEYS, Key, Kind, key};
-pub use topic_config::{CleanupPolicy, ConfigError, Flush, TimestampType, TopicConfig, check, effective};
+pub use keys::{FLUSH, INSYNC, KEYS, Key, Kind, key};
+pub use topic_config::{CleanupPolicy, ConfigError, Flush, TimestampType, TopicConfig, check, check_all};

@@ -13,5 +13,6 @@ pub mod liveness;
 pub mod metadata;
 pub mod partition;
 pub mod quota;
+pub mod retention;
 pub mod session;
 pub mod topic;

@@ -191,6 +191,14 @@ impl Log {
         Ok(())
     }
 
+    /// Begins a new segment at the tail, before there is a batch for it.
+    pub(crate) fn roll_idle(&mut self) -> Result<(), FileError> {
+        let tail = self.tail();
+        self.roll(tail)?;
+        self.shared.write().tail = Mark::end_of(&self.tail.segment);
+        Ok(())
+    }
+
     fn publish_segment(&self, before: &Segment, segment: Arc<Segment>) {
         let mut view = self.shared.write();
         let segments = Arc::make_mut(&mut view.segments);

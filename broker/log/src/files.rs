@@ -67,6 +67,15 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Makes a file durable that was written without; says whether there is one.
+pub(crate) fn sync_existing(path: &Path) -> Result<bool, FileError> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("sync", path)(error)),
+    }
+}
+
 /// Makes new, renamed and removed names in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync directory", dir))

@@ -16,7 +16,7 @@ use mapped::Mapped;
 use rustix::fs::FallocateFlags;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -57,11 +57,7 @@ impl<const WORDS: usize> Index<WORDS> {
         Self { path, bytes_max, map: RwLock::new(None), count: AtomicUsize::new(count) }
     }
 
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
@@ -111,10 +107,25 @@ impl<const WORDS: usize> Index<WORDS> {
         if map.is_some() || self.count() == 0 {
             return Ok(map);
         }
-        let mapped = File::options().read(true).write(true).open(&self.path).and_then(|file| Mapped::new(&file));
-        let map = Arc::new(mapped.map_err(files::failed("map", &self.path))?);
-        *self.map.write().unwrap_or_else(PoisonError::into_inner) = Some(map.clone());
-        Ok(Some(map))
+        // Under the lock: once it is pinned, nobody opens a file of that name any more.
+        let mut kept = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            let mapped = File::options().read(true).write(true).open(&self.path).and_then(|file| Mapped::new(&file));
+            *kept = Some(Arc::new(mapped.map_err(files::failed("map", &self.path))?));
+        }
+        Ok(kept.clone())
+    }
+
+    /// Maps the file, so that readers go on when it is removed or replaced.
+    fn pin(&self) -> Result<(), FileError> {
+        self.mapped().map(drop)
+    }
+
+    /// Removes the file. Readers go on.
+    fn remove(&self) -> Result<(), FileError> {
+        // Readers of a file that is gone already are not helped by an error.
+        let _ = self.pin();
+        files::remove(&self.path)
     }
 
     /// The entries as they are now.
@@ -171,6 +182,7 @@ impl<const WORDS: usize> Entries<WORDS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn length(path: &Path) -> u64 {
         std::fs::metadata(path).unwrap().len()

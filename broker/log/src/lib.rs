@@ -19,6 +19,7 @@
 
 mod append;
 mod append_times;
+mod compact;
 mod config;
 mod copy;
 mod epochs;
@@ -36,6 +37,7 @@ mod producers;
 mod reader;
 mod recover;
 mod recovery_point;
+mod retain;
 mod segment;
 mod snapshots;
 mod tail;
@@ -45,6 +47,7 @@ mod view;
 mod walk;
 
 pub use append::Appended;
+pub use compact::{Cleaned, Compacted, Compaction, CompactionJob};
 pub use config::{Config, TimestampType};
 pub use copy::Copied;
 pub use epochs::{EpochEnd, EpochStart};
@@ -58,5 +61,6 @@ pub use lookup::TimestampedOffset;
 pub use open::{Cut, Recovery};
 pub use producers::{ActiveProducer, Jump, OpenTransaction};
 pub use reader::{Reader, Slice};
+pub use retain::{Retention, Retired};
 pub use truncate::CopiedRange;
 pub use txn_index::AbortedTransaction;

@@ -19,6 +19,8 @@ pub struct Log {
     pub(crate) producers: Producers,
     pub(crate) times: AppendTimes,
     pub(crate) unflushed: Unflushed,
+    /// Everything below was looked at by a compaction.
+    pub(crate) cleaned: Offset,
 }
 
 impl Log {

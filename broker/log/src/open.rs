@@ -1,6 +1,7 @@
 //! Opening: what an orderly close left is taken at its word, the rest is scanned.
 
 use crate::append_times::AppendTimes;
+use crate::compact::swap;
 use crate::epochs::Epochs;
 use crate::flush::Unflushed;
 use crate::recover::{Defect, Expected, scan, sound_behind};
@@ -82,6 +83,7 @@ struct Opening {
 
 impl Opening {
     fn begin(dir: PathBuf, config: Config) -> Result<Self, OpenError> {
+        swap::recover(&dir)?;
         let bases = files::offsets(&dir, files::LOG)?;
         let first = bases.first().copied().unwrap_or_default();
         let start = log_start::read(&dir)?.unwrap_or(first);
@@ -282,7 +284,9 @@ impl Opening {
         };
         self.make_durable(&view, fresh)?;
         let producers = snapshots::restore(&self.dir, &view)?;
+        let cleaned = swap::read_checkpoint(&self.dir)?.unwrap_or(Offset::ZERO).min(view.active().base);
         let log = Log {
+            cleaned,
             topic_id: topic,
             shared: Arc::new(Shared::new(view)),
             tail,

@@ -13,6 +13,7 @@ pub(crate) use entry::{Refusal, Verdict};
 pub use transactions::OpenTransaction;
 
 use crate::AbortedTransaction;
+use crate::compact::LastBatch;
 use entry::Entry;
 use model::{ProducerId, Timestamp};
 use record::{ControlRecord, Header};
@@ -98,6 +99,13 @@ impl Producers {
             Some(OpenTransaction { producer_id, producer_epoch: entry.epoch, first_offset })
         });
         open.collect()
+    }
+
+    /// What each producer wrote last.
+    pub(crate) fn last_batches(&self) -> HashMap<ProducerId, LastBatch> {
+        let last =
+            |entry: &Entry| LastBatch { epoch: entry.epoch, offset: entry.batches.back().map(|kept| kept.last_offset) };
+        self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

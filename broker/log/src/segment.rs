@@ -33,22 +33,37 @@ pub(crate) struct Segment {
 impl Segment {
     /// A new segment without a batch; whatever had its name is gone.
     pub(crate) fn create(dir: &Path, base: Offset, config: &Config) -> Result<Self, FileError> {
-        let path = files::of_offset(dir, base, files::LOG);
+        Self::create_as(|extension| files::of_offset(dir, base, extension), base, config)
+    }
+
+    /// The same under names that end with `suffix` too.
+    pub(crate) fn create_beside(dir: &Path, base: Offset, config: &Config, suffix: &str) -> Result<Self, FileError> {
+        let name = |extension: &str| files::of_offset(dir, base, extension).with_added_extension(suffix);
+        Self::create_as(name, base, config)
+    }
+
+    fn create_as(name: impl Fn(&str) -> PathBuf, base: Offset, config: &Config) -> Result<Self, FileError> {
+        let path = name(files::LOG);
         let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-        let txns = TxnIndex::create(files::of_offset(dir, base, files::TXN_INDEX))?;
-        Self::fresh(dir, base, config, options.map_err(files::failed("create", &path))?, txns)
+        let txns = TxnIndex::create(name(files::TXN_INDEX))?;
+        Self::fresh(name, base, config, options.map_err(files::failed("create", &path))?, txns)
     }
 
     /// An existing segment whose batches are still to be noted; its indexes start anew.
     pub(crate) fn reopen(dir: &Path, base: Offset, config: &Config) -> Result<Self, FileError> {
         let path = files::of_offset(dir, base, files::LOG);
         let txns = TxnIndex::open(files::of_offset(dir, base, files::TXN_INDEX))?;
-        Self::fresh(dir, base, config, files::open(&path)?, txns)
+        Self::fresh(|extension| files::of_offset(dir, base, extension), base, config, files::open(&path)?, txns)
     }
 
-    fn fresh(dir: &Path, base: Offset, config: &Config, file: File, txns: TxnIndex) -> Result<Self, FileError> {
+    fn fresh(
+        name: impl Fn(&str) -> PathBuf,
+        base: Offset,
+        config: &Config,
+        file: File,
+        txns: TxnIndex,
+    ) -> Result<Self, FileError> {
         let limit = config.segment_index_bytes.0;
-        let name = |extension| files::of_offset(dir, base, extension);
         Ok(Self {
             base,
             path: name(files::LOG),
@@ -152,6 +167,12 @@ impl Segment {
     /// Makes the batches durable.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
         self.file.sync_data().map_err(files::failed("sync", &self.path))
+    }
+
+    /// Opens whatever readers may need of its files, so that they go on when these are replaced.
+    pub(crate) fn pin(&self) -> Result<(), FileError> {
+        self.offsets.pin()?;
+        self.times.pin()
     }
 
     /// Removes its files. Readers that hold it go on.

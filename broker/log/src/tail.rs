@@ -6,6 +6,7 @@ use model::{Offset, Timestamp};
 use record::Header;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The active segment and what its owner keeps in mind to extend it.
 pub(crate) struct Tail {
@@ -56,6 +57,11 @@ impl Tail {
         let old = self.first_time.is_some_and(|first| header.max_timestamp.since(first) > config.segment_age_max);
         let large = size + header.size_bytes as u64 > config.segment_bytes_max();
         size > 0 && (old || large || segment.offsets.is_full() || segment.times.is_full())
+    }
+
+    /// Whether the first record is from `age_max` before `now` or earlier.
+    pub(crate) fn is_older_than(&self, age_max: Duration, now: Timestamp) -> bool {
+        self.segment.size() > 0 && self.first_time.is_some_and(|first| now.since(first) >= age_max)
     }
 
     /// The segment that follows this one, from `base` on. An empty segment is replaced.

@@ -1,5 +1,6 @@
 //! Cutting the log: its end when it diverged, its start when records are retired.
 
+use crate::compact::swap;
 use crate::epochs::Epochs;
 use crate::producers::Producers;
 use crate::reader::first_batch;
@@ -7,12 +8,16 @@ use crate::recovery_point::RecoveryPoint;
 use crate::segment::Segment;
 use crate::tail::Tail;
 use crate::view::{Mark, View};
-use crate::{FileError, Log, ReadError, Reader, TruncateError, files, log_start, snapshots};
+use crate::{FileError, Log, ReadError, Reader, Sealed, TruncateError, files, log_start, snapshots};
 use model::{Offset, OffsetRange};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// How much is copied at once.
+const COPY_BYTES: usize = 1 << 20;
 
 /// What was copied out of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +63,7 @@ impl Log {
         Ok(cut.mark.offset)
     }
 
-    fn cut_failed(&self, error: TruncateError) -> TruncateError {
+    pub(crate) fn cut_failed(&self, error: TruncateError) -> TruncateError {
         self.shared.seal(format!("it could not be truncated: {error}"));
         error
     }
@@ -121,9 +126,19 @@ impl Log {
         }
         self.write_epochs(&view.epochs)?;
         self.producers = snapshots::restore(&self.dir, &view)?;
+        self.forget_compaction(mark.offset)?;
         self.times.truncate(mark.offset);
         self.unflushed.rolled.retain(|segment| segment.base < mark.segment);
         Ok(files::sync_dir(&self.dir)?)
+    }
+
+    /// What is written behind the cut was looked at by no compaction.
+    fn forget_compaction(&mut self, tail: Offset) -> Result<(), FileError> {
+        if self.cleaned <= tail {
+            return Ok(());
+        }
+        self.cleaned = Offset::ZERO;
+        swap::remove_checkpoint(&self.dir)
     }
 
     fn write_epochs(&mut self, epochs: &Epochs) -> Result<(), FileError> {
@@ -153,6 +168,7 @@ impl Log {
         let segment = Arc::new(Segment::create(&self.dir, offset, &self.config)?);
         self.tail = Tail::of_empty(segment.clone());
         self.producers = Producers::default();
+        self.forget_compaction(Offset::ZERO)?;
         self.times.truncate(Offset::ZERO);
         self.unflushed.rolled.clear();
         let epochs = Arc::new(Epochs::default());
@@ -176,19 +192,11 @@ impl Log {
             return Ok(view.start);
         }
         check(&view, offset)?;
-        log_start::write_durably(&self.dir, offset)?;
-        let retired = view.segments.iter().take(view.segments.len() - 1).take_while(|s| s.next() <= offset).count();
-        {
-            let mut view = self.shared.write();
-            view.start = offset;
-            Arc::make_mut(&mut view.segments).drain(..retired);
+        if offset > view.flushed.offset {
+            // Where the operating system says when to flush, what is committed may not be on disk yet.
+            self.flush().map_err(|error| Sealed(error.to_string()))?;
         }
-        self.change_epochs(|epochs| epochs.advance_start(offset));
-        for segment in &view.segments[..retired] {
-            segment.remove()?;
-            files::remove(&files::of_offset(&self.dir, segment.base, files::SNAPSHOT))?;
-        }
-        self.unflushed.rolled.retain(|segment| segment.next() > offset);
+        self.drop_below(offset)?;
         Ok(offset)
     }
 
@@ -273,10 +281,14 @@ fn count(segment: &Segment, position: u64, end: u64, copied: &mut CopiedRange) -
     Ok(())
 }
 
-fn copy_bytes(segment: &Segment, position: u64, end: u64, target: &mut File) -> io::Result<()> {
-    // A file of its own: the segment's is shared, and its cursor with it.
-    let mut source = File::open(&segment.path)?;
-    source.seek(SeekFrom::Start(position))?;
-    let copied = io::copy(&mut source.take(end - position), target)?;
-    if copied == end - position { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+/// From the open file: under its name there may be none any more, or another one.
+fn copy_bytes(segment: &Segment, mut position: u64, end: u64, target: &mut File) -> io::Result<()> {
+    let mut chunk = vec![0; COPY_BYTES.min((end - position) as usize)];
+    while position < end {
+        let part = (end - position).min(COPY_BYTES as u64) as usize;
+        segment.file.read_exact_at(&mut chunk[..part], position)?;
+        target.write_all(&chunk[..part])?;
+        position += part as u64;
+    }
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_acls;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
@@ -134,6 +135,7 @@ served! {
     ApiVersions by api_versions,
     CreateTopics by create_topics,
     DeleteTopics by delete_topics,
+    DeleteRecords by delete_records,
     InitProducerId by init_producer_id,
     OffsetForLeaderEpoch by offset_for_leader_epoch,
     DescribeAcls by describe_acls,

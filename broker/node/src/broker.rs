@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) stop: watch::Sender<bool>,
     /// Where connections are served.
     pub(crate) data_plane: DataPlane,
+    /// Held while old records are looked for.
+    pub(crate) cleaning: tokio::sync::Mutex<()>,
     /// What runs until then.
     pub(crate) tasks: Mutex<JoinSet<()>>,
     /// Where it listens, once it does.
@@ -128,6 +130,7 @@ impl Broker {
             quotas,
             stop: watch::Sender::new(false),
             data_plane: DataPlane::start()?,
+            cleaning: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
             addresses: OnceLock::new(),
             config,

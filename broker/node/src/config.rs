@@ -1,5 +1,6 @@
 use broker_core::liveness::Timing;
 use broker_core::metadata::Location;
+use broker_core::retention::Hold;
 use model::{BrokerSlot, ByteCount, RegionName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -55,6 +56,10 @@ pub struct Config {
     pub consumer_session_timeout: Duration,
     /// How often such a member is expected to be heard.
     pub consumer_heartbeat_interval: Duration,
+    /// How often old records are looked for (`log.retention.check.interval.ms`).
+    pub retention_check: Duration,
+    /// How much longer than configured records are kept for another region that has not copied them yet.
+    pub link_hold: Hold,
     /// Writes of records are refused while the disk has less than this free, so that metadata can still be written.
     pub disk_reserve: ByteCount,
 }
@@ -86,6 +91,8 @@ impl Config {
             initial_rebalance_delay: Duration::from_secs(3),
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            retention_check: Duration::from_secs(300),
+            link_hold: Hold::default(),
             disk_reserve: ByteCount::mib(64),
         }
     }

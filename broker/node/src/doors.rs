@@ -106,6 +106,7 @@ impl Broker {
 
     /// Looks after disk and logs until the broker stops.
     pub(crate) fn keep_up(&self) {
+        self.spawn(self.clone().keep_clean());
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
         every(DISK_LOOK, |broker| broker.0.storage.disk.look());
         every(LAZY_FLUSH, |broker| {

@@ -11,6 +11,7 @@
 
 mod api;
 mod broker;
+mod cleaner;
 mod config;
 mod control;
 mod controller;
@@ -32,7 +33,7 @@ mod producer_ids;
 mod quotas;
 mod replica;
 mod replication;
-pub mod settings;
+mod settings;
 mod shelf;
 pub mod standalone;
 mod status;
@@ -42,6 +43,8 @@ mod topics;
 pub use broker::Broker;
 pub use broker_core::liveness::Timing;
 pub use broker_core::metadata::Location;
+
+pub use cleaner::Cleaned;
 pub use config::{Config, Flush, Listeners};
 pub use control::ControlError;
 pub use copy::{CopyFailure, CopyState};

@@ -14,6 +14,7 @@
 mod acks;
 mod append;
 mod bell;
+mod cleaning;
 mod copying;
 mod flusher;
 mod followed;
@@ -27,6 +28,7 @@ mod standing;
 pub(crate) use acks::{Acks, Lost};
 pub(crate) use append::{Refused, Taken};
 pub(crate) use bell::Ear;
+pub(crate) use cleaning::{CompactError, DeleteError};
 pub(crate) use copying::CopyError;
 pub(crate) use flusher::Flusher;
 pub(crate) use followed::{Follower as Replica, Looked, NotServed, Served};
@@ -46,6 +48,7 @@ use bell::Bell;
 use broker_core::follower::Follower;
 use broker_core::metadata::{Leader, Role};
 use broker_core::partition::{Outcome, Partition as Core};
+use broker_core::retention::Links;
 use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
@@ -80,6 +83,8 @@ pub(crate) struct Partition {
     public: RwLock<Public>,
     bell: Bell,
     flushing: Phase,
+    /// What links have said to this leader.
+    links: Mutex<Links>,
 }
 
 /// What only one may touch at a time.
@@ -148,6 +153,7 @@ impl Partition {
             public: RwLock::new(public),
             bell: Bell::default(),
             flushing: Phase::default(),
+            links: Mutex::default(),
         };
         partition.publish(&mut partition.held());
         Ok(Arc::new(partition))
@@ -346,7 +352,7 @@ impl Partition {
             durable,
             copy_watermark: held.core.copy_watermark(),
             high_watermark,
-            last_stable: log.last_stable(high_watermark),
+            last_stable: log.last_stable(high_watermark).max(start),
         };
         log.forget_stable(high_watermark);
         let mut before = Marks::default();
@@ -358,6 +364,9 @@ impl Partition {
 
     /// Changes what this broker is to the partition.
     fn stand(&self, held: &mut Held, standing: Standing) {
+        if !matches!(standing, Standing::Owner { .. }) {
+            self.links().clear();
+        }
         held.standing = standing.clone();
         self.public_mut(|public| public.standing = standing);
         self.bell.ring(self.place());
@@ -374,6 +383,10 @@ impl Partition {
         let outcome = held.core.on_storage_failure();
         self.settle(held, outcome);
         self.bell.ring(self.place());
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -106,6 +106,18 @@ impl Standalone {
         self.broker.0.partitions.note_change();
     }
 
+    /// Makes `standbys` the regions that keep copies of everything.
+    ///
+    /// # Panics
+    /// When a name is none, or the region obeys another grant by now.
+    pub fn copied_to(&self, standbys: &[&str]) {
+        let mut image = Image::clone(&self.broker.image());
+        let standbys = standbys.iter().map(|name| model::RegionName::new(name).expect("a region name")).collect();
+        let command = Command::Obey { council_index: 2, grant: Grant { standbys, ..grant(&self.broker, 1) } };
+        image.apply(command).expect("the same grant with other standbys");
+        self.broker.0.image.send_replace(Arc::new(image));
+    }
+
     /// Makes this region the owner under `ownership_epoch`, every partition behind a hole of `distance` offsets.
     ///
     /// # Errors

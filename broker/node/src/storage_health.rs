@@ -41,9 +41,14 @@ impl Disk {
         }
     }
 
+    /// Whether less than the reserve is free.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
     /// Whether records may be written.
     pub(crate) fn has_room(&self) -> bool {
-        let room = !self.short.load(Ordering::Relaxed);
+        let room = !self.is_short();
         if !room {
             self.full.store(true, Ordering::Relaxed);
         }

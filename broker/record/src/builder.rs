@@ -1,5 +1,5 @@
-use crate::header::{ATTRIBUTES_AT, CRC_AT, HEADER_BYTES, MAGIC, PREFIX_BYTES};
-use crate::{Attributes, Compression, checksum, rewrite, varint};
+use crate::header::HEADER_BYTES;
+use crate::{Attributes, Compression, Header, rewrite, varint};
 use model::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 /// Builds one batch: for clients of our own, internal topics, canaries and tests.
@@ -116,7 +116,8 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        put_record(&mut self.records, delta, self.count, key, value, headers);
+        let headers: Vec<_> = headers.iter().map(|(key, value)| (key.as_bytes(), *value)).collect();
+        put_record(&mut self.records, delta, self.count, key, value, &headers);
         self.count += 1;
     }
 
@@ -133,37 +134,35 @@ impl BatchBuilder {
     /// The batch.
     pub fn build(self) -> Vec<u8> {
         let attributes = self.attributes | self.compression.code();
-        let last_offset_delta = (self.count - 1).max(0);
         let records = self.compression.compress(self.records);
-        let mut out = Vec::with_capacity(HEADER_BYTES + records.len());
-        out.extend(rewrite::encode_prefix(self.base_offset, HEADER_BYTES + records.len(), self.leader_epoch));
-        out.extend(MAGIC.to_be_bytes());
-        out.extend([0; 4]);
-        out.extend(attributes.to_be_bytes());
-        out.extend(last_offset_delta.to_be_bytes());
-        out.extend(self.base_timestamp.0.to_be_bytes());
-        out.extend(self.max_timestamp.0.to_be_bytes());
-        out.extend(self.producer_id.0.to_be_bytes());
-        out.extend(self.producer_epoch.to_be_bytes());
-        out.extend(self.base_sequence.to_be_bytes());
-        out.extend(self.count.to_be_bytes());
-        debug_assert_eq!((out.len(), PREFIX_BYTES + 1), (HEADER_BYTES, CRC_AT));
-        out.extend(records);
-        let crc = checksum::crc32c(&out[ATTRIBUTES_AT..]);
-        out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
-        out
+        let header = Header {
+            base_offset: self.base_offset,
+            size_bytes: HEADER_BYTES + records.len(),
+            leader_epoch: self.leader_epoch,
+            crc: 0,
+            attributes: Attributes(attributes),
+            last_offset_delta: (self.count - 1).max(0),
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            base_sequence: self.base_sequence,
+            count: self.count,
+        };
+        rewrite::assemble(&header, &records)
     }
 }
 
-fn put_record(
+/// Appends one record as a batch holds it.
+pub(crate) fn put_record(
     out: &mut Vec<u8>,
     time_delta: i64,
     offset_delta: i32,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-    headers: &[(&str, Option<&[u8]>)],
+    headers: &[(&[u8], Option<&[u8]>)],
 ) {
-    let headers_len: usize = headers.iter().map(|(k, v)| bytes_len(Some(k.as_bytes())) + bytes_len(*v)).sum();
+    let headers_len: usize = headers.iter().map(|(k, v)| bytes_len(Some(k)) + bytes_len(*v)).sum();
     let count = headers.len() as i64;
     let length = 1
         + varint::len(time_delta)
@@ -180,7 +179,7 @@ fn put_record(
     put_bytes(out, value);
     varint::put(out, count);
     for (key, value) in headers {
-        put_bytes(out, Some(key.as_bytes()));
+        put_bytes(out, Some(key));
         put_bytes(out, *value);
     }
 }

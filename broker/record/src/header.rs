@@ -67,7 +67,8 @@ impl Attributes {
     pub(crate) const APPEND_TIME: i16 = 1 << 3;
     pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
     pub(crate) const CONTROL: i16 = 1 << 5;
-    const COMPRESSION: i16 = 0b111;
+    pub(crate) const DELETE_HORIZON: i16 = 1 << 6;
+    pub(crate) const COMPRESSION: i16 = 0b111;
 
     /// How the records are compressed.
     ///

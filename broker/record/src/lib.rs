@@ -9,6 +9,7 @@
 mod builder;
 mod check;
 mod checksum;
+mod compaction;
 mod compression;
 mod control;
 mod header;

@@ -2,8 +2,8 @@
 //!
 //! Base offset and leader epoch stand before the checksum and are free to change. The append time is covered by it.
 
-use crate::header::{ATTRIBUTES_AT, CRC_AT, LEADER_EPOCH_AT, MAX_TIMESTAMP_AT};
-use crate::{Attributes, BatchView, HEADER_BYTES, PREFIX_BYTES, SIZE_PREFIX_BYTES, checksum};
+use crate::header::{ATTRIBUTES_AT, CRC_AT, LEADER_EPOCH_AT, MAGIC, MAX_TIMESTAMP_AT};
+use crate::{Attributes, BatchView, HEADER_BYTES, Header, PREFIX_BYTES, SIZE_PREFIX_BYTES, checksum};
 use model::{LeaderEpoch, Offset, Timestamp};
 
 /// Writes `offset` as the base offset of the batch at the start of `batch`.
@@ -29,6 +29,28 @@ pub fn encode_prefix(offset: Offset, size_bytes: usize, epoch: LeaderEpoch) -> [
     prefix[8..SIZE_PREFIX_BYTES].copy_from_slice(&((size_bytes - SIZE_PREFIX_BYTES) as i32).to_be_bytes());
     set_leader_epoch(&mut prefix, epoch);
     prefix
+}
+
+/// The batch that `header` describes, but for its size and checksum, with these records.
+pub(crate) fn assemble(header: &Header, records: &[u8]) -> Vec<u8> {
+    let size_bytes = HEADER_BYTES + records.len();
+    let mut out = Vec::with_capacity(size_bytes);
+    out.extend(encode_prefix(header.base_offset, size_bytes, header.leader_epoch));
+    out.extend(MAGIC.to_be_bytes());
+    out.extend([0; 4]);
+    out.extend(header.attributes.0.to_be_bytes());
+    out.extend(header.last_offset_delta.to_be_bytes());
+    out.extend(header.base_timestamp.0.to_be_bytes());
+    out.extend(header.max_timestamp.0.to_be_bytes());
+    out.extend(header.producer_id.0.to_be_bytes());
+    out.extend(header.producer_epoch.to_be_bytes());
+    out.extend(header.base_sequence.to_be_bytes());
+    out.extend(header.count.to_be_bytes());
+    debug_assert_eq!((out.len(), PREFIX_BYTES + 1), (HEADER_BYTES, CRC_AT));
+    out.extend(records);
+    let crc = checksum::crc32c(&out[ATTRIBUTES_AT..]);
+    out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    out
 }
 
 /// The header of `batch` with its time made the append time `now` (KIP-32): attribute bit 3, the largest timestamp,

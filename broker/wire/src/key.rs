@@ -56,6 +56,7 @@ api_keys! {
     ApiVersions in api_versions,
     CreateTopics in create_topics,
     DeleteTopics in delete_topics,
+    DeleteRecords in delete_records,
     InitProducerId in init_producer_id,
     OffsetForLeaderEpoch in offset_for_leader_epoch,
     AddPartitionsToTxn in add_partitions_to_txn,
@@ -202,6 +203,7 @@ mod tests {
         agree::<api_versions::Request>();
         agree::<create_topics::Request>();
         agree::<delete_topics::Request>();
+        agree::<delete_records::Request>();
         agree::<init_producer_id::Request>();
         agree::<offset_for_leader_epoch::Request>();
         agree::<add_partitions_to_txn::Request>();

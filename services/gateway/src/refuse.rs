@@ -17,6 +17,7 @@ pub(crate) fn refuse(header: &RequestHeader, body: Bytes) -> Result<Option<Bytes
         ApiKey::Produce => respond(header, body, produce),
         ApiKey::Fetch => respond(header, body, fetch),
         ApiKey::ListOffsets => respond(header, body, list_offsets),
+        ApiKey::DeleteRecords => respond(header, body, records),
         ApiKey::OffsetForLeaderEpoch => respond(header, body, epochs),
         ApiKey::OffsetCommit => respond(header, body, commit),
         ApiKey::OffsetFetch => respond(header, body, |request| committed(&request, header.api_version)),
@@ -113,6 +114,24 @@ fn list_offsets(request: list_offsets::Request) -> list_offsets::Response {
         ..Default::default()
     });
     list_offsets::Response { topics: topics.collect(), ..Default::default() }
+}
+
+fn records(request: delete_records::Request) -> delete_records::Response {
+    let topics = request.topics.into_iter().map(|topic| delete_records::TopicResponse {
+        name: topic.name,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| delete_records::PartitionResponse {
+                partition_index: partition.partition_index,
+                low_watermark: -1,
+                error_code: NOT_LEADER,
+                ..Default::default()
+            })
+            .collect(),
+        ..Default::default()
+    });
+    delete_records::Response { topics: topics.collect(), ..Default::default() }
 }
 
 fn epochs(request: offset_for_leader_epoch::Request) -> offset_for_leader_epoch::Response {

@@ -1,4 +1,4 @@
-use super::{KEYS, Key, Kind, key};
+use super::{FLUSH, KEYS, Key, Kind, key};
 use model::ByteCount;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,24 +53,34 @@ impl Kind {
     }
 }
 
+impl Key {
+    /// Whether it can have `value`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] says what it could have.
+    pub fn check(&self, value: &str) -> Result<(), ConfigError> {
+        if self.kind.allows(value) {
+            return Ok(());
+        }
+        Err(ConfigError::Value { name: self.name, value: value.to_owned(), allowed: self.kind.allowed() })
+    }
+}
+
 /// Checks one entry.
 ///
 /// # Errors
 /// [`ConfigError`] names the key, the value and what is allowed.
 pub fn check(name: &str, value: &str) -> Result<&'static Key, ConfigError> {
     let key = key(name).ok_or_else(|| ConfigError::UnknownKey { name: name.to_owned() })?;
-    if key.kind.allows(value) {
-        return Ok(key);
-    }
-    Err(ConfigError::Value { name: key.name, value: value.to_owned(), allowed: key.kind.allowed() })
+    key.check(value).map(|()| key)
 }
 
-/// Every key with its value in `config`, and whether that is the default.
-pub fn effective(config: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static Key, &str, bool)> {
-    KEYS.iter().map(|key| match config.get(key.name) {
-        Some(value) => (key, value.as_str(), false),
-        None => (key, key.default, true),
-    })
+/// Checks every entry.
+///
+/// # Errors
+/// [`ConfigError`] for the first that cannot be used.
+pub fn check_all(config: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    config.iter().try_for_each(|(name, value)| check(name, value).map(drop))
 }
 
 /// How old records go.
@@ -85,9 +95,11 @@ pub struct CleanupPolicy {
 /// When records are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
+    /// As the broker was started.
+    Default,
     /// Before they are acknowledged.
-    Ack,
-    /// When the system writes them.
+    BeforeAck,
+    /// When the system writes them, or `flush.messages` and `flush.ms` say so.
     Os,
 }
 
@@ -107,8 +119,12 @@ pub struct TopicConfig {
     pub cleanup: CleanupPolicy,
     /// `delete.retention.ms`.
     pub delete_retention: Duration,
-    /// `flush`.
+    /// `farshore.flush`, or before the ack where `flush.messages` is 1.
     pub flush: Flush,
+    /// `flush.messages`.
+    pub flush_records: u64,
+    /// `flush.ms`.
+    pub flush_age_max: Duration,
     /// `index.interval.bytes`.
     pub index_interval: ByteCount,
     /// `max.compaction.lag.ms`.
@@ -143,7 +159,7 @@ pub struct TopicConfig {
 
 impl Default for TopicConfig {
     fn default() -> Self {
-        Self::from_map(&BTreeMap::new()).expect("the defaults are allowed")
+        Self::of(&BTreeMap::new())
     }
 }
 
@@ -153,17 +169,22 @@ impl TopicConfig {
     /// # Errors
     /// [`ConfigError`] for the first entry that cannot be used.
     pub fn from_map(config: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        for (name, value) in config {
-            check(name, value)?;
-        }
+        check_all(config)?;
+        Ok(Self::of(config))
+    }
+
+    /// What `config` means. An entry that cannot be used counts as not set: what is refused is refused when it is set.
+    pub fn of(config: &BTreeMap<String, String>) -> Self {
         let entries = Entries(config);
-        Ok(Self {
+        Self {
             cleanup: CleanupPolicy {
                 delete: entries.lists("cleanup.policy", "delete"),
                 compact: entries.lists("cleanup.policy", "compact"),
             },
             delete_retention: entries.duration("delete.retention.ms"),
-            flush: if entries.text("flush") == "os" { Flush::Os } else { Flush::Ack },
+            flush: entries.flush(),
+            flush_records: entries.unsigned("flush.messages"),
+            flush_age_max: entries.duration("flush.ms"),
             index_interval: entries.bytes("index.interval.bytes"),
             compaction_lag_max: entries.duration("max.compaction.lag.ms"),
             batch_bytes_max: entries.bytes("max.message.bytes"),
@@ -182,17 +203,26 @@ impl TopicConfig {
             segment_index_bytes: entries.bytes("segment.index.bytes"),
             segment_age_max: entries.duration("segment.ms"),
             segment_jitter: entries.duration("segment.jitter.ms"),
-        })
+        }
     }
 }
 
-/// Entries that were checked; a missing one has its default.
+/// Entries; one that is missing or cannot be used has its default.
 struct Entries<'a>(&'a BTreeMap<String, String>);
 
 impl<'a> Entries<'a> {
     fn text(&self, name: &str) -> &'a str {
-        let default = key(name).map(|key| key.default).unwrap_or_default();
-        self.0.get(name).map_or(default, String::as_str)
+        let key = key(name).expect("only keys of the table are asked for");
+        self.0.get(name).map(String::as_str).filter(|value| key.check(value).is_ok()).unwrap_or(key.default)
+    }
+
+    fn flush(&self) -> Flush {
+        match self.text(FLUSH) {
+            "before-ack" => Flush::BeforeAck,
+            "os" => Flush::Os,
+            _ if self.unsigned("flush.messages") == 1 => Flush::BeforeAck,
+            _ => Flush::Default,
+        }
     }
 
     fn lists(&self, name: &str, item: &str) -> bool {
@@ -237,7 +267,7 @@ mod tests {
     fn defaults_are_kafkas() {
         let config = TopicConfig::default();
         assert_eq!(config.retention, Some(Duration::from_secs(7 * 24 * 3600)));
-        assert_eq!((config.retention_bytes, config.min_insync, config.flush), (None, 1, Flush::Ack));
+        assert_eq!((config.retention_bytes, config.min_insync, config.flush), (None, 1, Flush::Default));
         assert_eq!(config.cleanup, CleanupPolicy { delete: true, compact: false });
     }
 
@@ -247,7 +277,7 @@ mod tests {
             ("cleanup.policy", "compact, delete"),
             ("retention.ms", "-1"),
             ("retention.bytes", "1000"),
-            ("flush", "os"),
+            (FLUSH, "os"),
             ("message.timestamp.type", "LogAppendTime"),
         ]);
         let config = config.unwrap();
@@ -257,11 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_cannot_be_used_counts_as_not_set() {
+        let stored = BTreeMap::from([("retention.ms".to_owned(), "soon".to_owned()), ("x".to_owned(), "1".to_owned())]);
+        assert_eq!(TopicConfig::of(&stored), TopicConfig::default());
+    }
+
+    #[test]
+    fn a_topic_may_choose_how_it_is_flushed() {
+        let flush = |entries| config(entries).unwrap().flush;
+        assert_eq!(flush(&[(FLUSH, "before-ack"), ("flush.messages", "5")]), Flush::BeforeAck);
+        assert_eq!(flush(&[("flush.messages", "1")]), Flush::BeforeAck);
+        assert_eq!(flush(&[("flush.messages", "2")]), Flush::Default);
+    }
+
+    #[test]
     fn what_is_not_allowed_is_named_with_what_is() {
         let message = |name, value| config(&[(name, value)]).unwrap_err().to_string();
         assert_eq!(
             message("segment.bytes", "3"),
-            r#"segment.bytes cannot be "3"; allowed is an integer from 14 to 2147483647"#
+            r#"segment.bytes cannot be "3"; allowed is an integer from 1024 to 2147483647"#
         );
         assert_eq!(
             message("compression.type", "zstd"),

@@ -22,6 +22,10 @@ impl OffsetIndex {
         Ok(sound.then_some(Self { base, index }))
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.index.count()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.index.is_full_for(1)
     }
@@ -60,8 +64,12 @@ impl OffsetIndex {
         self.index.sync()
     }
 
+    pub(crate) fn pin(&self) -> Result<(), FileError> {
+        self.index.pin()
+    }
+
     pub(crate) fn remove(&self) -> Result<(), FileError> {
-        crate::files::remove(self.index.path())
+        self.index.remove()
     }
 }
 

@@ -70,8 +70,12 @@ impl TimeIndex {
         self.index.sync()
     }
 
+    pub(crate) fn pin(&self) -> Result<(), FileError> {
+        self.index.pin()
+    }
+
     pub(crate) fn remove(&self) -> Result<(), FileError> {
-        crate::files::remove(self.index.path())
+        self.index.remove()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log as its callers see it.
 
+mod compaction;
 mod copying;
 mod crash;
 mod failing;
@@ -8,6 +9,7 @@ mod idempotence;
 mod lookups;
 mod model_check;
 mod reading;
+mod retention;
 mod support;
 mod transactions;
 mod truncation;

@@ -1,7 +1,8 @@
 //! What the requests that change topics share.
 
-use crate::settings::{ENTRIES, Entry, FLUSH, INSYNC, insync_default};
+use crate::settings::insync_default;
 use crate::{Broker, CouncilError, Flush};
+use broker_core::config::{FLUSH, INSYNC, KEYS, Key};
 use broker_core::metadata::{Topic, replicas_wanted};
 use env::PortFuture;
 use model::limits;
@@ -62,7 +63,7 @@ pub(crate) fn replicas_of(broker: &Broker, config: &BTreeMap<String, String>) ->
 /// One setting of a topic as it holds.
 pub(crate) struct Effective<'a> {
     /// Which.
-    pub(crate) entry: &'static Entry,
+    pub(crate) key: &'static Key,
     /// What it is.
     pub(crate) value: &'a str,
     /// Who said so.
@@ -76,11 +77,11 @@ pub(crate) fn entries<'a>(
 ) -> impl Iterator<Item = Effective<'a>> + use<'a> {
     let flush = flush_name(broker.config().flush);
     let needs_two = insync_default(replicas_of(broker, config).unsigned_abs().into()) > 1;
-    ENTRIES.iter().map(move |entry| match config.get(entry.name) {
-        Some(value) => Effective { entry, value, source: FROM_TOPIC },
-        None if entry.name == FLUSH => Effective { entry, value: flush, source: FROM_BROKER },
-        None if entry.name == INSYNC && needs_two => Effective { entry, value: "2", source: FROM_BROKER },
-        None => Effective { entry, value: entry.default, source: FROM_DEFAULT },
+    KEYS.iter().map(move |key| match config.get(key.name) {
+        Some(value) => Effective { key, value, source: FROM_TOPIC },
+        None if key.name == FLUSH => Effective { key, value: flush, source: FROM_BROKER },
+        None if key.name == INSYNC && needs_two => Effective { key, value: "2", source: FROM_BROKER },
+        None => Effective { key, value: key.default, source: FROM_DEFAULT },
     })
 }
 

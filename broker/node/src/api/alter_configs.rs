@@ -60,10 +60,10 @@ fn replace(known: &BTreeMap<String, String>, wanted: &[Config]) -> Result<Vec<Co
 }
 
 fn checked(config: &Config) -> Result<String, Refusal> {
-    let entry = configure::entry(&config.name)?;
+    let key = configure::key(&config.name)?;
     let without = || (ErrorCode::INVALID_REQUEST, format!("{} needs a value; leave it away instead", config.name));
     let value = config.value.clone().ok_or_else(without)?;
-    entry.check(&value).map_err(|error| (ErrorCode::INVALID_CONFIG, error.to_string()))?;
+    key.check(&value).map_err(|error| (ErrorCode::INVALID_CONFIG, error.to_string()))?;
     Ok(value)
 }
 

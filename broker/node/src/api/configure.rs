@@ -1,8 +1,8 @@
 //! What the two ways to change settings share: AlterConfigs, which replaces all, and IncrementalAlterConfigs.
 
 use super::{admin, cluster};
-use crate::settings::{self, Entry};
 use crate::{Broker, ConfigChange};
+use broker_core::config::{self, ConfigError, Key};
 use broker_core::metadata::{Image, Topic};
 use model::TopicId;
 use wire::ErrorCode;
@@ -37,9 +37,9 @@ pub(crate) fn topic<'a>(image: &'a Image, resource_type: i8, name: &str) -> Resu
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn entry(name: &str) -> Result<&'static Entry, Refusal> {
-    let unknown = || (ErrorCode::INVALID_CONFIG, settings::BadEntry::Unknown(name.to_owned()).to_string());
-    settings::entry(name).ok_or_else(unknown)
+pub(crate) fn key(name: &str) -> Result<&'static Key, Refusal> {
+    let unknown = || (ErrorCode::INVALID_CONFIG, ConfigError::UnknownKey { name: name.to_owned() }.to_string());
+    config::key(name).ok_or_else(unknown)
 }
 
 /// What a request may name only once is there again.

@@ -1,7 +1,6 @@
 //! CreateTopics: topics are entries of the council first; answered when the owner region has made them real.
 
 use super::{Call, Started, admin};
-use crate::settings;
 use crate::{Broker, CouncilError, NewTopic};
 use broker_core::metadata::REPLICAS_ENTRY;
 use bytes::Bytes;
@@ -83,7 +82,7 @@ fn check(broker: &Broker, topic: Topic) -> Result<NewTopic, Refusal> {
     if topic.replication_factor > 0 && topic.replication_factor != admin::replication_factor(broker) {
         config.insert(REPLICAS_ENTRY.to_owned(), topic.replication_factor.to_string());
     }
-    settings::check(&config).map_err(|error| Refusal(ErrorCode::INVALID_CONFIG, error.to_string()))?;
+    broker_core::config::check_all(&config).map_err(|error| Refusal(ErrorCode::INVALID_CONFIG, error.to_string()))?;
     Ok(NewTopic { name, partitions, config })
 }
 
@@ -122,7 +121,7 @@ fn partitions(broker: &Broker, asked: i32) -> Result<i32, Refusal> {
 
 fn response(broker: &Broker, spec: TopicSpec) -> TopicResponse {
     let configs = admin::entries(broker, &spec.config).map(|entry| ConfigResponse {
-        name: entry.entry.name.to_owned(),
+        name: entry.key.name.to_owned(),
         value: Some(entry.value.to_owned()),
         config_source: entry.source,
         ..Default::default()

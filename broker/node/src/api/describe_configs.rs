@@ -4,7 +4,7 @@ mod broker;
 
 use super::{Call, Started, admin, cluster};
 use crate::Broker;
-use crate::settings::{self, Kind};
+use broker_core::config::{Key, Kind};
 use bytes::Bytes;
 use wire::ErrorCode;
 use wire::api::describe_configs::{
@@ -64,25 +64,25 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
     let unknown = || (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("there is no topic {name}"));
     let topic = cluster::topic_named(&image, name).ok_or_else(unknown)?;
     let setting = |known: admin::Effective<'_>| Setting {
-        name: known.entry.name.to_owned(),
+        name: known.key.name.to_owned(),
         value: known.value.to_owned(),
         source: known.source,
-        default: Some(known.entry.default.to_owned()),
-        kind: kind(known.entry),
-        documentation: known.entry.documentation,
+        default: Some(known.key.default.to_owned()),
+        kind: kind(known.key),
+        documentation: known.key.documentation,
         read_only: topic.group.is_none(),
     };
     Ok(admin::entries(broker, &topic.config).map(setting).collect())
 }
 
-/// Kafka's number of a type: boolean, string, long, double or list.
-fn kind(entry: &settings::Entry) -> i8 {
-    match entry.kind {
-        _ if entry.default.contains('.') => 6,
-        Kind::Bool => 1,
-        Kind::Choice(["false"]) => 1,
+/// Kafka's number of a type: boolean, string, int, long, double or list.
+fn kind(key: &Key) -> i8 {
+    match key.kind {
+        Kind::Bool | Kind::Choice(["false"]) => 1,
         Kind::Choice(_) => 2,
-        Kind::Int(_) => 5,
+        Kind::Int { .. } => 3,
+        Kind::Long { .. } => 5,
+        Kind::Ratio => 6,
         Kind::List(_) => 7,
     }
 }

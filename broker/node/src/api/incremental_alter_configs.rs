@@ -2,8 +2,8 @@
 
 use super::configure::{self, Refusal};
 use super::{Call, Started};
-use crate::settings::Kind;
 use crate::{Broker, ConfigChange};
+use broker_core::config::Kind;
 use broker_core::metadata::Image;
 use bytes::Bytes;
 use model::TopicId;
@@ -60,20 +60,20 @@ fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigCha
 /// The entry's new value; `None` takes it away.
 fn changed(known: &BTreeMap<String, String>, config: &Config) -> Result<Option<String>, Refusal> {
     let invalid = |message: String| (ErrorCode::INVALID_CONFIG, message);
-    let entry = configure::entry(&config.name)?;
+    let key = configure::key(&config.name)?;
     if config.config_operation == DELETE {
         return Ok(None);
     }
     let given = config.value.as_deref().ok_or_else(|| invalid(format!("{} needs a value", config.name)))?;
-    let now = known.get(entry.name).map_or(entry.default, String::as_str);
-    let value = match (config.config_operation, entry.kind) {
+    let now = known.get(key.name).map_or(key.default, String::as_str);
+    let value = match (config.config_operation, key.kind) {
         (SET, _) => given.to_owned(),
         (APPEND, Kind::List(_)) => listed(items(now).chain(items(given))),
         (SUBTRACT, Kind::List(_)) => listed(items(now).filter(|item| !items(given).any(|gone| gone == *item))),
         (APPEND | SUBTRACT, _) => return Err(invalid(format!("{} is no list; set it instead", config.name))),
         (other, _) => return Err((ErrorCode::INVALID_REQUEST, format!("there is no operation {other}"))),
     };
-    entry.check(&value).map_err(|error| invalid(error.to_string()))?;
+    key.check(&value).map_err(|error| invalid(error.to_string()))?;
     Ok(Some(value))
 }
 

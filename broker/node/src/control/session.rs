@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// How many replicas the partitions of the offsets topic have where there are as many brokers.
 const OFFSETS_REPLICAS: usize = 3;
+/// Their segments are small: what is in the last one is never compacted, and all of it is read at every start.
+const OFFSETS_SEGMENT_BYTES: &str = "16777216";
 
 impl Worker {
     /// Begins a session after the one that is `over`.
@@ -74,7 +76,7 @@ impl Worker {
             id,
             name: TopicName::new(OFFSETS_TOPIC).expect("the name is a name"),
             group: None,
-            config: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+            config: offsets_config(),
             state: TopicState::Live,
             epochs_above: None,
             placement: placed.partitions(0, OFFSETS_PARTITIONS),
@@ -120,4 +122,9 @@ impl ProducerIdBlocks for Blocks {
             }
         })
     }
+}
+
+fn offsets_config() -> BTreeMap<String, String> {
+    let entries = [("cleanup.policy", "compact"), ("segment.bytes", OFFSETS_SEGMENT_BYTES)];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

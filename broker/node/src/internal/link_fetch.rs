@@ -11,7 +11,7 @@ use crate::replica::{Ear, Marks, Partition, Standing};
 use broker_core::metadata::Image;
 use bytes::Bytes;
 use log::{ReadError, Slice};
-use model::{ByteCount, LeaderEpoch, Offset, PartitionId, limits};
+use model::{ByteCount, LeaderEpoch, Offset, PartitionId, RegionName, limits};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -25,7 +25,8 @@ const DELAY_LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
-    let fetch = LinkFetch { broker: broker.clone(), call, request };
+    let region = RegionName::new(&request.target_region).ok();
+    let fetch = LinkFetch { broker: broker.clone(), call, request, region };
     Ok(Reply::Later(Box::pin(fetch.answer())))
 }
 
@@ -33,6 +34,8 @@ struct LinkFetch {
     broker: Broker,
     call: Call,
     request: Request,
+    /// Whose copies ask.
+    region: Option<RegionName>,
 }
 
 /// What was read for one answer.
@@ -101,6 +104,9 @@ impl LinkFetch {
         left: u64,
     ) -> Result<Option<PartitionResponse>, ErrorCode> {
         let partition = find(held, asked)?;
+        if let Some(region) = &self.region {
+            partition.note_link(region, Offset(asked.copy_durable_offset));
+        }
         let (from, marks) = (Offset(asked.fetch_offset), partition.marks());
         let response = PartitionResponse {
             high_watermark: marks.high_watermark.0,

@@ -1,5 +1,6 @@
 //! A broker as its clients see it.
 
+mod cleaning;
 mod cluster;
 mod disk;
 mod harness;

@@ -69,7 +69,7 @@ async fn all_settings_of_a_topic_are_replaced_at_once() {
     assert_eq!(stage.config("t"), entries(&second), "segment.bytes is back at its default");
     for (resource_type, name, entry, code, reason) in [
         (topic, "t", ("no.such", "1"), ErrorCode::INVALID_CONFIG, "no.such"),
-        (topic, "t", ("retention.ms", "soon"), ErrorCode::INVALID_CONFIG, "a number"),
+        (topic, "t", ("retention.ms", "soon"), ErrorCode::INVALID_CONFIG, "an integer"),
         (topic, "u", ("retention.ms", "1"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "no topic u"),
         (describe_configs::BROKER, "1", ("num.partitions", "3"), ErrorCode::INVALID_REQUEST, "when it is started"),
         (16, "c", ("interval.ms", "3"), ErrorCode::INVALID_REQUEST, "type 16"),

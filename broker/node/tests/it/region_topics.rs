@@ -246,7 +246,7 @@ async fn settings_are_described_changed_and_take_effect() {
         assert_eq!(found.len(), 1);
         (found[0].value.clone().unwrap(), found[0].config_source, found[0].synonyms.len())
     };
-    assert_eq!(describe(describe_configs::TOPIC, "t", None).await.configs.len(), broker::settings::ENTRIES.len());
+    assert_eq!(describe(describe_configs::TOPIC, "t", None).await.configs.len(), broker_core::config::KEYS.len());
     assert_eq!(value("max.message.bytes").await, ("1048588".into(), 5, 1));
     assert_eq!(alter(incremental_alter_configs::SET, "max.message.bytes", Some("200")).await, ErrorCode::NONE);
     assert_eq!(value("max.message.bytes").await, ("200".into(), 1, 2));

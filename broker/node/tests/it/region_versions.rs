@@ -86,6 +86,7 @@ async fn every_advertised_version_is_answered() {
     asker.ask(describe_groups::Request { groups: vec![g.clone(), "h".into()], ..Default::default() }).await;
     asker.ask(list_groups::Request::default()).await;
     asker.ask(delete_groups::Request { groups_names: vec![g.clone()], ..Default::default() }).await;
+    asker.ask(delete_records::Request::default()).await;
     asker.ask(offset_delete::Request { group_id: g, ..Default::default() }).await;
     asker.ask(describe_topic_partitions::Request::default()).await;
     ask_for_administration(&mut asker).await;

@@ -101,6 +101,7 @@ apis! {
     api_versions: ApiVersions, ApiVersionsRequest, ApiVersionsResponse;
     create_topics: CreateTopics, CreateTopicsRequest, CreateTopicsResponse;
     delete_topics: DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse;
+    delete_records: DeleteRecords, DeleteRecordsRequest, DeleteRecordsResponse;
     init_producer_id: InitProducerId, InitProducerIdRequest, InitProducerIdResponse;
     offset_for_leader_epoch: OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
     add_partitions_to_txn: AddPartitionsToTxn, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;

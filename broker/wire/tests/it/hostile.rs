@@ -72,6 +72,7 @@ noise! {
     add_offsets_to_txn add_partitions_to_txn alter_client_quotas alter_configs alter_partition_reassignments
     alter_user_scram_credentials api_versions consumer_group_describe
     consumer_group_heartbeat create_acls create_partitions create_topics delete_acls delete_groups
+    delete_records
     delete_topics describe_acls describe_client_quotas describe_cluster describe_configs describe_groups
     describe_producers describe_quorum describe_topic_partitions describe_user_scram_credentials elect_leaders end_txn
     fetch find_coordinator heartbeat incremental_alter_configs init_producer_id join_group leave_group

@@ -28,6 +28,7 @@ const HIGHEST: &[(ApiKey, i16)] = &[
     (ApiKey::ApiVersions, 3),
     (ApiKey::CreateTopics, 7),
     (ApiKey::DeleteTopics, 6),
+    (ApiKey::DeleteRecords, 2),
     (ApiKey::InitProducerId, 4),
     (ApiKey::OffsetForLeaderEpoch, 4),
     (ApiKey::DescribeAcls, 3),

@@ -4,7 +4,7 @@ use super::{Refusal, Setting};
 use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::OFFSETS_PARTITIONS;
-use crate::settings::entry;
+use broker_core::config::key;
 use broker_core::group::Assignor;
 use model::limits;
 use wire::ErrorCode;
@@ -114,14 +114,14 @@ fn given(name: &str, value: impl ToString, kind: i8, documentation: &'static str
 
 fn topic_defaults() -> impl Iterator<Item = Setting> {
     TOPIC_DEFAULTS.iter().filter_map(|(topic, name)| {
-        let entry = entry(topic)?;
+        let key = key(topic)?;
         Some(Setting {
             name: (*name).to_owned(),
-            value: entry.default.to_owned(),
+            value: key.default.to_owned(),
             source: admin::FROM_DEFAULT,
             default: None,
-            kind: super::kind(entry),
-            documentation: entry.documentation,
+            kind: super::kind(key),
+            documentation: key.documentation,
             read_only: true,
         })
     })
