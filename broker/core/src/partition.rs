@@ -145,7 +145,7 @@ pub struct Partition {
     /// The in-sync set the controller knows.
     isr: BTreeSet<BrokerSlot>,
     /// The one it is being asked for.
-    proposed: Option<BTreeSet<BrokerSlot>>,
+    proposed: Option<IsrChange>,
     partition_epoch: u32,
     /// A replica that was not caught up for so long is out of sync (`replica.lag.time.max.ms`).
     lag_max: Duration,

@@ -79,17 +79,29 @@ impl Image {
         addresses: Addresses,
         location: Location,
     ) -> Result<Answer, Refusal> {
-        match self.brokers.get(&slot) {
-            Some(known) if known.incarnation > incarnation => {
-                return Err(Refusal::Replaced { slot, given: incarnation, current: known.incarnation });
-            }
-            _ => {}
+        let known = self.brokers.get(&slot).map(|known| known.incarnation);
+        if let Some(current) = known.filter(|known| *known > incarnation) {
+            return Err(Refusal::Replaced { slot, given: incarnation, current });
         }
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);
         self.brokers.insert(slot, Broker { incarnation, addresses, location, session, admission: Admission::Waiting });
         self.depose(slot, &[]);
+        if known.is_some_and(|known| known < incarnation) {
+            self.forget_disk(slot);
+        }
         Ok(Answer::Registered { session })
+    }
+
+    /// The disk of the broker in `slot` was replaced by an empty one: it is no longer in sync even where it was the last
+    /// member, or it would lead with nothing what others still hold. Where it holds the only replica nobody does.
+    fn forget_disk(&mut self, slot: BrokerSlot) {
+        for (topic, number) in self.partitions_where(|known| known.isr == [slot] && known.replicas.len() > 1) {
+            if let Some(partition) = self.partition_mut(topic, number) {
+                partition.isr.clear();
+                partition.partition_epoch += 1;
+            }
+        }
     }
 
     pub(super) fn check_session(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {

@@ -162,7 +162,7 @@ impl Image {
         live.map(|(slot, broker)| (*slot, broker.session)).collect()
     }
 
-    fn partitions_where(&self, holds: impl Fn(&Partition) -> bool) -> Vec<(TopicId, PartitionId)> {
+    pub(super) fn partitions_where(&self, holds: impl Fn(&Partition) -> bool) -> Vec<(TopicId, PartitionId)> {
         let mut found = Vec::new();
         for topic in self.topics() {
             let those = topic.partitions().filter(|(_, partition)| holds(partition));

@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_member_does_not_lead_with_an_empty_disk_what_others_still_hold() {
+        let (mut image, topic) = led(&[&[0, 1], &[0]]);
+        let (slot, session) = (BrokerSlot(0), session(&image, 0));
+        image.change_isr(topic, PartitionId(0), slot, 1, slots(&[0]), &[]).unwrap();
+        image.fence(1, slot, session, &[]).unwrap();
+        let (addresses, location) = (Default::default(), Default::default());
+        let registered = image.register_broker(slot, Incarnation(2), addresses, location);
+        let Ok(Answer::Registered { session }) = registered else { panic!() };
+        image.unfence(1, slot, session).unwrap();
+        let known = image.partition(topic, PartitionId(0)).unwrap();
+        assert_eq!((&known.isr, known.leader), (&slots(&[]), None));
+        assert_eq!(leaders(image.topic(topic).unwrap()), vec![None, Some(0)], "the only replica begins anew");
+    }
+
+    #[test]
     fn a_broker_that_starts_again_before_it_was_missed_loses_what_it_led() {
         let (mut image, topic) = led(&[&[0, 1, 2]]);
         register(&mut image, BrokerSlot(0));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub struct Partition {
     /// The brokers that hold it, the preferred leader first.
     pub replicas: Vec<BrokerSlot>,
-    /// Those that are in sync. A fenced broker is none of them, unless it is the last that was.
+    /// Those that are in sync. A fenced broker is none of them, unless it is the last that was. Nobody is when the last
+    /// one's disk was replaced.
     pub isr: Vec<BrokerSlot>,
     /// The leader, once one was started.
     pub leader: Option<Leader>,

@@ -53,7 +53,11 @@ impl Partition {
             }
         }
         if self.proposed.is_none() && isr != self.isr {
-            self.proposed = Some(isr);
+            // The sessions are those that were looked at, however often this is asked for (KIP-903).
+            let joining = isr.iter().filter(|slot| !self.isr.contains(slot));
+            let joined = joining.filter_map(|slot| Some((*slot, self.replicas.get(slot)?.session))).collect();
+            let (partition_epoch, isr) = (self.partition_epoch, isr.into_iter().collect());
+            self.proposed = Some(IsrChange { partition_epoch, isr, joined });
             return self.proposal();
         }
         None
@@ -74,10 +78,7 @@ impl Partition {
 
     /// What the controller is being asked for.
     pub fn proposal(&self) -> Option<IsrChange> {
-        let isr: Vec<_> = self.proposed.as_ref()?.iter().copied().collect();
-        let joining = isr.iter().filter(|slot| !self.isr.contains(slot));
-        let joined = joining.filter_map(|slot| Some((*slot, self.replicas.get(slot)?.session))).collect();
-        Some(IsrChange { partition_epoch: self.partition_epoch, isr, joined })
+        self.proposed.clone()
     }
 
     /// The controller refused the change that was decided on `partition_epoch`, for good. When nobody knows what
@@ -182,6 +183,16 @@ mod tests {
         let _ = partition.on_isr_refused(at(20), 7);
         assert_eq!(partition.high_watermark(), Offset(20), "that was another change");
         assert!(partition.on_isr_refused(at(20), 1).advanced);
+    }
+
+    #[test]
+    fn a_change_that_is_asked_for_again_names_the_sessions_it_was_decided_on() {
+        let mut partition = leader(&[A, B]);
+        let change = partition.propose_isr(at(0), well).unwrap();
+        assert_eq!(change.joined, [(C, S)]);
+        // Its disk was replaced: what it held in that session is gone.
+        let _ = partition.on_fetch(at(1), C, BrokerEpoch(6), Offset(0));
+        assert_eq!(partition.proposal(), Some(change));
     }
 
     #[test]

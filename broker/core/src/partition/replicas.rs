@@ -193,7 +193,9 @@ impl Partition {
 
     fn counts(&self, now: Duration, slot: BrokerSlot, replica: &Replica) -> bool {
         let is_waited_for = || replica.is_eligible && replica.is_caught_up(now, self.local, self.lag_max, None);
-        self.isr.contains(&slot) || self.proposed.as_ref().is_some_and(|set| set.contains(&slot)) || is_waited_for()
+        self.isr.contains(&slot)
+            || self.proposed.as_ref().is_some_and(|change| change.isr.contains(&slot))
+            || is_waited_for()
     }
 
     /// The other replicas.
