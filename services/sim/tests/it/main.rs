@@ -1,0 +1,5 @@
+//! The runs that every change has to stand.
+
+mod determinism;
+mod guards;
+mod seeds;
