@@ -77,7 +77,7 @@ impl Config {
             controllers: 3,
             location: Location::default(),
             rebalance_every: Duration::from_secs(30),
-            liveness: Timing { silence_max: Duration::from_millis(1500) },
+            liveness: Timing { silence_max: Duration::from_millis(1300) },
             data_dir,
             clients: listeners.clients,
             gateways: listeners.gateways,

@@ -5,9 +5,11 @@
 //! ```
 
 mod calls;
+mod leases;
 mod office;
 
 pub(crate) use calls::{Question, Reply};
+pub(crate) use leases::Lease;
 pub(crate) use office::Office;
 
 use broker_core::metadata::{Answer, Command, Image, Refusal};
@@ -25,7 +27,7 @@ use tokio::sync::watch;
 
 /// Brokers of a region are near each other: a controller that is gone is missed sooner than one across regions.
 const TIMING: Timing =
-    Timing { heartbeat: Duration::from_millis(100), election: Duration::from_millis(400)..Duration::from_millis(800) };
+    Timing { heartbeat: Duration::from_millis(100), election: Duration::from_millis(300)..Duration::from_millis(600) };
 
 /// The quorum and what it agrees on.
 #[derive(Clone)]

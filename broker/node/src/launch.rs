@@ -36,6 +36,7 @@ impl Broker {
         if broker.0.config.is_clustered() {
             broker.spawn(broker.clone().hold_office());
             broker.spawn(broker.clone().beat());
+            broker.spawn(broker.clone().borrow_leases());
         }
         broker.replicate();
         broker.coordinate_groups();
@@ -63,7 +64,7 @@ impl Broker {
         self.control().assign(assignment).await
     }
 
-    /// The council confirmed the grant: writes may be acknowledged until then.
+    /// The council confirmed the grant: writes may be acknowledged until then, on the region's other brokers too.
     pub fn extend_lease(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, until: BootInstant) {
         self.0.gates.extend(group, epoch, until);
     }

@@ -1,5 +1,6 @@
 //! What the brokers of a region ask each other over the quorum's connections.
 
+use super::Lease;
 use crate::Broker;
 use crate::broker::Inner;
 use broker_core::liveness::{Heartbeat, Tail, Verdict};
@@ -18,6 +19,8 @@ pub(crate) enum Question {
     Heartbeat(Heartbeat),
     /// To any broker: where its replicas of these end. Those it does not hold are left out.
     Tails(Vec<(TopicId, PartitionId)>),
+    /// To any broker: what is left of the leases the council gave to it.
+    Leases,
 }
 
 /// Its answer.
@@ -28,6 +31,8 @@ pub(crate) enum Reply {
     Verdict(Verdict),
     /// Where replicas end.
     Tails(Vec<Tail>),
+    /// What is left of leases.
+    Leases(Vec<Lease>),
     /// It cannot be answered here and now.
     Unavailable(String),
 }
@@ -67,6 +72,7 @@ impl Broker {
         match question {
             Question::Heartbeat(beat) => self.judge(beat).await,
             Question::Tails(wanted) => Reply::Tails(self.tails(&wanted)),
+            Question::Leases => Reply::Leases(self.leases()),
         }
     }
 

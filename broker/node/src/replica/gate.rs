@@ -71,6 +71,12 @@ impl Gate {
         self.leased_until.fetch_max(nanos(until), Ordering::SeqCst);
     }
 
+    /// What is left of the lease at `now`; `None` where none stands.
+    pub(crate) fn leased_for(&self, now: BootInstant) -> Option<Duration> {
+        let left = self.leased_until.load(Ordering::SeqCst).checked_sub(nanos(now))?;
+        (left > 0).then(|| Duration::from_nanos(left))
+    }
+
     /// The lease is over at once: the grant is. No write that is inside may be answered any more.
     pub(crate) fn end(&self) {
         self.leased_until.store(0, Ordering::SeqCst);

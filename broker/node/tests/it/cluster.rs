@@ -30,6 +30,16 @@ impl Cluster {
         cluster
     }
 
+    /// `count` brokers that wait for the word of a council.
+    pub(crate) async fn unfounded(count: u16) -> Self {
+        let mut cluster = Self::wired(count);
+        for slot in 0..count {
+            let broker = Broker::start(cluster.config(slot), crate::harness::ports()).await.unwrap();
+            cluster.brokers.insert(slot, broker);
+        }
+        cluster
+    }
+
     fn wired(count: u16) -> Self {
         let peers = (0..count).map(|slot| (BrokerSlot(slot), free_address())).collect();
         let dirs = (0..count).map(|_| TempDir::new().unwrap()).collect();

@@ -1,8 +1,13 @@
 //! A region of several brokers: one metadata, leaders on all of them, and what happens when one is gone.
 
 use crate::cluster::Cluster;
-use crate::harness::eventually;
+use crate::harness::{batch, eventually};
+use crate::world::{default_group, grant, region};
+use env::Clock;
+use env::real::SystemClock;
+use model::{Assignment, Incarnation, OwnershipEpoch, TopicId, TopicName, TopicSpec, TopicState};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use wire::ErrorCode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +71,53 @@ async fn a_broker_that_stops_hands_over_before_it_goes() {
         let topic = image.topic_named("orders").unwrap();
         let leads = |slot: u16| topic.partitions().any(|(_, p)| p.leader.is_none_or(|l| l.broker.0 == slot));
         assert!(!leads(2), "it was handed over before it stopped");
+    }
+    cluster.end().await;
+}
+
+/// What the council says of region r1: it owns everything, and there is one topic.
+fn assignment() -> Assignment {
+    let topic = TopicSpec {
+        id: TopicId(uuid::Uuid::from_u128(5)),
+        name: TopicName::new("orders").unwrap(),
+        partitions: 3,
+        config: Default::default(),
+        group: default_group(),
+        state: TopicState::Live,
+        epochs_above: None,
+    };
+    Assignment {
+        council_index: 1,
+        region: region("r1"),
+        incarnation: Incarnation(7),
+        groups: vec![grant("r1", 1)],
+        topics: vec![topic],
+        regions: vec![],
+        gateway: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_given_to_one_broker_holds_on_all_of_them_and_no_longer() {
+    let cluster = Cluster::unfounded(3).await;
+    eventually("the council's word is real", async || cluster.broker(0).assign(assignment()).await.is_ok()).await;
+    cluster.settle().await;
+    let leaders = cluster.leaders("orders", |led| led.isr_nodes.len() == 3).await;
+    let code = async |partition: usize| {
+        let client = cluster.client(leaders[partition] as u16 - 1).await;
+        client.produce("orders", partition as i32, batch(&["a"])).await.error_code
+    };
+    for partition in 0..3 {
+        assert_eq!(code(partition).await, ErrorCode::NOT_LEADER_OR_FOLLOWER, "no lease stands yet");
+    }
+    let until = SystemClock.boot().plus(Duration::from_secs(4));
+    cluster.broker(0).extend_lease(&default_group(), OwnershipEpoch(1), until);
+    for partition in 0..3 {
+        eventually("it takes writes", async || code(partition).await == ErrorCode::NONE).await;
+    }
+    eventually("the lease is over", async || SystemClock.boot() >= until).await;
+    for partition in 0..3 {
+        assert_eq!(code(partition).await, ErrorCode::NOT_LEADER_OR_FOLLOWER, "the lease is over everywhere");
     }
     cluster.end().await;
 }
