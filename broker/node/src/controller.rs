@@ -5,6 +5,7 @@
 //! ```
 
 mod calls;
+mod join;
 mod leases;
 mod office;
 
@@ -64,7 +65,12 @@ impl Controller {
         let dir = config.data_dir.join("metadata");
         let cluster = format!("{}/{}", config.cluster_id, config.region);
         let owner = quorum::owner_of(&dir)?;
-        let mut node = Config::new(owner.unwrap_or(first_node(config.slot)), cluster, &dir);
+        let id = match owner {
+            Some(id) => id,
+            None if config.is_clustered() => join::join(config, &cluster).await,
+            None => first_node(config.slot),
+        };
+        let mut node = Config::new(id, cluster, &dir);
         node.is_new = owner.is_none();
         node.listen = config.controller;
         node.addresses.clone_from(&config.peers);

@@ -104,6 +104,15 @@ impl Image {
         }
     }
 
+    /// The next incarnation of the disk in `slot`; the first is that of the broker the region was founded with.
+    pub(super) fn allot_incarnation(&mut self, slot: BrokerSlot) -> Answer {
+        let registered = self.brokers.get(&slot).map_or(Incarnation(1), |known| known.incarnation);
+        let last = self.allotted.get(&slot).copied().unwrap_or(Incarnation(1)).max(registered);
+        let incarnation = Incarnation(last.0 + 1);
+        self.allotted.insert(slot, incarnation);
+        Answer::Allotted { incarnation }
+    }
+
     pub(super) fn check_session(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {
         let current = self.brokers.get(&slot).ok_or(Refusal::UnknownBroker(slot))?.session;
         if current == given { Ok(()) } else { Err(Refusal::SessionOver { slot, given, current }) }
@@ -153,6 +162,17 @@ mod tests {
         image.register_broker(SLOT, Incarnation(4), Addresses::default(), Location::default()).unwrap();
         let old = image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default());
         assert!(matches!(old, Err(Refusal::Replaced { given: Incarnation(3), .. })));
+    }
+
+    #[test]
+    fn every_new_disk_has_an_incarnation_of_its_own() {
+        let (mut image, _) = registered();
+        let mut allot = || image.apply(super::super::Command::AllotIncarnation { slot: SLOT });
+        assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(2) }));
+        assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(3) }));
+        image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default()).unwrap();
+        let old = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default());
+        assert!(matches!(old, Err(Refusal::Replaced { .. })));
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub enum Command {
         #[serde(default)]
         location: Location,
     },
+    /// The broker in that slot begins again with an empty disk. Answered with [`Answer::Allotted`].
+    AllotIncarnation {
+        /// Its place.
+        slot: BrokerSlot,
+    },
     /// A controller begins: what one of an earlier term says from now on is refused.
     TakeOffice {
         /// Its term in the quorum.
@@ -226,6 +231,11 @@ pub enum Answer {
         /// Its session: new at every start.
         session: BrokerEpoch,
     },
+    /// The incarnation of a new disk: never given out before, and never again.
+    Allotted {
+        /// Which.
+        incarnation: Incarnation,
+    },
     /// Leaderships were started, each for itself.
     Started(Vec<Result<Started, Refusal>>),
     /// A block of producer ids.
@@ -245,7 +255,7 @@ impl Answer {
         match self {
             Self::Applied | Self::Registered { .. } => true,
             Self::Started(started) => started.iter().any(Result::is_ok),
-            Self::Unchanged | Self::ProducerIds { .. } | Self::Journaled(_) => false,
+            Self::Unchanged | Self::Allotted { .. } | Self::ProducerIds { .. } | Self::Journaled(_) => false,
         }
     }
 }

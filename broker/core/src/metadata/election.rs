@@ -298,6 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_with_an_empty_disk_does_not_lead_what_it_alone_had() {
+        let (mut image, topic) = led(&[&[0, 1]]);
+        image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
+        fence(&mut image, 0);
+        let (incarnation, addresses, location) = (model::Incarnation(2), Default::default(), Default::default());
+        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location };
+        image.apply(register).unwrap();
+        let (term, broker, session) = (image.controller_term(), BrokerSlot(0), session(&image, 0));
+        image.apply(Command::Unfence { term, broker, session }).unwrap();
+        assert_eq!(leader(&image, topic, 0), None);
+        assert_eq!(image.partition(topic, ZERO).unwrap().isr, slots(&[]));
+    }
+
+    #[test]
     fn a_partition_nobody_in_sync_leads_gets_a_leader_when_one_is_back_that_may() {
         let (mut image, topic) = led(&[&[0, 1]]);
         image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();

@@ -41,6 +41,9 @@ pub struct Image {
     /// The term of the last controller that took office.
     #[serde(default)]
     pub(super) controller_term: u64,
+    /// The last incarnation given to the disk of each broker that lost an earlier one.
+    #[serde(default)]
+    pub(super) allotted: BTreeMap<BrokerSlot, Incarnation>,
     #[serde(default)]
     pub(super) unclean: Arc<Vec<UncleanElection>>,
 }
@@ -65,6 +68,7 @@ impl Image {
             C::RegisterBroker { slot, incarnation, addresses, location } => {
                 self.register_broker(slot, incarnation, addresses, location)
             }
+            C::AllotIncarnation { slot } => Ok(self.allot_incarnation(slot)),
             C::TakeOffice { term } => self.take_office(term),
             C::Fence { term, broker, session, choices } => self.fence(term, broker, session, &choices),
             C::Unfence { term, broker, session } => self.unfence(term, broker, session),

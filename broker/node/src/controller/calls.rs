@@ -6,7 +6,7 @@ use crate::broker::Inner;
 use broker_core::liveness::{Heartbeat, Tail, Verdict};
 use bytes::Bytes;
 use env::PortFuture;
-use model::{PartitionId, TopicId};
+use model::{BrokerSlot, Incarnation, PartitionId, TopicId};
 use quorum::{Handler, NodeId};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Weak};
@@ -19,6 +19,8 @@ pub(crate) enum Question {
     Heartbeat(Heartbeat),
     /// To any broker: where its replicas of these end. Those it does not hold are left out.
     Tails(Vec<(TopicId, PartitionId)>),
+    /// To any broker: the broker in that slot starts with an empty disk. Under which incarnation?
+    Join(BrokerSlot),
     /// To any broker: what is left of the leases the council gave to it.
     Leases,
 }
@@ -31,6 +33,8 @@ pub(crate) enum Reply {
     Verdict(Verdict),
     /// Where replicas end.
     Tails(Vec<Tail>),
+    /// It is to start under this incarnation.
+    Joined(Incarnation),
     /// What is left of leases.
     Leases(Vec<Lease>),
     /// It cannot be answered here and now.
@@ -72,6 +76,7 @@ impl Broker {
         match question {
             Question::Heartbeat(beat) => self.judge(beat).await,
             Question::Tails(wanted) => Reply::Tails(self.tails(&wanted)),
+            Question::Join(slot) => self.let_join(slot).await,
             Question::Leases => Reply::Leases(self.leases()),
         }
     }

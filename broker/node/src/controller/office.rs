@@ -56,6 +56,7 @@ impl Broker {
             sleep(timing.tick()).await;
         }
         tracing::info!(term = tenure.term, "this broker's controller is active");
+        self.take_in_followers();
         *self.0.office.holder() = Some(Liveness::begin(timing, tenure.term, tenure.since.since_boot()));
         let mut ticks = interval(timing.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -91,6 +91,11 @@ impl Cluster {
         .await;
     }
 
+    /// Gives the broker in `slot`, which does not run, an empty disk.
+    pub(crate) fn wipe(&mut self, slot: u16) {
+        self.dirs[usize::from(slot)] = TempDir::new().unwrap();
+    }
+
     pub(crate) fn broker(&self, slot: u16) -> &Broker {
         &self.brokers[&slot]
     }

@@ -121,3 +121,32 @@ async fn a_lease_given_to_one_broker_holds_on_all_of_them_and_no_longer() {
     }
     cluster.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_disk_is_lost_is_replaced_in_its_slot() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, "orders", 3).await;
+    cluster.leaders("orders", |led| led.isr_nodes.len() == 3).await;
+    cluster.kill(2).await;
+    cluster.settle().await;
+    cluster.wipe(2);
+    cluster.start(2).await;
+    cluster.settle().await;
+    cluster.leaders("orders", |led| led.isr_nodes.len() == 3).await;
+    let image = cluster.broker(0).image();
+    assert_eq!(image.broker(model::BrokerSlot(2)).unwrap().incarnation, Incarnation(2));
+    // It has a vote: with another one gone, the two that are left go on.
+    cluster.kill(0).await;
+    cluster.settle().await;
+    assert_eq!(cluster.create(1, "later", 1).await.error_code, ErrorCode::NONE);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fourth_broker_follows_the_metadata_without_a_vote() {
+    let cluster = Cluster::of(4).await;
+    cluster.create(3, "orders", 4).await;
+    let leaders = cluster.leaders("orders", |led| led.isr_nodes.len() == 3).await;
+    assert_eq!(leaders.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 3, 4]));
+    cluster.end().await;
+}

@@ -1,0 +1,141 @@
+//! A broker that starts with an empty disk: the first one of its slot, or one in the place of a disk that is lost.
+//!
+//! A lost disk may have voted and may have held what was agreed on, so its node must not come back under the same id: the
+//! slot gets its next incarnation, and the quorum takes the new node in and the old one out. The founding broker of a slot,
+//! which never registered, starts under the first.
+//!
+//! What this does not cover: with all other brokers of the region down at the same time nobody can say that a disk was
+//! lost. Start a broker with an empty disk only while a majority of the others runs.
+
+use super::calls::{decode, encode};
+use super::{Controller, Question, Reply, first_node, voters};
+use crate::Broker;
+use broker_core::metadata::{Answer, Command};
+use model::{BrokerSlot, Incarnation};
+use quorum::{CallError, Member, MemberError, NodeId};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long one of the others may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How long to wait before the others are asked again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a new node may take to learn what was agreed on.
+const CATCH_UP_MAX: Duration = Duration::from_secs(120);
+
+/// What one round of questions brought.
+enum Said {
+    /// The incarnation to start under.
+    Start(Incarnation),
+    /// Somebody is there, and cannot say yet.
+    Later,
+    /// Nobody is there.
+    Nobody,
+}
+
+/// The id of a node whose disk is empty: what the other brokers of its region say, or the first of its slot where none of
+/// them is there.
+pub(super) async fn join(config: &crate::Config, cluster: &str) -> NodeId {
+    loop {
+        match ask_all(config, cluster).await {
+            Said::Start(incarnation) => return NodeId::of(config.slot, incarnation),
+            Said::Nobody => return first_node(config.slot),
+            Said::Later => sleep(RETRY).await,
+        }
+    }
+}
+
+async fn ask_all(config: &crate::Config, cluster: &str) -> Said {
+    let mut said = Said::Nobody;
+    for (_, address) in config.peers.iter().filter(|(slot, _)| **slot != config.slot) {
+        let asking = quorum::call_address(cluster, address, encode(&Question::Join(config.slot)), ANSWER_MAX);
+        match timeout(ANSWER_MAX, asking).await.map(|answer| answer.map(|answer| decode(&answer))) {
+            Ok(Ok(Reply::Joined(incarnation))) => return Said::Start(incarnation),
+            Ok(Err(CallError::Unreachable { .. })) => {}
+            _ => said = Said::Later,
+        }
+    }
+    said
+}
+
+impl Broker {
+    /// Lets the broker in `slot` start, whose disk is empty.
+    pub(super) async fn let_join(&self, slot: BrokerSlot) -> Reply {
+        let controller = self.control().controller();
+        if controller.leadership().borrow().tenure.is_none() {
+            return self.pass_on(controller, slot).await;
+        }
+        if let Err(error) = controller.catch_up().await {
+            return Reply::Unavailable(error.to_string());
+        }
+        if controller.image().broker(slot).is_none() {
+            return Reply::Joined(Incarnation(1));
+        }
+        match controller.propose(&Command::AllotIncarnation { slot }).await {
+            Ok(Answer::Allotted { incarnation }) => {
+                self.spawn(self.clone().take_in(NodeId::of(slot, incarnation)));
+                Reply::Joined(incarnation)
+            }
+            Ok(other) => Reply::Unavailable(format!("the metadata answered {other:?}")),
+            Err(error) => Reply::Unavailable(error.to_string()),
+        }
+    }
+
+    /// Asks the active controller. Where there has never been one, nobody has voted yet.
+    async fn pass_on(&self, controller: &Controller, slot: BrokerSlot) -> Reply {
+        match controller.active() {
+            None if controller.image().controller_term() == 0 => Reply::Joined(Incarnation(1)),
+            Some(active) if active != self.0.config.slot => {
+                let answer = controller.ask(active, encode(&Question::Join(slot)), ANSWER_MAX).await;
+                answer.unwrap_or_else(|error| Reply::Unavailable(error.to_string()))
+            }
+            _ => Reply::Unavailable("no controller is active".to_owned()),
+        }
+    }
+
+    /// Has the quorum take the new node in, and take out the one before it in that slot.
+    async fn take_in(self, new: NodeId) {
+        let mut stop = self.0.stop.subscribe();
+        tokio::select! {
+            () = self.take_in_until_done(new) => {}
+            () = crate::listener::stopped(&mut stop) => {}
+        }
+    }
+
+    async fn take_in_until_done(&self, new: NodeId) {
+        let controller = self.control().controller();
+        let Some(address) = self.0.config.peers.get(&new.slot()) else { return };
+        while controller.leadership().borrow().tenure.is_some() {
+            match self.exchange(controller, new, address).await {
+                Ok(()) => return tracing::info!(%new, "a node was taken in"),
+                Err(error) => tracing::debug!(%new, %error, "a node is not taken in yet"),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn exchange(&self, controller: &Controller, new: NodeId, address: &str) -> Result<(), MemberError> {
+        let (quorum, member) = (&controller.quorum, Member::new(new.slot().0.to_string(), address));
+        let membership = quorum.membership();
+        let old = membership.members().keys().find(|id| id.slot() == new.slot() && **id != new).copied();
+        if voters(&self.0.config).contains_key(&first_node(new.slot())) {
+            return quorum.replace_member(old, new, member, CATCH_UP_MAX).await;
+        }
+        quorum.add_learner(new, member, CATCH_UP_MAX).await?;
+        match old {
+            Some(old) => quorum.remove_learner(old, CATCH_UP_MAX).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Has the brokers take part that have no vote, and are not in the quorum yet; while this broker's controller is the
+    /// active one.
+    pub(super) fn take_in_followers(&self) {
+        for slot in self.0.config.peers.keys() {
+            let membership = self.control().controller().quorum.membership();
+            if membership.in_slot(*slot).is_none() {
+                self.spawn(self.clone().take_in(first_node(*slot)));
+            }
+        }
+    }
+}
