@@ -150,6 +150,14 @@ impl GroupId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Which of the `count` partitions of `__consumer_offsets` holds everything of the group, as Kafka's tools reckon it:
+    /// by Java's hash of the name. Whoever leads that partition coordinates the group.
+    pub fn offsets_partition(&self, count: usize) -> usize {
+        let units = self.0.encode_utf16();
+        let hash = units.fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+        (hash & i32::MAX) as usize % count.max(1)
+    }
 }
 
 impl fmt::Display for GroupId {

@@ -24,6 +24,10 @@ pub struct Leaders {
     pub version: u64,
     /// Its topics that carry client data.
     pub topics: Vec<TopicLeaders>,
+    /// For each partition of `__consumer_offsets` the slot of the broker that leads it, and coordinates its groups; `None`
+    /// while nobody does. Empty from a broker that does not say.
+    #[serde(default)]
+    pub coordinators: Vec<Option<u16>>,
 }
 
 /// The leaders of one topic.

@@ -22,7 +22,7 @@ use worker::Worker;
 /// The offsets of consumer groups are kept here.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// How many partitions that topic has.
-pub(crate) const OFFSETS_PARTITIONS: i32 = 4;
+pub(crate) const OFFSETS_PARTITIONS: i32 = 50;
 
 /// Why the council's decisions, or an order, could not be made real. They can be given again.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -7,18 +7,19 @@ mod commits;
 mod expiry;
 mod journal;
 mod listing;
+mod load;
 mod sync;
 
 use crate::Broker;
-use crate::replica::{Pass, Shut};
+use crate::replica::{Pass, Shut, Standing};
 use broker_core::group::offsets::Offsets;
 use broker_core::group::{
     ConsumerDescription, Coordinator, Description, Effect, GroupError, Listing, MemberId, Moment, Reply, Request,
     Settings, Token, TopicShape, Topics,
 };
 use broker_core::metadata::{Group, Image, Topic};
-use journal::{NotWritten, Place, Record, Written};
-use model::{CommitCursor, GroupId, OwnershipEpoch, ProtectionGroup, TopicPartition, TopicState};
+use journal::{NoPartition, NotWritten, Place, Record, Written};
+use model::{CommitCursor, GroupId, LeaderEpoch, OwnershipEpoch, ProtectionGroup, TopicPartition, TopicState};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,8 +52,8 @@ struct State {
     written: Vec<std::collections::VecDeque<Written>>,
     /// Where what was appended last ends, by partition of the topic.
     ends: HashMap<usize, Place>,
-    /// Whether the topic has been read since the start.
-    is_loaded: bool,
+    /// The partitions of the topic that have been read, and under which leadership.
+    loaded: BTreeMap<usize, LeaderEpoch>,
     /// Names this start's numbering of commits.
     session: u64,
 }
@@ -63,6 +64,9 @@ pub(crate) enum NotHere {
     /// Its offsets are being read.
     #[error("the group's offsets are being read")]
     Loading,
+    /// Another broker of the region coordinates it.
+    #[error("the group is coordinated by another broker")]
+    OtherBroker,
     /// Another region coordinates it, or this one may not now.
     #[error("the group is coordinated elsewhere")]
     Elsewhere,
@@ -78,7 +82,7 @@ impl Groups {
             next_token: 0,
             written: Vec::new(),
             ends: HashMap::new(),
-            is_loaded: false,
+            loaded: BTreeMap::new(),
             session,
         };
         Self {
@@ -108,10 +112,10 @@ impl State {
 }
 
 impl Broker {
-    /// Starts coordinating: reads the topic once it is led, lets time pass, lets go of what another region owns, and
+    /// Starts coordinating: reads what it leads of the topic, lets time pass, lets go of what another region owns, and
     /// forgets what nobody needs.
     pub(crate) fn coordinate_groups(&self) {
-        self.spawn(self.clone().load_groups());
+        self.spawn(self.clone().follow_offsets_leaders());
         self.spawn(self.clone().let_time_pass());
         self.spawn(self.clone().let_go());
         self.spawn(self.clone().expire_commits());
@@ -137,7 +141,15 @@ impl Broker {
         let gate = gate.ok_or(NotHere::Elsewhere)?;
         let entered = gate.enter(self.0.clock.boot());
         let pass = entered.map_err(|_: Shut| NotHere::Elsewhere)?;
-        if self.0.groups.state().is_loaded { Ok(pass) } else { Err(NotHere::Loading) }
+        let (number, partition) = self.partition_of(group).map_err(|missing| match missing {
+            NoPartition::Unmade => NotHere::Loading,
+            NoPartition::Elsewhere => NotHere::OtherBroker,
+        })?;
+        match partition.standing() {
+            _ if self.0.groups.state().is_loaded(number, &partition) => Ok(pass),
+            Standing::Replica { .. } => Err(NotHere::OtherBroker),
+            Standing::Owner { .. } | Standing::Copy { .. } | Standing::Idle => Err(NotHere::Loading),
+        }
     }
 
     /// Hands a member's request to the coordinator; the answer comes when it is due. Dropped when the broker stops.
@@ -240,8 +252,10 @@ impl Broker {
         let (mut stop, mut images) = (self.0.stop.subscribe(), self.watch_image());
         loop {
             let image = images.borrow_and_update().clone();
-            self.show_topics(&image);
-            self.forget_lost_groups(&image);
+            if image.council_index() > 0 {
+                self.show_topics(&image);
+                self.forget_lost_groups(&image);
+            }
             tokio::select! {
                 changed = images.changed() => if changed.is_err() { return },
                 () = crate::listener::stopped(&mut stop) => return,

@@ -1,6 +1,7 @@
 //! Who leads what in this region, for gateways that follow it.
 
 use crate::Broker;
+use crate::control::OFFSETS_TOPIC;
 use crate::partitions::{Held, HeldTopic};
 use crate::replica::Partition;
 use broker_core::metadata::{Image, Partition as Placed, Role};
@@ -38,7 +39,8 @@ impl LeaderBoard {
     fn show(&self, leaders: Leaders) {
         self.shown.send_if_modified(|shown| {
             let version = shown.as_ref().map_or(self.first_version, |shown| shown.version);
-            if shown.as_ref().is_some_and(|shown| shown.topics == leaders.topics) {
+            let same = |shown: &Leaders| shown.topics == leaders.topics && shown.coordinators == leaders.coordinators;
+            if shown.as_deref().is_some_and(same) {
                 return false;
             }
             *shown = Some(Arc::new(Leaders { version: version + 1, ..leaders }));
@@ -74,7 +76,15 @@ fn leaders(broker: &Broker, image: &Image) -> Leaders {
     let mut topics: Vec<_> = held.topics().filter_map(|topic| topic_leaders(broker, image, &held, topic)).collect();
     topics.sort_unstable_by_key(|topic| topic.id);
     // The version is given when it is shown.
-    Leaders { region: broker.config().region.clone(), version: 0, topics }
+    Leaders { region: broker.config().region.clone(), version: 0, topics, coordinators: coordinators(broker, image) }
+}
+
+/// Who coordinates the groups of each partition of the offsets topic.
+fn coordinators(broker: &Broker, image: &Image) -> Vec<Option<u16>> {
+    let Some(topic) = image.topic_named(OFFSETS_TOPIC) else { return vec![] };
+    let held = broker.0.partitions.held();
+    let slot = |(number, placed)| Some(leader(broker, image, held.partition(topic.id, number), placed)?.0.0);
+    topic.partitions().map(slot).collect()
 }
 
 /// The leaders of a topic that carries client data.
@@ -126,7 +136,7 @@ mod tests {
     }
 
     fn with(topics: Vec<TopicLeaders>) -> Leaders {
-        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics }
+        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics, coordinators: vec![] }
     }
 
     #[test]

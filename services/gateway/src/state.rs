@@ -193,6 +193,15 @@ impl Routing {
         matches.max_by(|(n, a), (m, b)| n.cmp(m).then_with(|| b.group.cmp(&a.group))).map(|(_, route)| route)
     }
 
+    /// The slot of the broker in `region` that coordinates a consumer group. The first, from a region that has not said.
+    pub(crate) fn coordinator_slot(&self, region: &RegionName, group: &GroupId) -> Option<u16> {
+        let coordinators = self.leaders.get(region).map(|leaders| leaders.coordinators.as_slice()).unwrap_or_default();
+        match coordinators.len() {
+            0 => Some(0),
+            count => coordinators[group.offsets_partition(count)],
+        }
+    }
+
     /// The topic of that name.
     pub(crate) fn topic_named(&self, name: &str) -> Option<&RoutedTopic> {
         self.table()?.topics.iter().find(|topic| topic.name.as_str() == name)

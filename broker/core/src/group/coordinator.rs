@@ -219,6 +219,21 @@ impl Coordinator {
         out
     }
 
+    /// Forgets groups that another broker of the region coordinates from now on: it reads their records. Their waiting
+    /// members are answered NOT_COORDINATOR; nothing is written.
+    pub fn unload(&mut self, moved: impl Fn(&GroupId) -> bool) -> Vec<Effect> {
+        let mut out = vec![];
+        let classic: Vec<_> = self.groups.keys().filter(|id| moved(id)).cloned().collect();
+        for mut group in classic.iter().filter_map(|id| self.groups.remove(id)) {
+            group.answer_all(&GroupError::NotCoordinator, &mut out);
+        }
+        let consumers: Vec<_> = self.consumers.keys().filter(|id| moved(id)).cloned().collect();
+        consumers.iter().for_each(|id| drop(self.consumers.remove(id)));
+        self.undo.retain(|id, _| !moved(id));
+        classic.iter().chain(&consumers).for_each(|id| self.schedule(id, None));
+        out
+    }
+
     /// Takes a group from its record, while the log is replayed; its members have one session to show up.
     pub fn restore(&mut self, now: Moment, id: GroupId, record: GroupRecord) {
         let mut group = Group::new(id.clone(), record.at);

@@ -65,6 +65,18 @@ impl Offsets {
         self.changes.insert(self.version, key);
     }
 
+    /// Forgets what another broker of the region keeps from now on. That is no change of the commits.
+    pub fn unload(&mut self, moved: impl Fn(&GroupId) -> bool) {
+        let changes = &mut self.changes;
+        self.entries.retain(|key, entry| {
+            let stays = !moved(&key.group);
+            if !stays {
+                changes.remove(&entry.version);
+            }
+            stays
+        });
+    }
+
     /// Whether a commit that came from the owner region, which holds the group under `authority`, is to be appended here.
     ///
     /// What this region knows under a newer grant stands; otherwise the owner is right, whatever the clocks say: its feed
@@ -221,6 +233,17 @@ mod tests {
         }
         let feed = offsets.feed(0, 2, |group| group.as_str() == "mine");
         assert_eq!((feed.changes.len(), feed.version, feed.complete), (0, 5, true));
+    }
+
+    #[test]
+    fn what_another_broker_keeps_is_forgotten_without_a_word_to_followers() {
+        let mut offsets = Offsets::default();
+        offsets.apply(key("mine", 0), Some(at(1, 1, 1)));
+        offsets.apply(key("moved", 0), Some(at(1, 1, 1)));
+        offsets.unload(|group| group.as_str() == "moved");
+        assert!(!offsets.has_group(&GroupId::new("moved")));
+        let told: Vec<_> = offsets.feed(0, 9, |_| true).changes.into_iter().map(|change| change.key).collect();
+        assert_eq!(told, [key("mine", 0)]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl NotHere {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Loading => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-            Self::Elsewhere => ErrorCode::NOT_COORDINATOR,
+            Self::OtherBroker | Self::Elsewhere => ErrorCode::NOT_COORDINATOR,
         }
     }
 }

@@ -1,11 +1,15 @@
-//! FindCoordinator: this broker, for consumer groups whose protection group this region owns.
+//! FindCoordinator: for consumer groups whose protection group this region owns, the broker that leads the group's
+//! partition of `__consumer_offsets`.
 
+use super::cluster::Node;
 use super::{Call, Started, cluster};
 use crate::Broker;
+use crate::control::OFFSETS_TOPIC;
 use crate::groups::NotHere;
+use crate::leaders::leader;
 use broker_core::metadata::{Group, Image};
 use bytes::Bytes;
-use model::GroupId;
+use model::{GroupId, PartitionId};
 use wire::ErrorCode;
 use wire::api::find_coordinator::{Coordinator, GROUP, Request, Response, TRANSACTION};
 
@@ -25,15 +29,12 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
 
 fn coordinator(broker: &Broker, call: &Call, key_type: i8, key: String) -> Coordinator {
     let found = match key_type {
-        GROUP => of_group(broker, &GroupId::new(&key)),
+        GROUP => of_group(broker, call, &GroupId::new(&key)),
         TRANSACTION => Err(no_transactions()),
         other => Err((ErrorCode::INVALID_REQUEST, format!("there is no coordinator of type {other}"))),
     };
     match found {
-        Ok(()) => {
-            let node = cluster::this_node(broker, call);
-            Coordinator { key, node_id: node.id, host: node.host, port: node.port, ..Default::default() }
-        }
+        Ok(node) => Coordinator { key, node_id: node.id, host: node.host, port: node.port, ..Default::default() },
         Err((error_code, message)) => {
             Coordinator { key, node_id: -1, port: -1, error_code, error_message: Some(message), ..Default::default() }
         }
@@ -46,11 +47,26 @@ fn no_transactions() -> (ErrorCode, String) {
     (ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, message.to_owned())
 }
 
-fn of_group(broker: &Broker, group: &GroupId) -> Result<(), (ErrorCode, String)> {
+fn of_group(broker: &Broker, call: &Call, group: &GroupId) -> Result<Node, (ErrorCode, String)> {
+    let image = broker.image();
     match broker.enter_group(group) {
-        Ok(_) | Err(NotHere::Loading) => Ok(()),
-        Err(NotHere::Elsewhere) => Err(elsewhere(&broker.image(), group)),
+        Ok(_) => Ok(cluster::this_node(broker, call)),
+        Err(NotHere::Loading | NotHere::OtherBroker) => coordinating(broker, &image, call, group).ok_or_else(|| {
+            let message = format!("nobody leads the partition of {OFFSETS_TOPIC} that holds group {group} now");
+            (ErrorCode::COORDINATOR_NOT_AVAILABLE, message)
+        }),
+        Err(NotHere::Elsewhere) => Err(elsewhere(&image, group)),
     }
+}
+
+/// The broker that leads the group's partition.
+fn coordinating(broker: &Broker, image: &Image, call: &Call, group: &GroupId) -> Option<Node> {
+    let topic = image.topic_named(OFFSETS_TOPIC)?;
+    let number = PartitionId(group.offsets_partition(topic.partition_count() as usize) as i32);
+    let held = broker.0.partitions.held();
+    let (slot, _) = leader(broker, image, held.partition(topic.id, number), topic.partition(number)?)?;
+    let id = cluster::node_id(broker, slot);
+    cluster::nodes(broker, image, call).into_iter().find(|node| node.id == id)
 }
 
 fn elsewhere(image: &Image, group: &GroupId) -> (ErrorCode, String) {

@@ -30,16 +30,17 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
 
 /// Those with members, or with traces of some, and those that only committed offsets.
 fn listed(broker: &Broker) -> Result<Vec<Group>, ErrorCode> {
+    if broker.is_loading_groups() {
+        return Err(NotHere::Loading.code());
+    }
     let (listings, committed) = broker.list_groups();
     let mut groups: BTreeMap<GroupId, Group> =
         committed.into_iter().map(|name| (name.clone(), group(Listing::without_members(name)))).collect();
     groups.extend(listings.into_iter().map(|listing| (listing.group.clone(), group(listing))));
     let mut shown = Vec::with_capacity(groups.len());
     for (name, group) in groups {
-        match broker.enter_group(&name) {
-            Ok(_) => shown.push(group),
-            Err(NotHere::Elsewhere) => {}
-            Err(NotHere::Loading) => return Err(NotHere::Loading.code()),
+        if broker.enter_group(&name).is_ok() {
+            shown.push(group);
         }
     }
     Ok(shown)

@@ -51,9 +51,6 @@ impl Broker {
 
 impl State {
     fn expired(&self, now: Timestamp) -> Vec<CommitKey> {
-        if !self.is_loaded {
-            return Vec::new();
-        }
         // A group the coordinator does not know has nobody in it: its commits count from their own time.
         let empty_since = |group: &GroupId| match self.coordinator.contains(group) {
             true => self.coordinator.empty_since(group),

@@ -1,19 +1,15 @@
-//! Writing to and reading from `__consumer_offsets`.
+//! Writing to `__consumer_offsets`.
 
 use super::State;
 use crate::Broker;
 use crate::control::OFFSETS_TOPIC;
-use crate::replica::{Isolation, Partition};
+use crate::replica::Partition;
 use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
-use broker_core::group::{Moment, replay};
 use bytes::Bytes;
-use model::{ByteCount, GroupId, LeaderEpoch, Offset, limits};
-use record::{BatchBuilder, Batches, CheckedBatch, ProduceRules};
+use model::{GroupId, LeaderEpoch, Offset, limits};
+use record::{BatchBuilder, CheckedBatch, ProduceRules};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// How much is read at once when the topic is loaded.
-const LOAD_BYTES: ByteCount = ByteCount::mib(1);
 
 /// A commit, or the deletion of one, that is in the log and counts once it is committed there.
 pub(super) struct Written {
@@ -44,6 +40,23 @@ impl Place {
     }
 }
 
+/// Why there is no partition to write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoPartition {
+    /// It is not made here yet.
+    #[error("its partition is not made here yet")]
+    Unmade,
+    /// Other brokers of the region hold it.
+    #[error("its partition is on other brokers")]
+    Elsewhere,
+}
+
+impl From<NoPartition> for NotWritten {
+    fn from(reason: NoPartition) -> Self {
+        Self(reason.to_string())
+    }
+}
+
 /// One record of the topic.
 pub(super) type Record = (Bytes, Option<Bytes>);
 
@@ -51,15 +64,16 @@ pub(super) type Record = (Bytes, Option<Bytes>);
 pub(super) type Entry = (CommitKey, Option<OffsetRecord>);
 
 impl Broker {
-    /// The partition that holds everything of `group`, as Kafka's tools reckon it: Java's hash of the name.
-    fn partition_of(&self, group: &GroupId) -> Result<(usize, Arc<Partition>), NotWritten> {
+    /// The partition that holds everything of `group`.
+    pub(super) fn partition_of(&self, group: &GroupId) -> Result<(usize, Arc<Partition>), NoPartition> {
         let held = self.0.partitions.held();
-        let topic = held.named(OFFSETS_TOPIC).ok_or_else(|| NotWritten("it is not made yet".into()))?;
-        let hash =
-            group.as_str().encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-        let number = (hash & i32::MAX) as usize % topic.partitions.len().max(1);
-        let partition = topic.partitions.get(number).and_then(Option::as_ref);
-        Ok((number, partition.ok_or_else(|| NotWritten("its partition is not here".into()))?.clone()))
+        let topic = held.named(OFFSETS_TOPIC).ok_or(NoPartition::Unmade)?;
+        let number = group.offsets_partition(topic.partitions.len());
+        match topic.partitions.get(number).and_then(Option::as_ref) {
+            Some(partition) => Ok((number, partition.clone())),
+            None if self.is_to_hold(number) => Err(NoPartition::Unmade),
+            None => Err(NoPartition::Elsewhere),
+        }
     }
 
     /// Appends records of a group behind everything that was appended before. Without records, that is what counts.
@@ -150,62 +164,14 @@ impl Broker {
         while let Some(written) = state.queue(number).pop_front_if(|written| written.next <= watermark) {
             state.offsets.apply(written.key, written.committed);
         }
-        let version = state.offsets.version();
         drop(state);
+        self.tell_of_commits();
+    }
+
+    /// Wakes those who follow the commits, if there are new ones.
+    pub(super) fn tell_of_commits(&self) {
+        let version = self.0.groups.state().offsets.version();
         self.0.groups.changes.send_if_modified(|known| std::mem::replace(known, version) != version);
-    }
-
-    /// Reads the whole topic once its partitions are led.
-    pub(super) async fn load_groups(self) {
-        let (mut stop, mut changes) = (self.0.stop.subscribe(), self.0.partitions.changes());
-        loop {
-            changes.borrow_and_update();
-            if let Some(partitions) = self.led_offsets_partitions() {
-                let broker = self.clone();
-                let loaded = tokio::task::spawn_blocking(move || broker.replay_all(&partitions)).await;
-                match loaded {
-                    Ok(Ok(())) => {
-                        self.forget_lost_groups(&self.image());
-                        return;
-                    }
-                    Ok(Err(error)) => tracing::error!(error, "{OFFSETS_TOPIC} cannot be read; groups stay closed"),
-                    Err(error) => tracing::error!(%error, "{OFFSETS_TOPIC} cannot be read; groups stay closed"),
-                }
-            }
-            tokio::select! {
-                _ = changes.changed() => {}
-                () = crate::listener::stopped(&mut stop) => return,
-            }
-        }
-    }
-
-    fn led_offsets_partitions(&self) -> Option<Vec<Arc<Partition>>> {
-        let held = self.0.partitions.held();
-        let topic = held.named(OFFSETS_TOPIC)?;
-        let partitions: Vec<_> = topic.held().cloned().collect();
-        let all_led = partitions.len() == topic.partitions.len()
-            && partitions.iter().all(|partition| partition.has_caught_up_with_its_epoch());
-        all_led.then_some(partitions)
-    }
-
-    fn replay_all(&self, partitions: &[Arc<Partition>]) -> Result<(), String> {
-        let now = self.moment();
-        for partition in partitions {
-            let mut from = partition.marks().start;
-            while from < partition.marks().high_watermark {
-                let read = partition.read(from, Isolation::Uncommitted, LOAD_BYTES, true);
-                let slice = read.map_err(|error| error.to_string())?.slice;
-                let Some(slice) = slice else { break };
-                let bytes = slice.to_bytes().map_err(|error| error.to_string())?;
-                self.0.groups.state().replay(now, &bytes)?;
-                from = slice.next_offset;
-            }
-        }
-        // With the first heartbeat a group compares the topics with those it knew.
-        self.show_topics(&self.image());
-        self.0.groups.state().is_loaded = true;
-        self.0.groups.sooner.notify_one();
-        Ok(())
     }
 }
 
@@ -221,7 +187,16 @@ impl State {
         batch: &CheckedBatch,
         entries: Vec<Entry>,
     ) -> Result<Place, NotWritten> {
+        let loaded = self.loaded.get(&number).copied();
+        // What was decided by what an earlier leader wrote is not written under a later leadership.
+        if !loaded.is_some_and(|epoch| partition.standing().owns_under(epoch)) {
+            return Err(NotWritten("its partition is not read under this leadership".into()));
+        }
         let taken = partition.append_own(batch).map_err(|error| NotWritten(error.to_string()))?;
+        if loaded != Some(taken.epoch) {
+            self.loaded.remove(&number);
+            return Err(NotWritten("its partition got another leadership".into()));
+        }
         let next = taken.appended.next_offset;
         let place = Place { number, partition: partition.clone(), epoch: taken.epoch, next };
         self.ends.insert(number, place.clone());
@@ -230,28 +205,10 @@ impl State {
         Ok(place)
     }
 
-    fn queue(&mut self, partition: usize) -> &mut VecDeque<Written> {
+    pub(super) fn queue(&mut self, partition: usize) -> &mut VecDeque<Written> {
         if self.written.len() <= partition {
             self.written.resize_with(partition + 1, VecDeque::new);
         }
         &mut self.written[partition]
-    }
-
-    fn replay(&mut self, now: Moment, bytes: &[u8]) -> Result<(), String> {
-        for batch in Batches::new(bytes) {
-            let batch = batch.map_err(|error| error.to_string())?;
-            if batch.header().attributes.is_control() {
-                continue;
-            }
-            for record in batch.records(limits::DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())? {
-                let record = record.map_err(|error| error.to_string())?;
-                let Some(key) = record.key.map(Bytes::from) else { continue };
-                let value = record.value.map(Bytes::from);
-                if let Err(error) = replay(&mut self.coordinator, &mut self.offsets, now, &key, value.as_ref()) {
-                    tracing::warn!(offset = %record.offset, %error, "a record of {OFFSETS_TOPIC} is passed over");
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The most commits of one answer.
 const PAGE_MAX: u32 = 10_000;
+/// A page that left out what other brokers keep would be taken for all there is.
+const NOT_ALL: &str = "the commits are being read, or other brokers of the region keep some of them";
 
 impl Broker {
     /// Where the commits of this start of the broker stand.
@@ -53,8 +55,8 @@ impl Broker {
             return Err(format!("{} is owned by region {}; ask there", ask.group, group.grant.owner));
         }
         let state = self.0.groups.state();
-        if !state.is_loaded {
-            return Err("the commits are being read".to_owned());
+        if !self.coordinates_all(&state) {
+            return Err(NOT_ALL.to_owned());
         }
         let newest = CommitCursor { session: state.session, version: state.offsets.version() };
         // The cursor of another start means nothing here: everything is sent again.
@@ -78,8 +80,8 @@ impl Broker {
     pub fn held_commits(&self, group: &ProtectionGroup) -> Result<Vec<Commit>, String> {
         let image = self.image();
         let state = self.0.groups.state();
-        if !state.is_loaded {
-            return Err("the commits are being read".to_owned());
+        if !self.coordinates_all(&state) {
+            return Err(NOT_ALL.to_owned());
         }
         let is_covered = |consumer_group: &&GroupId| {
             image.coordinating_group(consumer_group).is_some_and(|known| known.grant.group == *group)
@@ -131,8 +133,8 @@ impl Broker {
 
     fn news_among(&self, commits: Vec<Commit>, epoch: OwnershipEpoch) -> Result<Vec<Entry>, String> {
         let state = self.0.groups.state();
-        if !state.is_loaded {
-            return Err("the commits here are being read".to_owned());
+        if !self.coordinates_all(&state) {
+            return Err(NOT_ALL.to_owned());
         }
         let entries = commits.into_iter().map(|commit| entry(commit, epoch));
         Ok(entries.filter(|(key, record)| state.offsets.accepts_remote(key, epoch, record.as_ref())).collect())

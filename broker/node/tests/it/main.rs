@@ -13,6 +13,7 @@ mod region_admin;
 mod region_brokers;
 mod region_clients;
 mod region_consumer_groups;
+mod region_coordinators;
 mod region_groups;
 mod region_hints;
 mod region_leaders;

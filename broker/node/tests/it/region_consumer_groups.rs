@@ -27,9 +27,11 @@ struct Stage {
 async fn start(world: &Arc<World>, dir: &std::path::Path, session: Duration) -> Broker {
     let broker = world.start_with("r1", dir, |config| config.consumer_session_timeout = session).await;
     let client = Client::at(broker.addresses().unwrap().clients).await;
+    let ask = consumer_group_describe::Request { group_ids: vec!["g".into()], ..Default::default() };
     let loaded = async || {
         let listed = client.0.call(&list_groups::Request::default(), 5).await.unwrap();
-        listed.error_code.is_ok()
+        let described = client.0.call(&ask, 1).await.unwrap().groups.remove(0);
+        listed.error_code.is_ok() && described.error_code != ErrorCode::NOT_COORDINATOR
     };
     eventually("the groups are read", loaded).await;
     broker

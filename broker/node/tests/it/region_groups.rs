@@ -33,7 +33,12 @@ impl Stage {
 
     async fn until_loaded(&self) {
         let client = self.client().await;
-        eventually("the groups are read", async || fetch(&client, "any", None).await.error_code.is_ok()).await;
+        let loaded = async || {
+            let listed = client.0.call(&list_groups::Request::default(), 5).await.unwrap();
+            let any = fetch(&client, "any", None).await;
+            listed.error_code.is_ok() && any.error_code.is_ok()
+        };
+        eventually("the groups are read", loaded).await;
     }
 
     async fn restart(self) -> Self {

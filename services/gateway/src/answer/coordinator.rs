@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::state::Routing;
+use api::routes::Route;
 use model::GroupId;
 use wire::ErrorCode;
 use wire::api::find_coordinator::{Coordinator, GROUP, Request, Response};
@@ -35,8 +36,9 @@ fn find(key: &str, key_type: i8, routing: &Routing) -> Node {
     if key_type != GROUP {
         return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     }
-    let route = routing.coordinator(&GroupId::new(key));
-    let node = route.and_then(|route| routing.node(&route.owner, 0, 0));
+    let group = GroupId::new(key);
+    let found = |route: &Route| routing.node(&route.owner, routing.coordinator_slot(&route.owner, &group)?, 0);
+    let node = routing.coordinator(&group).and_then(found);
     let node = node.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     Ok((node.id, node.host.clone(), node.port.into()))
 }

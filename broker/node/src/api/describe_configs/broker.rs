@@ -3,9 +3,10 @@
 use super::{Refusal, Setting};
 use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
-use crate::control::OFFSETS_PARTITIONS;
+use crate::control::{OFFSETS_PARTITIONS, OFFSETS_TOPIC};
 use broker_core::config::key;
 use broker_core::group::Assignor;
+use broker_core::metadata::Topic;
 use model::limits;
 use wire::ErrorCode;
 
@@ -46,9 +47,10 @@ pub(super) fn settings(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refu
 }
 
 fn started_with(broker: &Broker) -> Vec<Setting> {
-    let config = broker.config();
+    let (config, image) = (broker.config(), broker.image());
     let factor = admin::replication_factor(broker);
     let flush = admin::flush_name(config.flush);
+    let offsets_partitions = image.topic_named(OFFSETS_TOPIC).map_or(OFFSETS_PARTITIONS, Topic::partition_count);
     let rebalance_delay = config.initial_rebalance_delay.as_millis();
     vec![
         given(
@@ -91,7 +93,7 @@ fn started_with(broker: &Broker) -> Vec<Setting> {
             INT,
             "How much a client may put beside an offset.",
         ),
-        given("offsets.topic.num.partitions", OFFSETS_PARTITIONS, INT, "How many partitions committed offsets have."),
+        given("offsets.topic.num.partitions", offsets_partitions, INT, "How many partitions committed offsets have."),
         given("socket.request.max.bytes", limits::FRAME_BYTES_MAX.0, INT, "The largest request."),
     ]
 }
