@@ -37,7 +37,8 @@ mod subscription;
 mod sync;
 
 pub use consumer::{
-    Assigned, Assignor, ConsumerDescription, ConsumerHeartbeat, ConsumerMember, Partitions, TopicShape, Topics,
+    Assigned, Assignor, ConsumerDescription, ConsumerHeartbeat, ConsumerMember, MigrationPolicy, Partitions,
+    TopicShape, Topics,
 };
 pub use coordinator::Coordinator;
 pub use describe::{Description, Listing, MemberDescription};

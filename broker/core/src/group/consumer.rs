@@ -14,14 +14,18 @@
 
 mod admit;
 mod assignor;
+mod classic;
+mod classic_requests;
 mod coordinate;
 mod describe;
 mod group;
 mod heartbeat;
 pub(super) mod journal;
 mod message;
+mod migrate;
 mod partitions;
 mod pattern;
+mod protocol;
 mod reconcile;
 pub(super) mod state;
 mod target;
@@ -32,6 +36,7 @@ pub(super) use coordinate::Undo;
 pub use describe::{ConsumerDescription, ConsumerMember};
 pub(super) use group::ConsumerGroup;
 pub use message::{Assigned, ConsumerHeartbeat};
+pub use migrate::MigrationPolicy;
 pub use partitions::Partitions;
 pub use topics::{TopicShape, Topics};
 

@@ -64,6 +64,9 @@ impl Coordinator {
             out.push(reply(token, Reply::Join(Err(error))));
             return;
         }
+        if self.is_mixed(&join.group) {
+            return self.on_mixed_join(now, token, join, out);
+        }
         let generation = self.retire_empty_consumer(&join.group, out);
         let fresh = || Group { generation, ..Group::new(join.group.clone(), now.wall) };
         let group = self.groups.entry(join.group.clone()).or_insert_with(fresh);
@@ -84,10 +87,7 @@ impl Coordinator {
         if given > allowed {
             return Err(GroupError::TooMuchMetadata { given, allowed });
         }
-        if self.consumers.get(&join.group).is_some_and(|group| !group.is_empty()) {
-            return Err(GroupError::InconsistentProtocol);
-        }
-        match self.groups.contains_key(&join.group) {
+        match self.groups.contains_key(&join.group) || self.is_mixed(&join.group) {
             false if !join.member.is_unnamed() => Err(GroupError::UnknownMember(join.member.clone())),
             false if !self.has_room() => Err(GroupError::CoordinatorNotAvailable),
             _ => Ok(()),
@@ -100,6 +100,9 @@ impl Coordinator {
     }
 
     fn on_sync(&mut self, now: Moment, token: Token, sync: Sync, out: &mut Vec<Effect>) {
+        if self.is_mixed(&sync.group) {
+            return self.on_mixed_sync(now, token, &sync, out);
+        }
         let id = sync.group.clone();
         match self.member_group(&id, &sync.member) {
             Ok(group) => group.sync(now, token, sync, out),
@@ -109,10 +112,16 @@ impl Coordinator {
     }
 
     fn on_heartbeat(&mut self, now: Moment, heartbeat: &Heartbeat) -> Result<(), GroupError> {
+        if self.is_mixed(&heartbeat.group) {
+            return self.on_mixed_heartbeat(now, heartbeat);
+        }
         self.member_group(&heartbeat.group, &heartbeat.member)?.heartbeat(now, heartbeat)
     }
 
     fn on_leave(&mut self, now: Moment, token: Token, leave: &Leave, out: &mut Vec<Effect>) {
+        if self.is_mixed(&leave.group) {
+            return self.on_mixed_leave(now, token, leave, out);
+        }
         let settings = self.settings.clone();
         let unknown = |leaver: &Leaver| Err(GroupError::UnknownMember(leaver.member.clone()));
         let result = match self.groups.get_mut(&leave.group) {

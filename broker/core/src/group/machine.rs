@@ -171,7 +171,12 @@ impl Group {
         Effect::Persist { key: record::group_key(&group), group, generation, value: None }
     }
 
-    /// The same, as part of another change.
+    /// Its record, as part of another change.
+    pub(super) fn record_change(&self, now: Moment) -> (bytes::Bytes, Option<bytes::Bytes>) {
+        (record::group_key(&self.id), Some(record::group_value(&self.to_record(now.wall))))
+    }
+
+    /// Its tombstone, as part of another change.
     pub(super) fn tombstone_change(&self) -> (bytes::Bytes, Option<bytes::Bytes>) {
         (record::group_key(&self.id), None)
     }

@@ -1,3 +1,4 @@
+use super::MigrationPolicy;
 use model::limits;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub consumer_session_timeout: Duration,
     /// How often it is expected (`group.consumer.heartbeat.interval.ms`).
     pub consumer_heartbeat_interval: Duration,
+    /// Which protocol a group may change to while it has members.
+    pub migration_policy: MigrationPolicy,
     /// The most members of one group (`group.max.size`, `group.consumer.max.size`).
     pub members_max: usize,
     /// The most groups that have members, or had them.
@@ -33,6 +36,7 @@ impl Default for Settings {
             new_member_timeout: Duration::from_secs(300),
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            migration_policy: MigrationPolicy::default(),
             members_max: limits::GROUP_MEMBERS_MAX,
             groups_max: 100_000,
             member_bytes_max: 1 << 20,

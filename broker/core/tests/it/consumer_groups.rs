@@ -107,7 +107,7 @@ fn sizes(consumers: &[&Consumer]) -> Vec<usize> {
 }
 
 /// Another coordinator that has read the same log.
-fn restarted(shell: &Shell) -> Shell {
+pub(crate) fn restarted(shell: &Shell) -> Shell {
     let mut again = Shell::prompt();
     let mut offsets = Offsets::default();
     again.now = shell.now;

@@ -5,3 +5,4 @@ mod consumer_properties;
 mod group_properties;
 mod groups;
 mod lone_shell;
+mod migration;

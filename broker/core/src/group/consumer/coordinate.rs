@@ -1,6 +1,7 @@
 use super::admit;
 use super::group::ConsumerGroup;
-use super::journal::{Change, Told};
+use super::journal::{self, Change, Told};
+use super::migrate;
 use super::state::{JOINING, State};
 use super::{ConsumerDescription, ConsumerHeartbeat, Topics, View};
 use crate::group::machine::Group;
@@ -14,6 +15,12 @@ use std::sync::Arc;
 pub(in crate::group) struct Undo {
     consumer: Option<Arc<State>>,
     classic: Option<Group>,
+}
+
+impl Undo {
+    pub(super) fn of(state: Arc<State>) -> Self {
+        Self { consumer: Some(state), classic: None }
+    }
 }
 
 impl Coordinator {
@@ -34,11 +41,12 @@ impl Coordinator {
     ) {
         let id = &heartbeat.group;
         let before = Undo { consumer: self.consumer_state(id), classic: None };
-        let taken = admit::check(heartbeat).and_then(|()| self.take_heartbeat(now, heartbeat, before));
+        let taken = admit::check(heartbeat).and_then(|()| self.take_heartbeat(now, heartbeat, before, out));
         let (changes, result) = match taken {
             Ok((changes, result)) => (changes, result),
             Err(error) => (vec![], Err(error)),
         };
+        let changes = self.downgrade_if_due(now, id, changes);
         self.write(id, changes, vec![(token, Reply::Consumer(result))], out);
         self.settle(now, id, out);
     }
@@ -48,6 +56,7 @@ impl Coordinator {
         now: Moment,
         heartbeat: &ConsumerHeartbeat,
         mut before: Undo,
+        out: &mut Vec<Effect>,
     ) -> Result<(Vec<Change>, Result<super::Assigned, GroupError>), GroupError> {
         let id = &heartbeat.group;
         let is_known = self.consumers.contains_key(id);
@@ -58,9 +67,13 @@ impl Coordinator {
         if result.is_err() && !is_known {
             return Ok((changes, result));
         }
-        // An empty group of the classic protocol makes room.
-        before.classic = self.groups.remove(id);
-        changes.splice(0..0, before.classic.as_ref().map(Group::tombstone_change));
+        // A group of the classic protocol makes room; whoever of its members waits joins again, here.
+        if let Some(mut classic) = self.groups.remove(id) {
+            classic.answer_all(&GroupError::RebalanceInProgress, out);
+            changes = journal::changes(id, None, Some(&group.state));
+            changes.insert(0, classic.tombstone_change());
+            before.classic = Some(classic);
+        }
         if !changes.is_empty() {
             self.undo.insert(id.clone(), before);
         }
@@ -75,7 +88,7 @@ impl Coordinator {
             return Ok(group);
         }
         match self.groups.get(id) {
-            Some(classic) if !classic.is_idle() => Err(GroupError::OtherProtocol),
+            Some(classic) if !classic.is_idle() => self.upgraded_group(now, heartbeat, classic),
             // The members of a region that is gone are told to join again, by an error they know to deal with.
             _ if heartbeat.epoch != JOINING => Err(GroupError::UnknownMember(heartbeat.member.clone())),
             Some(classic) => Ok(ConsumerGroup::following(id.clone(), now, classic.generation)),
@@ -84,12 +97,49 @@ impl Coordinator {
         }
     }
 
+    /// What a group of the classic protocol with members becomes when one of the consumer protocol joins.
+    fn upgraded_group(
+        &self,
+        now: Moment,
+        heartbeat: &ConsumerHeartbeat,
+        classic: &Group,
+    ) -> Result<ConsumerGroup, GroupError> {
+        let settings = &self.settings;
+        let may = heartbeat.epoch == JOINING && settings.migration_policy.upgrades();
+        let state = may.then(|| migrate::upgraded(classic, &self.topics)).flatten();
+        let state = state.ok_or(GroupError::OtherProtocol)?;
+        Ok(ConsumerGroup::upgraded(now, settings, classic, state))
+    }
+
+    /// Goes on as a group of the classic protocol when only its members are left; the records for it replace `changes`.
+    pub(super) fn downgrade_if_due(&mut self, now: Moment, id: &GroupId, changes: Vec<Change>) -> Vec<Change> {
+        let is_due = |group: &ConsumerGroup| migrate::is_to_downgrade(group.state(), &self.settings);
+        if changes.is_empty() || !self.consumers.get(id).is_some_and(is_due) {
+            return changes;
+        }
+        let before = self.undo.get(id).and_then(|undo| undo.consumer.clone());
+        let Some(group) = self.consumers.remove(id) else { return changes };
+        let mut classic = migrate::downgraded(now, &group, &self.topics);
+        let mut changes = journal::changes(id, before.as_deref(), None);
+        changes.push(classic.record_change(now));
+        // Nobody waits for anything yet: no answer comes of it.
+        classic.rebalance(now, &self.settings, &mut vec![]);
+        self.groups.insert(id.clone(), classic);
+        changes
+    }
+
     fn consumer_state(&self, id: &GroupId) -> Option<Arc<State>> {
         self.consumers.get(id).map(|group| group.state.clone())
     }
 
     /// Answers when `changes`, and all changes before them, are committed.
-    fn write(&mut self, id: &GroupId, changes: Vec<Change>, answers: Vec<(Token, Reply)>, out: &mut Vec<Effect>) {
+    pub(super) fn write(
+        &mut self,
+        id: &GroupId,
+        changes: Vec<Change>,
+        answers: Vec<(Token, Reply)>,
+        out: &mut Vec<Effect>,
+    ) {
         out.push(Effect::Write { group: id.clone(), records: changes, answers });
     }
 
@@ -141,6 +191,7 @@ impl Coordinator {
         let changes = group.expire(now, &self.settings);
         if !changes.is_empty() {
             self.undo.insert(id.clone(), before);
+            let changes = self.downgrade_if_due(now, id, changes);
             self.write(id, changes, vec![], out);
         }
     }

@@ -30,13 +30,13 @@ pub(super) struct Clock {
     pub(super) silent: Duration,
     /// To give back what it has to.
     pub(super) revoking: Option<Duration>,
-    /// To ask for its assignment, if it speaks the classic protocol and has joined.
-    pub(super) syncing: Option<Duration>,
+    /// To do as it was told: a member of the classic protocol joins again, and then asks for its assignment.
+    pub(super) acting: Option<Duration>,
 }
 
 impl Clock {
     fn next(&self) -> Duration {
-        [self.revoking, self.syncing].into_iter().flatten().fold(self.silent, Duration::min)
+        [self.revoking, self.acting].into_iter().flatten().fold(self.silent, Duration::min)
     }
 }
 
@@ -110,7 +110,7 @@ impl ConsumerGroup {
                 continue;
             }
             let silent = now.boot + session(settings, member);
-            let clock = self.clocks.entry(id.clone()).or_insert(Clock { silent, revoking: None, syncing: None });
+            let clock = self.clocks.entry(id.clone()).or_insert(Clock { silent, revoking: None, acting: None });
             let revokes = member.progress == Progress::Revoking && !member.is_away();
             let began = was.is_none_or(|was| was.progress != Progress::Revoking || was.revoking != member.revoking);
             match revokes {
@@ -129,6 +129,22 @@ impl ConsumerGroup {
         }
     }
 
+    /// A member of the classic protocol has to act within its rebalance timeout, from the first time it is told.
+    pub(super) fn expect(&mut self, now: Moment, id: &MemberId, anew: bool) {
+        let Some(timeout) = self.state.members.get(id).map(|member| member.rebalance_timeout) else { return };
+        let Some(clock) = self.clocks.get_mut(id) else { return };
+        if anew || clock.acting.is_none() {
+            clock.acting = Some(now.boot + timeout);
+        }
+    }
+
+    /// It has done so.
+    pub(super) fn expect_nothing(&mut self, id: &MemberId) {
+        if let Some(clock) = self.clocks.get_mut(id) {
+            clock.acting = None;
+        }
+    }
+
     pub(in crate::group) fn next_deadline(&self) -> Option<Duration> {
         self.clocks.values().map(Clock::next).min()
     }
@@ -137,11 +153,16 @@ impl ConsumerGroup {
     pub(in crate::group) fn expire(&mut self, now: Moment, settings: &Settings) -> Vec<Change> {
         let late = self.clocks.iter().filter(|(_, clock)| clock.next() <= now.boot);
         let gone: Vec<_> = late.map(|(id, _)| id.clone()).collect();
+        self.take_out(now, settings, &gone)
+    }
+
+    /// Takes members out; the rest is assigned anew with the next heartbeat.
+    pub(super) fn take_out(&mut self, now: Moment, settings: &Settings, gone: &[MemberId]) -> Vec<Change> {
         if gone.is_empty() {
             return vec![];
         }
         let mut next = (*self.state).clone();
-        next.remove(&gone);
+        next.remove(gone);
         self.turn_into(now, settings, next)
     }
 
@@ -156,7 +177,7 @@ impl ConsumerGroup {
             *clock = Clock {
                 silent: more(clock.silent),
                 revoking: clock.revoking.map(more),
-                syncing: clock.syncing.map(more),
+                acting: clock.acting.map(more),
             };
         }
     }

@@ -158,7 +158,7 @@ impl ConsumerGroup {
         };
         // Whoever was there before has one session to show up.
         let silent = now.boot + session(settings, &member);
-        self.clocks.insert(id.clone(), Clock { silent, revoking: None, syncing: None });
+        self.clocks.insert(id.clone(), Clock { silent, revoking: None, acting: None });
         state.members.insert(id, Arc::new(member));
     }
 
