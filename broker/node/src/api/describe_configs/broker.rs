@@ -5,7 +5,7 @@ use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::{OFFSETS_PARTITIONS, OFFSETS_TOPIC};
 use broker_core::config::key;
-use broker_core::group::Assignor;
+use broker_core::group::{Assignor, MigrationPolicy};
 use broker_core::metadata::Topic;
 use model::limits;
 use wire::ErrorCode;
@@ -71,6 +71,12 @@ fn started_with(broker: &Broker) -> Vec<Setting> {
             "How often members of the consumer protocol are expected.",
         ),
         given("group.consumer.max.size", limits::GROUP_MEMBERS_MAX, INT, "The most members of one group."),
+        given(
+            "group.consumer.migration.policy",
+            MigrationPolicy::default().name(),
+            STRING,
+            "Which protocol a group may change to while it has members.",
+        ),
         given(
             "group.consumer.session.timeout.ms",
             config.consumer_session_timeout.as_millis(),
