@@ -119,6 +119,18 @@ pub struct ArchivedTopic {
     pub bytes: u64,
 }
 
+/// Why nobody knows what a backup holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InspectError {
+    /// It cannot be read now; it may be later.
+    #[error("{0}")]
+    NotNow(String),
+    /// It is not what was written; asking again does not help.
+    #[error("{0}")]
+    Damaged(String),
+}
+
 /// What a restore shall write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestoreRequest {
@@ -181,7 +193,7 @@ pub trait Archivist: Send + Sync + 'static {
     ) -> PortFuture<'a, Result<BackupReceipt, PortError>>;
 
     /// What a backup holds, its manifest verified.
-    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>>;
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, InspectError>>;
 
     /// Writes a backup back into this region, which owns the new topics.
     fn restore<'a>(

@@ -23,7 +23,7 @@ pub(crate) use workshop::Workshop;
 use crate::council::{Call, CallFailed, Council, CouncilError, Reply};
 use crate::execute::Recovery;
 use crate::ports::{
-    ArchivedTopic, BackupReceipt, BackupRequest, PortError, Ports, Progress, RestoreReceipt, RestoreRequest,
+    ArchivedTopic, BackupReceipt, BackupRequest, InspectError, Ports, Progress, RestoreReceipt, RestoreRequest,
 };
 use catalog::CatalogError;
 use catalog::command::{DrillKind, StartBackup, StartDrill};
@@ -55,7 +55,7 @@ pub enum WorkReply {
     /// How the work stands.
     State(JobState),
     /// What a backup holds.
-    Inspected(Result<Vec<ArchivedTopic>, PortError>),
+    Inspected(Result<Vec<ArchivedTopic>, InspectError>),
 }
 
 /// How a backup or restore stands in its region.
@@ -89,6 +89,14 @@ pub enum WorkError {
     /// No such backup, or none that is complete.
     #[error("there is no completed backup {0}")]
     UnknownBackup(String),
+    /// The backup is not what was written.
+    #[error("backup {backup} cannot be restored: {what}")]
+    Damaged {
+        /// The backup.
+        backup: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The backup has no such topic.
     #[error("backup {backup} holds no topic {topic}; it holds {held}")]
     NotInBackup {

@@ -157,6 +157,7 @@ impl Story {
         let refusal = self.restore(backup).expect_err("a flipped bit is found");
         println!("{refusal}");
         assert!(refusal.contains(&key), "{refusal} does not name {key}");
+        assert!(!refusal.contains("503 "), "{refusal}: asking again does not mend it");
         self.wait("nothing of it is left", || self.find().is_err());
         fs::write(&file, sound).unwrap();
     }

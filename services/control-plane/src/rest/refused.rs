@@ -135,7 +135,7 @@ impl From<WorkError> for Refused {
             WorkError::Catalog(error) => error.into(),
             WorkError::UnknownGroup(group) => Self::unknown("protection group", group),
             WorkError::UnknownBackup(_) => Self::new(ErrorCode::NotFound, error),
-            WorkError::NotInBackup { .. } => Self::unprocessable(error),
+            WorkError::Damaged { .. } | WorkError::NotInBackup { .. } => Self::unprocessable(error),
             WorkError::HasData { .. } | WorkError::NothingToRestore(_) => Self::new(ErrorCode::Conflict, error),
             WorkError::Region { .. } => Self::new(ErrorCode::RegionUnavailable, error),
         }

@@ -2,7 +2,7 @@
 
 use super::{CALL_TIMEOUT, JobState, WorkCall, WorkError, WorkReply, Works};
 use crate::council::{Call, CouncilError, Reply};
-use crate::ports::{ArchivedTopic, RestoreRequest};
+use crate::ports::{ArchivedTopic, InspectError, RestoreRequest};
 use catalog::command::{FinishRestore, NewTopic, RestoreOutcome, RestoredTopic, StartRestore};
 use catalog::reader::{Backup, Page, WorkState};
 use model::{ProtectionGroup, RegionName, RegionStatus, TopicId, TopicName, TopicState};
@@ -95,7 +95,10 @@ impl Works {
         let failed = |what: String| WorkError::Region { region: owner.clone(), what };
         let call = Call::Work(WorkCall::Inspect(backup.to_owned()));
         match self.council.call_region(owner, &call, INSPECT_TIMEOUT).await {
-            Ok(Reply::Work(WorkReply::Inspected(inspected))) => inspected.map_err(|error| failed(error.0)),
+            Ok(Reply::Work(WorkReply::Inspected(inspected))) => inspected.map_err(|error| match error {
+                InspectError::NotNow(what) => failed(what),
+                InspectError::Damaged(what) => WorkError::Damaged { backup: backup.to_owned(), what },
+            }),
             Ok(other) => Err(failed(format!("it answered {other:?}"))),
             Err(error) => Err(failed(error.what)),
         }

@@ -1,8 +1,8 @@
 //! A region that keeps book: what it was ordered, and where its logs would end.
 
 use control_plane::ports::{
-    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Canary, CanaryPass, ConsumerGroup, PortError, Progress,
-    Region, RestoreReceipt, RestoreRequest, RestoredPartition,
+    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Canary, CanaryPass, ConsumerGroup, InspectError, PortError,
+    Progress, Region, RestoreReceipt, RestoreRequest, RestoredPartition,
 };
 use env::{BootInstant, Clock, PortFuture};
 use model::{
@@ -24,7 +24,7 @@ pub(crate) struct World {
     /// Since when a region is down.
     pub(crate) down: Mutex<BTreeMap<RegionName, Instant>>,
     /// Backups by name.
-    backups: Mutex<BTreeMap<String, Vec<ArchivedTopic>>>,
+    pub(crate) backups: Mutex<BTreeMap<String, Vec<ArchivedTopic>>>,
 }
 
 /// What one region keeps on disk.
@@ -452,9 +452,9 @@ impl Archivist for Shelf {
         Box::pin(async move { Ok(self.put(request, progress).await) })
     }
 
-    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>> {
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, InspectError>> {
         let found = self.world.backups.lock().unwrap().get(backup).cloned();
-        Box::pin(async move { found.ok_or_else(|| PortError(format!("there is no manifest of {backup}"))) })
+        Box::pin(async move { found.ok_or_else(|| InspectError::Damaged(format!("there is no manifest of {backup}"))) })
     }
 
     fn restore<'a>(

@@ -3,8 +3,8 @@
 use broker::{Broker, CopyFailure, ShelfError};
 use bytes::Bytes;
 use control_plane::ports::{
-    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, PortError, Progress, RestoreReceipt, RestoreRequest,
-    RestoredPartition,
+    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, InspectError, PortError, Progress, RestoreReceipt,
+    RestoreRequest, RestoredPartition,
 };
 use env::PortFuture;
 use mirror::CopyKey;
@@ -41,6 +41,12 @@ fn port(failure: ArchiveFailure) -> PortError {
         cause = error.source();
     }
     PortError(text)
+}
+
+fn uninspected(failure: ArchiveFailure) -> InspectError {
+    let may_be_later = failure.is_retryable();
+    let PortError(text) = port(failure);
+    if may_be_later { InspectError::NotNow(text) } else { InspectError::Damaged(text) }
 }
 
 fn backup_id(name: &str) -> Result<BackupId, PortError> {
@@ -85,9 +91,10 @@ impl Archivist for BrokerArchivist {
         })
     }
 
-    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, PortError>> {
+    fn inspect<'a>(&'a self, backup: &'a str) -> PortFuture<'a, Result<Vec<ArchivedTopic>, InspectError>> {
         Box::pin(async move {
-            let inspection = self.archive.inspect(&backup_id(backup)?).await.map_err(port)?;
+            let id = backup_id(backup).map_err(|error| InspectError::Damaged(error.0))?;
+            let inspection = self.archive.inspect(&id).await.map_err(uninspected)?;
             let topics = inspection.topics.into_iter().map(|archived| ArchivedTopic {
                 topic: archived.topic,
                 last_epoch: archived.last_epoch,
