@@ -2,7 +2,8 @@
 //! and its event, and behind the event. With a quorum left another node finishes the run; without one it stands still, and
 //! goes on when the dead process is back. Whatever happens, every order has one effect in the region it went to.
 //!
-//! A few boundaries of each story are played; FARSHORE_CHAOS_ALL=1 plays all of them.
+//! A few boundaries of each story are played; FARSHORE_CHAOS_ALL=1 plays all of them, and FARSHORE_CHAOS_BOUNDARIES those it
+//! names, for example `seal:after-effect,finish:after-outcome`.
 
 mod scene;
 
@@ -16,7 +17,7 @@ type Boundary = (&'static str, &'static str);
 
 const SWITCHOVER: &[&str] = &["stop-writes", "catch-up", "pivot", "open", "redirect", "verify"];
 const FAILOVER: &[&str] = &["revoke", "wait-out-lease", "collect", "seal", "pivot", "open", "redirect", "verify"];
-/// How many platforms run at a time when all boundaries are played.
+/// How many platforms run at a time when more boundaries are played than usual.
 const AT_A_TIME: usize = 2;
 
 /// What lies before the start of a step is what lies behind the outcome of the one before.
@@ -27,10 +28,23 @@ fn boundaries(steps: &[&'static str]) -> Vec<Boundary> {
     of_steps.chain(ends).collect()
 }
 
-/// Plays `story` at the boundaries `few`, or at all of `steps`; every one is played, whatever came of the others.
-fn play(steps: &[&'static str], few: &[Boundary], story: impl Fn(Boundary) + Sync) {
+/// The boundaries of `steps` that the environment asks for: `few` when it says nothing.
+fn chosen(steps: &[&'static str], few: &[Boundary]) -> Vec<Boundary> {
     let all = env::var("FARSHORE_CHAOS_ALL").is_ok_and(|all| all == "1");
-    let boundaries = if all { boundaries(steps) } else { few.to_vec() };
+    match env::var("FARSHORE_CHAOS_BOUNDARIES") {
+        Ok(named) => {
+            let is_named = |(step, point): &Boundary| named.split(',').any(|name| name == format!("{step}:{point}"));
+            boundaries(steps).into_iter().filter(is_named).collect()
+        }
+        Err(_) if all => boundaries(steps),
+        Err(_) => few.to_vec(),
+    }
+}
+
+/// Plays `story` at every boundary chosen, whatever came of the others.
+fn play(steps: &[&'static str], few: &[Boundary], story: impl Fn(Boundary) + Sync) {
+    let boundaries = chosen(steps, few);
+    let at_a_time = if boundaries.len() > few.len() { AT_A_TIME } else { 1 };
     let (count, todo, failed) = (boundaries.len(), Mutex::new(boundaries), Mutex::new(Vec::new()));
     let next = || todo.lock().unwrap().pop();
     let work = || {
@@ -42,7 +56,7 @@ fn play(steps: &[&'static str], few: &[Boundary], story: impl Fn(Boundary) + Syn
             }
         }
     };
-    thread::scope(|scope| (0..if all { AT_A_TIME } else { 1 }).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| (0..at_a_time).for_each(|_| drop(scope.spawn(work))));
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {count} boundaries failed: {failed:?}", failed.len());
     println!("{count} boundaries passed");

@@ -5,7 +5,8 @@
 //! FARSHORE_TEST_PLATFORM=kafka says that it is Apache Kafka, the reference.
 //!
 //! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
-//! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL, see `executor`.
+//! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
+//! FARSHORE_CHAOS_BOUNDARIES, see `executor`.
 
 mod backup;
 mod cluster;
