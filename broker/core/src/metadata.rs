@@ -25,6 +25,7 @@ mod leader;
 mod partition;
 mod place;
 mod quota;
+mod reassign;
 mod reconcile;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -41,6 +42,7 @@ pub use journal::{Journal, JournaledOrder};
 pub use leader::{Leader, Lineage, Role, Start, Started, Under};
 pub use partition::Partition;
 pub use place::Placement;
+pub use reassign::{Move, Reassignment};
 pub use reconcile::{REPLICAS, REPLICAS_ENTRY, reconcile, replicas_wanted};
 pub use topic::{Topic, TopicDraft};
 pub use view::{BrokerView, PartitionView, TopicView, View};

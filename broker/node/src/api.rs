@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod alter_client_quotas;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod cluster;
@@ -30,6 +31,7 @@ mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -41,6 +43,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 pub(crate) mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -146,7 +149,10 @@ served! {
     SaslAuthenticate by sasl_authenticate,
     CreatePartitions by create_partitions,
     DeleteGroups by delete_groups,
+    ElectLeaders by elect_leaders,
     IncrementalAlterConfigs by incremental_alter_configs,
+    AlterPartitionReassignments by alter_partition_reassignments,
+    ListPartitionReassignments by list_partition_reassignments,
     OffsetDelete by offset_delete,
     DescribeClientQuotas by describe_client_quotas,
     AlterClientQuotas by alter_client_quotas,

@@ -14,7 +14,7 @@ pub(crate) use gates::Gates;
 
 use crate::controller::{ChangeError, Controller};
 use crate::{Broker, Listeners};
-use broker_core::metadata::{Answer, BrokerEpoch, Command};
+use broker_core::metadata::{Answer, BrokerEpoch, Choice, Command};
 use model::{Assignment, ProtectionGroup};
 use tokio::sync::{mpsc, oneshot};
 use worker::Worker;
@@ -41,6 +41,8 @@ enum Job {
     Assign(Box<Assignment>),
     /// Propose these and make them real. Producers may jump forward in partitions of `jumps` that start to be led.
     Change { commands: Vec<Command>, jumps: Option<ProtectionGroup> },
+    /// Hand these over, as far as this broker leads them.
+    HandOver(Vec<Choice>),
     /// Register again: that session is over.
     BeginSession(BrokerEpoch),
 }
@@ -89,6 +91,14 @@ impl Control {
         jumps: Option<ProtectionGroup>,
     ) -> Result<Vec<Answer>, ControlError> {
         self.ask(Job::Change { commands, jumps }).await
+    }
+
+    /// Hands `moves` over, as far as this broker leads them; returns when that is real.
+    ///
+    /// # Errors
+    /// When it cannot be agreed on now.
+    pub(crate) async fn hand_over(&self, moves: Vec<Choice>) -> Result<(), ControlError> {
+        self.ask(Job::HandOver(moves)).await.map(drop)
     }
 
     /// Begins the first session of this broker, if there is none.

@@ -16,6 +16,8 @@ pub(crate) struct HeldTopic {
     pub(crate) id: TopicId,
     /// The protection group it belongs to; `None` for the region's own internal topics.
     pub(crate) group: Option<ProtectionGroup>,
+    /// How many replicas its partitions have.
+    pub(crate) replicas: usize,
     /// Whether clients may see it: a topic that is being restored is not there for them.
     pub(crate) is_live: bool,
     /// What its configuration means.

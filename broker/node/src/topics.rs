@@ -1,10 +1,10 @@
 //! Topics of the region's metadata, made real on this broker's disk.
 
 use crate::Broker;
-use crate::partitions::HeldTopic;
+use crate::partitions::{Held, HeldTopic};
 use crate::replica::Partition;
 use crate::settings::TopicSettings;
-use broker_core::metadata::{Image, Topic};
+use broker_core::metadata::{self, Image, Topic};
 use log::{FileError, OpenError};
 use model::{BrokerSlot, PartitionId, TopicId, TopicPartition, TopicState};
 use std::collections::BTreeSet;
@@ -54,13 +54,27 @@ impl Broker {
             }
         }
         let topics = opened.into_iter().map(|(_, held)| held).collect::<Vec<_>>();
+        let before = self.0.partitions.held();
+        let moved: Vec<_> = topics.iter().flat_map(|held| moved_away(&before, held)).collect();
         self.0.partitions.put(topics);
+        moved.iter().for_each(|partition| self.drop_partition(partition));
         failed
+    }
+
+    /// Deletes the log of a partition that others hold now.
+    fn drop_partition(&self, partition: &Arc<Partition>) {
+        self.0.fetchers.forget(partition);
+        match partition.delete() {
+            Ok(()) => tracing::info!(partition = %partition.name, "the partition has moved to other brokers"),
+            Err(error) => {
+                tracing::error!(partition = %partition.name, %error, "a partition that moved away stays on disk")
+            }
+        }
     }
 
     /// The topic as it should be held, with the partitions that are open already.
     fn held_before(&self, topic: &Topic) -> HeldTopic {
-        let replicas = topic.partition(PartitionId(0)).map_or(1, |first| first.replicas.len());
+        let replicas = replica_count(topic);
         let settings = TopicSettings::of(&topic.config, self.0.config.flush).replicated(&topic.config, replicas);
         let settings = Arc::new(settings);
         let before = self.0.partitions.held();
@@ -78,6 +92,7 @@ impl Broker {
             name: topic.name.clone(),
             id: topic.id,
             group: topic.group.clone(),
+            replicas,
             is_live: topic.state == TopicState::Live,
             settings,
             partitions,
@@ -142,6 +157,18 @@ impl Broker {
     fn partition_dir(&self, name: &TopicPartition) -> PathBuf {
         self.0.config.topics_dir().join(name.to_string())
     }
+}
+
+/// How many replicas the partitions of a topic have.
+pub(crate) fn replica_count(topic: &Topic) -> usize {
+    topic.partition(PartitionId(0)).map_or(1, metadata::Partition::replica_count)
+}
+
+/// The partitions that were open and are not held any more.
+fn moved_away(before: &Held, now: &HeldTopic) -> Vec<Arc<Partition>> {
+    let Some(known) = before.with_id(now.id) else { return Vec::new() };
+    let closed = known.held().filter(|partition| now.partition(partition.number()).is_none());
+    closed.cloned().collect()
 }
 
 /// A log to be opened.

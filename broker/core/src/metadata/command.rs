@@ -1,4 +1,4 @@
-use super::{Addresses, BrokerEpoch, Choice, Location, Start, Started, TopicDraft};
+use super::{Addresses, BrokerEpoch, Choice, Location, Move, Start, Started, TopicDraft};
 use crate::quota;
 use model::{
     BrokerSlot, Done, Grant, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup, RegionAddress,
@@ -195,6 +195,11 @@ pub enum Command {
         ownership_epoch: OwnershipEpoch,
         /// Sealed or unsealed.
         sealed: bool,
+    },
+    /// Moves partitions to other brokers, or takes moves back; all of them or none.
+    Reassign {
+        /// Where they are to be.
+        moves: Vec<Move>,
     },
     /// Changes what clients may use; all of it or nothing.
     AlterQuotas {
@@ -415,6 +420,17 @@ pub enum Refusal {
     /// Leader epochs of this ownership are used up, or the topic needs higher ones.
     #[error("ownership epoch {0} has no leader epoch left for this partition; the region needs a new grant")]
     EpochsExhausted(OwnershipEpoch),
+    /// A partition is to be moved to nobody, or to somebody twice.
+    #[error("a partition needs different replicas, at least one, not {0:?}")]
+    BadReplicas(Vec<BrokerSlot>),
+    /// A move is to be taken back that is not under way.
+    #[error("partition {partition} of topic id {topic} is not being moved")]
+    NotMoving {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionId,
+    },
     /// There is no room for more quotas.
     #[error("quotas of {entities} entities are too many; at most {most} can have some, so take away others first")]
     TooManyQuotas {

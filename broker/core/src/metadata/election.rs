@@ -117,14 +117,18 @@ impl Image {
     pub fn leads_for_others(&self, slot: BrokerSlot) -> Vec<Choice> {
         let mut moves = vec![];
         for topic in self.topics() {
-            let led = topic.partitions().filter(|(_, p)| p.leader.is_some_and(|leader| leader.broker == slot));
-            moves.extend(led.filter_map(|(partition, known)| {
-                let preferred = *known.replicas.first()?;
-                let may_lead = preferred != slot && known.isr.contains(&preferred) && self.is_unfenced(preferred);
-                may_lead.then_some(Choice { topic: topic.id, partition, leader: preferred })
-            }));
+            moves.extend(topic.partitions().filter_map(|(number, _)| self.leads_for_others_in(slot, topic.id, number)));
         }
         moves
+    }
+
+    /// The same for one partition.
+    pub fn leads_for_others_in(&self, slot: BrokerSlot, topic: TopicId, partition: PartitionId) -> Option<Choice> {
+        let known =
+            self.partition(topic, partition).filter(|p| p.leader.is_some_and(|leader| leader.broker == slot))?;
+        let fit = |heir: BrokerSlot| known.isr.contains(&heir) && self.is_unfenced(heir);
+        let leader = known.wanted_leader(fit).filter(|leader| *leader != slot)?;
+        Some(Choice { topic, partition, leader })
     }
 
     /// Who may lead a partition once the broker in `leaving` is fenced, the first by default: those in sync and alive, in
@@ -148,7 +152,9 @@ impl Image {
     fn elect(&mut self, topic: TopicId, number: PartitionId, live: &Live, wanted: Option<BrokerSlot>) {
         let Some(vacancy) = self.vacancy(topic, number) else { return };
         let Some(partition) = self.partition_mut(topic, number) else { return };
-        let Some((leader, isr)) = partition.elect(live, wanted, &vacancy) else { return };
+        let unclean = partition.elect(live, wanted, &vacancy);
+        partition.complete();
+        let Some((leader, isr)) = unclean else { return };
         let leader_epoch = partition.leader_epoch.filter(|_| !matches!(vacancy.under, Some(Under::Copy(_))));
         let Some(name) = self.topic(topic).map(|known| known.name.clone()) else { return };
         let election = UncleanElection { topic, name, partition: number, leader, isr, leader_epoch };

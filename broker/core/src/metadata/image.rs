@@ -93,6 +93,7 @@ impl Image {
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
+            C::Reassign { moves } => self.reassign(&moves),
             C::AlterQuotas { changes } => self.alter_quotas(&changes),
             C::Journal { run, step, group, ownership_epoch, done, at } => {
                 self.journal_order(run, step, group, ownership_epoch, done, at)

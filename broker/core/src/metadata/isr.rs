@@ -29,6 +29,7 @@ impl Image {
         let led = self.partition_mut(topic, partition).ok_or(unknown)?;
         led.isr = isr;
         led.partition_epoch += 1;
+        led.complete();
         Ok(Answer::Applied)
     }
 

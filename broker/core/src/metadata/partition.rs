@@ -1,4 +1,4 @@
-use super::{BrokerEpoch, Leader, Lineage, Refusal, Role, Under};
+use super::{BrokerEpoch, Leader, Lineage, Reassignment, Refusal, Role, Under};
 use model::{BrokerSlot, CopyTerm, LeaderEpoch, OwnershipEpoch, PartitionId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,6 +19,9 @@ pub struct Partition {
     pub leader_epoch: Option<LeaderEpoch>,
     /// The last copy term allotted.
     pub copy_term: CopyTerm,
+    /// The move it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Reassignment>,
     /// The lineages that began while the region held the partition, oldest first.
     pub lineages: Vec<Lineage>,
 }

@@ -4,6 +4,7 @@
 use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
+use crate::topics::replica_count;
 use broker_core::metadata::{BrokerEpoch, Changes, Image, Leader, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +84,8 @@ fn to_hold(broker: &Broker, changes: &Changes, touched: &Touched<'_>) -> BTreeSe
         let known = held.with_id(*id)?;
         let is_open = known.partition(*number).is_some();
         let grew = known.partitions.len() != topic.partition_count() as usize;
-        (grew || is_open != placed.replicas.contains(&slot)).then_some(*id)
+        let resized = *number == PartitionId(0) && known.replicas != replica_count(topic);
+        (grew || resized || is_open != placed.replicas.contains(&slot)).then_some(*id)
     };
     changes.defined.iter().copied().chain(touched.iter().filter_map(is_other)).collect()
 }

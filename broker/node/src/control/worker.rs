@@ -4,7 +4,7 @@ use super::realise::{Failed, discard_gone, realise};
 use super::{Asked, ControlError, Job, OFFSETS_TOPIC};
 use crate::controller::Controller;
 use crate::{Broker, Listeners};
-use broker_core::metadata::{Answer, Command, Image};
+use broker_core::metadata::{Answer, Choice, Command, Image};
 use model::{BrokerSlot, ProtectionGroup};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,10 @@ impl Worker {
                 // Whoever asked may have given up; the change stands all the same.
                 Next::Work(job, reply) => _ = reply.send(self.work(job).await),
                 Next::Follow => self.follow().await,
-                Next::HandOver => self.hand_over().await,
+                Next::HandOver => {
+                    let moves = self.controller.image().leads_for_others(self.slot());
+                    self.hand_over(moves).await;
+                }
             }
         }
     }
@@ -98,9 +101,10 @@ impl Worker {
 
     /// Hands over what this broker leads in the place of a preferred leader that is back. It stops to lead first: so
     /// nothing is acknowledged under its epoch once the other one leads.
-    async fn hand_over(&mut self) {
+    async fn hand_over(&mut self, mut moves: Vec<Choice>) {
         let Some(session) = self.broker.0.heart.session().filter(|session| session.ready) else { return };
-        let mut moves = self.controller.image().leads_for_others(self.slot());
+        let image = self.controller.image();
+        moves.retain(|due| image.leads_for_others_in(self.slot(), due.topic, due.partition).as_ref() == Some(due));
         moves.truncate(MOVES_MAX);
         if moves.is_empty() {
             return;
@@ -129,6 +133,10 @@ impl Worker {
         let (answers, jumps) = match job {
             Job::Assign(assignment) => (self.assign(&assignment).await.map(|()| Vec::new()), None),
             Job::Change { commands, jumps } => (self.propose(commands).await, jumps),
+            Job::HandOver(moves) => {
+                self.hand_over(moves).await;
+                (Ok(Vec::new()), None)
+            }
             Job::BeginSession(over) => (self.begin_session(over).await.map(|()| Vec::new()), None),
         };
         let made = self.make_real(jumps).await;

@@ -4,12 +4,18 @@ use super::Lease;
 use crate::Broker;
 use crate::broker::Inner;
 use broker_core::liveness::{Heartbeat, Tail, Verdict};
+use broker_core::metadata::Choice;
 use bytes::Bytes;
 use env::PortFuture;
 use model::{BrokerSlot, Incarnation, PartitionId, TopicId};
 use quorum::{Handler, NodeId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How long another broker may take to hand over what it leads.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(10);
 
 /// A question of another broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +29,8 @@ pub(crate) enum Question {
     Join(BrokerSlot),
     /// To any broker: what is left of the leases the council gave to it.
     Leases,
+    /// To any broker: to hand over what it leads of these.
+    HandOver(Vec<Choice>),
 }
 
 /// Its answer.
@@ -37,6 +45,8 @@ pub(crate) enum Reply {
     Joined(Incarnation),
     /// What is left of leases.
     Leases(Vec<Lease>),
+    /// It was done.
+    Done,
     /// It cannot be answered here and now.
     Unavailable(String),
 }
@@ -78,7 +88,32 @@ impl Broker {
             Question::Tails(wanted) => Reply::Tails(self.tails(&wanted)),
             Question::Join(slot) => self.let_join(slot).await,
             Question::Leases => Reply::Leases(self.leases()),
+            Question::HandOver(moves) => match self.control().hand_over(moves).await {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Unavailable(error.to_string()),
+            },
         }
+    }
+
+    /// Has every leader in `due` hand over what is due; returns when this broker knows who leads then. What is not handed
+    /// over stays as it is.
+    pub(crate) async fn have_handed_over(&self, due: &BTreeMap<BrokerSlot, Vec<Choice>>) {
+        let Some(control) = self.0.control.get() else { return };
+        for (leader, moves) in due {
+            let handed = match *leader == self.0.config.slot {
+                true => control.hand_over(moves.clone()).await.map_err(|error| error.to_string()),
+                false => {
+                    let question = encode(&Question::HandOver(moves.clone()));
+                    let asked = control.controller().ask(*leader, question, HAND_OVER_WAIT).await;
+                    asked.map(drop).map_err(|error| error.to_string())
+                }
+            };
+            if let Err(error) = handed {
+                tracing::warn!(leader = leader.0, %error, "leaders were not handed over as they were asked to");
+            }
+        }
+        // Makes real here what was agreed on there.
+        _ = control.change(Vec::new()).await;
     }
 
     fn tails(&self, wanted: &[(TopicId, PartitionId)]) -> Vec<Tail> {

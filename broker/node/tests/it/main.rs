@@ -17,6 +17,7 @@ mod region_coordinators;
 mod region_groups;
 mod region_hints;
 mod region_leaders;
+mod region_moves;
 mod region_orders;
 mod region_quotas;
 mod region_topics;

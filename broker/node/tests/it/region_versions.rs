@@ -118,6 +118,10 @@ async fn ask_for_administration(asker: &mut Asker) {
     asker.ask(describe_acls::Request::default()).await;
     asker.ask(create_acls::Request { creations: vec![Default::default()], ..Default::default() }).await;
     asker.ask(delete_acls::Request { filters: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(elect_leaders::Request { topic_partitions: None, ..Default::default() }).await;
+    let topics = vec![Default::default()];
+    asker.ask(alter_partition_reassignments::Request { topics, ..Default::default() }).await;
+    asker.ask(list_partition_reassignments::Request::default()).await;
     asker.ask(describe_client_quotas::Request::default()).await;
     asker.ask(alter_client_quotas::Request { entries: vec![Default::default()], ..Default::default() }).await;
     asker.ask(describe_user_scram_credentials::Request::default()).await;

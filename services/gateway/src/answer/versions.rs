@@ -2,7 +2,7 @@
 //! the consumer protocol of Kafka 4 (KIP-848) beside it.
 //!
 //! Produce ends at 9 and Fetch at 15: later versions carry node addresses in the body, and bodies pass undecoded.
-//! Transactions are not offered, nor is DescribeQuorum, whose quorum is that of one region.
+//! Transactions are not offered. Nor are DescribeQuorum and reassignments, which name the nodes of one region.
 
 use super::Unanswered;
 use bytes::Bytes;
@@ -39,6 +39,7 @@ const HIGHEST: &[(ApiKey, i16)] = &[
     (ApiKey::SaslAuthenticate, 2),
     (ApiKey::CreatePartitions, 3),
     (ApiKey::DeleteGroups, 2),
+    (ApiKey::ElectLeaders, 2),
     (ApiKey::IncrementalAlterConfigs, 1),
     (ApiKey::OffsetDelete, 0),
     (ApiKey::DescribeClientQuotas, 1),
