@@ -67,7 +67,7 @@ impl Broker {
         match partition.delete() {
             Ok(()) => tracing::info!(partition = %partition.name, "the partition has moved to other brokers"),
             Err(error) => {
-                tracing::error!(partition = %partition.name, %error, "a partition that moved away stays on disk")
+                tracing::error!(partition = %partition.name, %error, "a partition that moved away stays on disk");
             }
         }
     }

@@ -10,7 +10,7 @@
 //! A move never makes a partition less safe than it was: whoever goes stays until everybody who comes is in sync, and
 //! leaves the in-sync set in the same step in which it stops to be a replica.
 
-use super::{Answer, Image, Partition, Refusal};
+use super::{Answer, Choice, Image, Partition, Refusal};
 use model::{BrokerSlot, PartitionId, TopicId};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,13 @@ impl Partition {
         }
     }
 
+    /// Whether its move waits for nothing but a leader that goes.
+    fn waits_for_leader(&self) -> bool {
+        let Some(Reassignment { target, .. }) = &self.reassignment else { return false };
+        let goes = self.leader.is_some_and(|leader| !target.contains(&leader.broker));
+        goes && self.adding().iter().all(|slot| self.isr.contains(slot))
+    }
+
     fn begin(&mut self, target: Vec<BrokerSlot>) {
         let origin = self.reassignment.take().map_or_else(|| self.replicas.clone(), |moving| moving.origin);
         let leader = self.leader.map(|leader| leader.broker);
@@ -111,6 +118,19 @@ impl Image {
         Ok(answer)
     }
 
+    /// What the broker in `slot` has to hand over of `partitions` for their moves to end.
+    pub fn leads_until_moved(
+        &self,
+        slot: BrokerSlot,
+        partitions: impl IntoIterator<Item = (TopicId, PartitionId)>,
+    ) -> Vec<Choice> {
+        let waits = |(topic, number): &(TopicId, PartitionId)| {
+            self.partition(*topic, *number).is_some_and(Partition::waits_for_leader)
+        };
+        let waiting = partitions.into_iter().filter(waits);
+        waiting.filter_map(|(topic, number)| self.leads_for_others_in(slot, topic, number)).collect()
+    }
+
     /// Whether a partition can be moved so.
     ///
     /// # Errors
@@ -133,8 +153,8 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Command;
     use super::super::samples::{cluster, create_on, grant};
-    use super::super::{Choice, Command};
     use super::*;
 
     const ZERO: PartitionId = PartitionId(0);
@@ -195,8 +215,11 @@ mod tests {
         let moving = partition(&image, topic);
         assert_eq!((&moving.replicas, &moving.isr), (&slots(&[3, 1, 0, 2]), &slots(&[0, 1, 2])));
         assert_eq!((moving.adding(), moving.removing(), moving.replica_count()), (slots(&[3]), slots(&[0, 2]), 2));
+        let due = |image: &Image| image.leads_until_moved(BrokerSlot(0), [(topic, ZERO)]);
+        assert_eq!(due(&image), vec![], "one has not come");
         in_sync(&mut image, topic, &[0, 1, 2, 3]);
         assert!(partition(&image, topic).reassignment.is_some(), "the leader goes, and has not handed over");
+        assert_eq!(due(&image), vec![Choice { topic, partition: ZERO, leader: BrokerSlot(3) }]);
         assert_eq!(hand_over(&mut image, topic)[0].leader, BrokerSlot(3));
         let moved = partition(&image, topic);
         assert_eq!((&moved.replicas, &moved.isr, &moved.reassignment), (&slots(&[3, 1]), &slots(&[1, 3]), &None));

@@ -38,6 +38,8 @@ pub(super) struct Worker {
     real: Arc<Image>,
     /// The part of it that could not be.
     failed: Failed,
+    /// What was looked through last for leaders that have to go.
+    looked: Arc<Image>,
     /// What was known before the first session: topics of it that are gone by then left their logs here.
     known: Arc<Image>,
 }
@@ -45,8 +47,8 @@ pub(super) struct Worker {
 impl Worker {
     /// The one of `broker`, to which nothing is real yet.
     pub(super) fn new(broker: Broker, controller: Controller, listeners: Listeners) -> Self {
-        let (real, known) = (Arc::default(), Arc::default());
-        Self { broker, controller, listeners, real, failed: Failed::default(), known }
+        let (real, looked, known) = (Arc::default(), Arc::default(), Arc::default());
+        Self { broker, controller, listeners, real, failed: Failed::default(), looked, known }
     }
 
     /// Works until the broker stops.
@@ -77,7 +79,18 @@ impl Worker {
                     self.hand_over(moves).await;
                 }
             }
+            let goes = self.leads_until_moved();
+            self.hand_over(goes).await;
         }
+    }
+
+    /// What this broker leads of the partitions that have changed and wait only for that to move on.
+    fn leads_until_moved(&mut self) -> Vec<Choice> {
+        let before = std::mem::replace(&mut self.looked, self.real.clone());
+        if Arc::ptr_eq(&before, &self.real) {
+            return Vec::new();
+        }
+        self.real.leads_until_moved(self.slot(), self.real.changes_since(&before).partitions)
     }
 
     /// Makes real what was agreed on meanwhile.
@@ -134,8 +147,10 @@ impl Worker {
             Job::Assign(assignment) => (self.assign(&assignment).await.map(|()| Vec::new()), None),
             Job::Change { commands, jumps } => (self.propose(commands).await, jumps),
             Job::HandOver(moves) => {
+                // Whoever asks may know of more than this broker.
+                let caught_up = self.catch_up().await;
                 self.hand_over(moves).await;
-                (Ok(Vec::new()), None)
+                (caught_up.map(|()| Vec::new()), None)
             }
             Job::BeginSession(over) => (self.begin_session(over).await.map(|()| Vec::new()), None),
         };
