@@ -4,6 +4,7 @@ mod alone;
 mod canary;
 mod cli;
 mod drill;
+mod footprint;
 mod http;
 mod roles;
 mod table;

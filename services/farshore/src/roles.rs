@@ -8,6 +8,7 @@ mod region;
 mod s3;
 mod witness;
 
+use crate::footprint;
 use crate::up::child::end_with_supervisor;
 use crate::up::data_dir::DataDir;
 use anyhow::Result;
@@ -40,6 +41,7 @@ impl Role {
         let context = Context::read(&DataDir::create(self.data_dir)?)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
+            tokio::spawn(footprint::settle());
             match self.name.as_str() {
                 "s3" => s3::run(context).await,
                 "gateway" => gateway::run(context).await,
@@ -61,7 +63,10 @@ impl Role {
 pub(crate) fn run_region(data: &DataDir, region: RegionName) -> Result<()> {
     let context = Context::read(data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(region::run(context, region))
+    runtime.block_on(async {
+        tokio::spawn(footprint::settle());
+        region::run(context, region).await
+    })
 }
 
 /// Waits until this process is asked to end.

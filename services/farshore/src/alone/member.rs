@@ -23,6 +23,7 @@ pub(super) fn run(asked: &super::Broker, data: &DataDir, region: RegionName, slo
 }
 
 async fn serve(config: Config) -> Result<()> {
+    tokio::spawn(crate::footprint::settle());
     let broker = Broker::start_alone(config, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
     let outcome = tokio::select! {
         asked = asked_to_end() => asked,
