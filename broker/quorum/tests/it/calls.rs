@@ -1,4 +1,4 @@
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, patient};
 use crate::counter::node_id;
 use broker_quorum::{CallError, Handler, NodeId, Outcome, call_address};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ impl Handler for Echo {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_call_each_other_and_a_slow_call_delays_no_other() {
-    let cluster = Cluster::of_three(|config| config).await;
+    let cluster = Cluster::of_three(patient).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower(leader);
     let caller = cluster.quorum(follower);
@@ -56,7 +56,7 @@ async fn nodes_call_each_other_and_a_slow_call_delays_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_refused() {
-    let cluster = Cluster::of_three(|config| config).await;
+    let cluster = Cluster::of_three(patient).await;
     let address = cluster.quorum(0).address().unwrap().to_string();
     let refused = call_address("another", &address, Bytes::new(), LONG).await.unwrap_err();
     assert!(matches!(refused, CallError::Refused { .. }), "{refused}");

@@ -2,11 +2,17 @@
 
 use crate::counter::{Command, Counter, node_id, until};
 use crate::proxy::Proxy;
-use broker_quorum::{Config, Member, NodeId, Quorum};
+use broker_quorum::{Config, Member, NodeId, Quorum, Timing};
 use model::BrokerSlot;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// No leader is replaced because the machine was busy: for tests in which none is lost.
+pub(crate) fn patient(config: Config) -> Config {
+    let election = Duration::from_secs(20)..Duration::from_secs(40);
+    Config { timing: Timing { election, ..Timing::default() }, ..config }
+}
 
 pub(crate) struct Node {
     pub(crate) quorum: Quorum<Counter>,

@@ -1,9 +1,9 @@
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, patient};
 use crate::counter::{node_id, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_knows_how_far_everybody_is_and_others_know_of_themselves() {
-    let cluster = Cluster::of_three(|config| config).await;
+    let cluster = Cluster::of_three(patient).await;
     let leader = cluster.leader().await;
     cluster.add(leader, 5).await;
     until("the leader hears that all have everything", || {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 /// How many platforms run at a time.
 const AT_A_TIME: usize = 3;
+/// How often a scenario is played anew because another node began to lead the council by itself.
+const PLAYS: usize = 6;
 
 /// A place where an executor stops, once, until its node is killed.
 #[derive(Clone)]
@@ -26,6 +28,11 @@ struct Trap {
 impl Trap {
     fn at(step: &'static str, point: Point) -> Self {
         Self { step, point, goes_on: false, caught: Arc::default(), sprung: Arc::default() }
+    }
+
+    /// The same one, not yet sprung.
+    fn anew(&self) -> Self {
+        Self { goes_on: self.goes_on, ..Self::at(self.step, self.point) }
     }
 
     fn on(&self, node: &str) -> Failpoints {
@@ -45,11 +52,10 @@ impl Trap {
         })
     }
 
-    async fn caught(&self) -> String {
-        tokio::time::timeout(std::time::Duration::from_secs(60), self.sprung.notified())
-            .await
-            .unwrap_or_else(|_| panic!("nobody came to {} {:?}", self.step, self.point));
-        self.caught.lock().unwrap().clone().unwrap()
+    /// Who stopped here; `None` when nobody came.
+    async fn caught(&self) -> Option<String> {
+        tokio::time::timeout(std::time::Duration::from_secs(60), self.sprung.notified()).await.ok()?;
+        self.caught.lock().unwrap().clone()
     }
 }
 
@@ -62,9 +68,22 @@ fn boundaries(steps: &[&'static str]) -> Vec<(&'static str, Point)> {
     all
 }
 
-async fn each(steps: &[&'static str], scenario: impl AsyncFn(Trap) + Copy) {
+/// A scenario came to nothing: on a busy machine another node than the one put there began to lead.
+struct Moved;
+
+async fn play(trap: Trap, scenario: impl AsyncFn(Trap) -> Result<(), Moved> + Copy) {
+    for _ in 0..PLAYS {
+        if scenario(trap.anew()).await.is_ok() {
+            return;
+        }
+        println!("{} {:?}: the council changed its leader by itself; played anew", trap.step, trap.point);
+    }
+    panic!("{} {:?}: the council changed its leader by itself in {PLAYS} plays", trap.step, trap.point);
+}
+
+async fn each(steps: &[&'static str], scenario: impl AsyncFn(Trap) -> Result<(), Moved> + Copy) {
     let traps = boundaries(steps).into_iter().map(|(step, point)| Trap::at(step, point));
-    let runs = traps.map(|trap| async move { scenario(trap).await });
+    let runs = traps.map(|trap| play(trap, scenario));
     futures::stream::iter(runs).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
 }
 
@@ -113,48 +132,57 @@ async fn check(platform: &Platform, trap: &Trap, owner: &str) {
     platform.report(&run, |report| report.times.canary.is_some()).await;
 }
 
-async fn switchover(trap: Trap) {
+/// A platform whose council is led by a node that is neither owner nor next owner, and that node with its term.
+async fn staged(regions: usize, trap: &Trap) -> (Platform, (String, u64)) {
     let arm = |name: &str| trap.on(name);
-    let mut platform = Platform::start_with(3, arm).await;
+    let mut platform = Platform::start_with(regions, arm).await;
     platform.topic("orders", 1).await;
     platform.settled().await;
-    platform.lead_elsewhere(&["r1", "r2"], arm).await;
+    let leader = platform.lead_elsewhere(&["r1", "r2"], arm).await;
+    let term = platform.term(&leader);
     platform.settled().await;
+    (platform, (leader, term))
+}
+
+/// Who was caught in the trap, if that is who led from the beginning; the platform, if it goes on.
+async fn caught(platform: Platform, trap: &Trap, led: (String, u64)) -> Result<(Platform, String), Moved> {
+    let executor = trap.caught().await;
+    let leader = platform.leader().await;
+    if (leader.clone(), platform.term(&leader)) != led {
+        platform.shutdown().await;
+        return Err(Moved);
+    }
+    let executor = executor.unwrap_or_else(|| panic!("nobody came to {} {:?}", trap.step, trap.point));
+    assert_eq!(executor, leader);
+    check_order(&platform, trap).await;
+    Ok((platform, executor))
+}
+
+async fn switchover(trap: Trap) -> Result<(), Moved> {
+    let (platform, led) = staged(3, &trap).await;
     let recovery = platform.any().automation.recovery();
     recovery.start_switchover(&default_group(), Some(region("r2")), "ann", "maintenance").await.unwrap();
-    let executor = trap.caught().await;
-    check_order(&platform, &trap).await;
-    assert_eq!(executor, "r3");
+    let (mut platform, executor) = caught(platform, &trap, led).await?;
     platform.kill(&executor).await;
     check(&platform, &trap, "r2").await;
     platform.shutdown().await;
+    Ok(())
 }
 
-async fn failover(trap: Trap) {
-    let arm = |name: &str| trap.on(name);
-    let mut platform = Platform::start_with(5, arm).await;
-    platform.topic("orders", 1).await;
-    platform.settled().await;
-    platform.lead_elsewhere(&["r1", "r2"], arm).await;
-    platform.settled().await;
+async fn failover(trap: Trap) -> Result<(), Moved> {
+    let (mut platform, led) = staged(5, &trap).await;
     platform.kill("r1").await;
-    let executor = trap.caught().await;
-    check_order(&platform, &trap).await;
+    let (mut platform, executor) = caught(platform, &trap, led).await?;
     platform.kill(&executor).await;
     check(&platform, &trap, "r2").await;
     platform.shutdown().await;
+    Ok(())
 }
 
-async fn failover_that_waits(trap: Trap) {
-    let arm = |name: &str| trap.on(name);
-    let mut platform = Platform::start_with(3, arm).await;
-    platform.topic("orders", 1).await;
-    platform.settled().await;
-    platform.lead_elsewhere(&["r1", "r2"], arm).await;
-    platform.settled().await;
+async fn failover_that_waits(trap: Trap) -> Result<(), Moved> {
+    let (mut platform, led) = staged(3, &trap).await;
     platform.kill("r1").await;
-    let executor = trap.caught().await;
-    check_order(&platform, &trap).await;
+    let (mut platform, executor) = caught(platform, &trap, led).await?;
     platform.kill(&executor).await;
     let events = platform.any().council.reader().applied_index();
     assert!(platform.any().council.confirm_leadership().await.is_err(), "one of three decides nothing");
@@ -162,6 +190,7 @@ async fn failover_that_waits(trap: Trap) {
     platform.start_node(&executor, Failpoints::none()).await;
     check(&platform, &trap, "r2").await;
     platform.shutdown().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -178,6 +207,6 @@ async fn a_failover_with_five_regions_is_finished_by_another_node() {
 async fn a_failover_with_three_regions_goes_on_when_the_executor_is_back() {
     let traps = [("revoke", Point::AfterEffect), ("seal", Point::AfterStarted), ("pivot", Point::AfterEffect)];
     for (step, point) in traps {
-        failover_that_waits(Trap { goes_on: true, ..Trap::at(step, point) }).await;
+        play(Trap { goes_on: true, ..Trap::at(step, point) }, failover_that_waits).await;
     }
 }

@@ -192,6 +192,11 @@ impl Platform {
         .await
     }
 
+    /// The term of the council as node `name` knows it.
+    pub(crate) fn term(&self, name: &str) -> u64 {
+        self.nodes[name].council.leadership().borrow().term
+    }
+
     pub(crate) fn any(&self) -> &Node {
         self.nodes.values().next().unwrap()
     }
