@@ -1,9 +1,6 @@
 //! The payloads of the internal listener's calls: what gateways and links ask a region.
 
-use crate::{
-    CommitCursor, GroupId, LeaderEpoch, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, Timestamp,
-    TopicId, TopicName,
-};
+use crate::{LeaderEpoch, OwnershipEpoch, PartitionId, RegionName, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// `follow-metadata`: answered as soon as the region's metadata is newer than `since`, or the time is up.
@@ -28,6 +25,18 @@ pub struct Leaders {
     /// while nobody does. Empty from a broker that does not say.
     #[serde(default)]
     pub coordinators: Vec<Option<u16>>,
+    /// Where its brokers are reached from inside. Empty from a broker that does not say.
+    #[serde(default)]
+    pub brokers: Vec<BrokerAddress>,
+}
+
+/// Where one broker of a region is reached by links, offset sync and metadata followers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerAddress {
+    /// Its slot.
+    pub slot: u16,
+    /// `host:port` of its internal listener.
+    pub internal: String,
 }
 
 /// The leaders of one topic.
@@ -58,59 +67,10 @@ pub struct PartitionLeader {
     pub writable: bool,
 }
 
-/// `offset-sync`: the commits of a protection group's consumer groups, newest state per partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SyncCommits {
-    /// The group.
-    pub group: ProtectionGroup,
-    /// What the asker has; another session's cursor is answered from the start.
-    pub since: CommitCursor,
-    /// How long to wait for more.
-    pub max_wait_ms: u32,
-    /// How many commits to answer with at most.
-    pub limit: u32,
-}
-
-/// The answer to [`SyncCommits`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitPage {
-    /// The ownership epoch under which they were taken.
-    pub ownership_epoch: OwnershipEpoch,
-    /// Ask from here next time.
-    pub next: CommitCursor,
-    /// The source's newest.
-    pub newest: CommitCursor,
-    /// The commits, oldest first.
-    pub commits: Vec<Commit>,
-}
-
-/// One committed offset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commit {
-    /// The consumer group.
-    pub consumer_group: GroupId,
-    /// The topic.
-    pub topic: TopicName,
-    /// Its id when the offset was committed.
-    pub topic_id: TopicId,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The offset to read next; `None` is a deleted commit.
-    pub offset: Option<Offset>,
-    /// The leader epoch that came with it, -1 for none.
-    pub leader_epoch: LeaderEpoch,
-    /// The client's own note.
-    pub metadata: String,
-    /// When it was committed.
-    pub commit_time: Timestamp,
-    /// When it expires, if the client said so (KIP-211's predecessors do).
-    pub expire_time: Option<Timestamp>,
-}
-
 /// The names of the calls, as control requests carry them.
 pub mod methods {
     /// See [`super::FollowMetadata`].
     pub const FOLLOW_METADATA: &str = "follow-metadata";
-    /// See [`super::SyncCommits`].
+    /// See [`crate::SyncCommits`].
     pub const SYNC_COMMITS: &str = "sync-commits";
 }

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod bytes;
+mod commits;
 mod epoch;
 mod id;
 mod internal;
@@ -20,13 +21,14 @@ pub use assignment::{
     coordinating_grant, covering_grant,
 };
 pub use bytes::ByteCount;
+pub use commits::{Commit, CommitCursor, CommitMarks, CommitPage, CommitPart, CommitsSince, SyncCommits};
 pub use epoch::{CopyTerm, EpochExhausted, Incarnation, LeaderEpoch, ModeEpoch, OwnershipEpoch};
 pub use id::{
     BadName, BrokerSlot, GroupId, PartitionId, ProducerId, ProtectionGroup, RegionName, RunId, StepId, TopicId,
     TopicName, TopicPartition,
 };
-pub use internal::{Commit, CommitPage, FollowMetadata, Leaders, PartitionLeader, SyncCommits, TopicLeaders, methods};
+pub use internal::{BrokerAddress, FollowMetadata, Leaders, PartitionLeader, TopicLeaders, methods};
 pub use offset::{Offset, OffsetRange};
-pub use order::{Action, CommitCursor, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
+pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
 pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};
 pub use time::Timestamp;

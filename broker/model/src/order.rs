@@ -2,8 +2,8 @@
 //! that comes twice has one effect, and the ownership epoch it was given under, so that a late one is refused.
 
 use crate::{
-    LeaderEpoch, Offset, OffsetRange, Opening, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, RunId, StepId,
-    Timestamp, TopicId,
+    CommitMarks, LeaderEpoch, Offset, OffsetRange, Opening, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName,
+    RunId, StepId, Timestamp, TopicId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ pub enum Action {
     CatchUp {
         /// Where the source's logs end.
         ends: Vec<PartitionEnd>,
-        /// The source's newest commit.
-        commits: CommitCursor,
+        /// How far its commits go, by partition of its `__consumer_offsets`.
+        commits: CommitMarks,
     },
     /// A standby: fetch what the reachable copies in `from` hold and this region lacks. Answered with
     /// [`Done::CaughtUp`].
@@ -72,15 +72,6 @@ pub struct PartitionEnd {
     pub last_epoch: LeaderEpoch,
 }
 
-/// A place in a region's stream of group commits: valid for one start of one broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitCursor {
-    /// Which start of the source's coordinator counted.
-    pub session: u64,
-    /// How many commits it had counted.
-    pub version: u64,
-}
-
 /// What a region did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "done")]
@@ -89,13 +80,16 @@ pub enum Done {
     Stopped {
         /// Where its logs end, for good under this grant.
         ends: Vec<PartitionEnd>,
-        /// Its newest commit.
-        commits: CommitCursor,
+        /// How far its commits go, by partition of its `__consumer_offsets`.
+        commits: CommitMarks,
     },
     /// Everything asked for is durable here.
     CaughtUp {
         /// Where its copies end.
         ends: Vec<PartitionEnd>,
+        /// How far the commits of the group's owner go here. A broker of several answers for the partitions it leads.
+        #[serde(default)]
+        commits: CommitMarks,
     },
     /// Nothing more is taken from any link.
     Sealed {

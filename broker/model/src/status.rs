@@ -1,8 +1,8 @@
 //! What a region says of itself.
 
 use crate::{
-    ByteCount, CommitCursor, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OwnershipEpoch,
-    PartitionId, ProtectionGroup, RegionName, RunId, StepId, Timestamp, TopicId, TopicName,
+    ByteCount, CommitMarks, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId,
+    ProtectionGroup, RegionName, RunId, StepId, Timestamp, TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +48,9 @@ pub struct Holding {
     pub stopped: bool,
     /// Whether `Seal` holds.
     pub sealed: bool,
-    /// Its newest commit.
-    pub commits: CommitCursor,
+    /// How far the commits of the group's owner go here: by partition of the owner's `__consumer_offsets`.
+    #[serde(default)]
+    pub commits: CommitMarks,
 }
 
 /// One partition in one region.

@@ -100,7 +100,6 @@ impl Broker {
         };
         let facts = Facts::open(&config.data_dir)?;
         let quotas = Quotas::new(ports.clock.clone());
-        let session = ports.entropy.next_u64();
         let group_settings = broker_core::group::Settings {
             initial_rebalance_delay: config.initial_rebalance_delay,
             consumer_session_timeout: config.consumer_session_timeout,
@@ -123,7 +122,7 @@ impl Broker {
             fetchers: Fetchers::default(),
             followers: Followers::default(),
             facts,
-            groups: Groups::new(group_settings, session),
+            groups: Groups::new(group_settings),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
             being_made: BeingMade::default(),

@@ -19,7 +19,7 @@ use broker_core::group::{
 };
 use broker_core::metadata::{Group, Image, Topic};
 use journal::{NoPartition, NotWritten, Place, Record, Written};
-use model::{CommitCursor, GroupId, LeaderEpoch, OwnershipEpoch, ProtectionGroup, TopicPartition, TopicState};
+use model::{CommitMarks, GroupId, LeaderEpoch, OwnershipEpoch, ProtectionGroup, TopicPartition, TopicState};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,8 +40,11 @@ pub(crate) struct Groups {
     /// Counts changes of committed offsets, for those who follow them.
     changes: watch::Sender<u64>,
     /// How far the commits of each group's owner have been copied here.
-    reached: watch::Sender<BTreeMap<ProtectionGroup, (OwnershipEpoch, CommitCursor)>>,
+    reached: watch::Sender<Reached>,
 }
+
+/// Up to where the commits of each group's owner have been copied, and under which grant.
+type Reached = BTreeMap<ProtectionGroup, (OwnershipEpoch, CommitMarks)>;
 
 struct State {
     coordinator: Coordinator,
@@ -54,8 +57,6 @@ struct State {
     ends: HashMap<usize, Place>,
     /// The partitions of the topic that have been read, and under which leadership.
     loaded: BTreeMap<usize, LeaderEpoch>,
-    /// Names this start's numbering of commits.
-    session: u64,
 }
 
 /// Why a group cannot be asked here now.
@@ -73,8 +74,8 @@ pub(crate) enum NotHere {
 }
 
 impl Groups {
-    /// Knows no group before the topic is read. `session` is another one at every start.
-    pub(crate) fn new(settings: Settings, session: u64) -> Self {
+    /// Knows no group before the topic is read.
+    pub(crate) fn new(settings: Settings) -> Self {
         let state = State {
             coordinator: Coordinator::new(settings),
             offsets: Offsets::default(),
@@ -83,7 +84,6 @@ impl Groups {
             written: Vec::new(),
             ends: HashMap::new(),
             loaded: BTreeMap::new(),
-            session,
         };
         Self {
             state: Mutex::new(state),

@@ -4,9 +4,9 @@ use crate::Broker;
 use crate::control::OFFSETS_TOPIC;
 use crate::partitions::{Held, HeldTopic};
 use crate::replica::Partition;
-use broker_core::metadata::{Image, Partition as Placed, Role};
+use broker_core::metadata::{Broker as Member, Image, Partition as Placed, Role};
 use env::Clock;
-use model::{BrokerSlot, LeaderEpoch, Leaders, PartitionLeader, TopicLeaders};
+use model::{BrokerAddress, BrokerSlot, LeaderEpoch, Leaders, PartitionLeader, TopicLeaders};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ impl LeaderBoard {
     fn show(&self, leaders: Leaders) {
         self.shown.send_if_modified(|shown| {
             let version = shown.as_ref().map_or(self.first_version, |shown| shown.version);
-            let same = |shown: &Leaders| shown.topics == leaders.topics && shown.coordinators == leaders.coordinators;
+            let same = |shown: &Leaders| Leaders { version: leaders.version, ..shown.clone() } == leaders;
             if shown.as_deref().is_some_and(same) {
                 return false;
             }
@@ -76,7 +76,17 @@ fn leaders(broker: &Broker, image: &Image) -> Leaders {
     let mut topics: Vec<_> = held.topics().filter_map(|topic| topic_leaders(broker, image, &held, topic)).collect();
     topics.sort_unstable_by_key(|topic| topic.id);
     // The version is given when it is shown.
-    Leaders { region: broker.config().region.clone(), version: 0, topics, coordinators: coordinators(broker, image) }
+    Leaders {
+        region: broker.config().region.clone(),
+        version: 0,
+        topics,
+        coordinators: coordinators(broker, image),
+        brokers: image.brokers().map(|(slot, known)| address(slot, known)).collect(),
+    }
+}
+
+fn address(slot: BrokerSlot, known: &Member) -> BrokerAddress {
+    BrokerAddress { slot: slot.0, internal: known.addresses.internal.clone() }
 }
 
 /// Who coordinates the groups of each partition of the offsets topic.
@@ -136,7 +146,7 @@ mod tests {
     }
 
     fn with(topics: Vec<TopicLeaders>) -> Leaders {
-        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics, coordinators: vec![] }
+        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics, coordinators: vec![], brokers: vec![] }
     }
 
     #[test]

@@ -6,9 +6,7 @@ use crate::Broker;
 use crate::control::ControlError;
 use broker_core::metadata::{Answer, Command, Group};
 use ends::{caught_up, ends, flushed_ends, opened_ends, sealed};
-use model::{
-    Action, CommitCursor, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName, StepId,
-};
+use model::{Action, CommitMarks, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName, StepId};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -68,7 +66,7 @@ impl Broker {
         match &order.action {
             Action::StopWrites => self.stop_writes(order).await,
             Action::ResumeWrites => self.change(order, |order| stop(order, false)).await,
-            Action::CatchUp { ends, commits } => self.catch_up(&order.group, ends, *commits).await,
+            Action::CatchUp { ends, commits } => self.catch_up(order, ends, commits).await,
             Action::Collect { from } => self.collect(&order.group, from).await,
             Action::Seal => self.seal(order).await,
             Action::Unseal => self.change(order, |order| seal(order, false)).await,
@@ -90,29 +88,33 @@ impl Broker {
             let drained = timeout(DRAIN_TIMEOUT, gate.drained()).await;
             drained.map_err(|_| self.failed("writes that were taken are not answered yet"))?;
         }
+        let read = timeout(DRAIN_TIMEOUT, self.groups_loaded()).await;
+        read.map_err(|_| self.failed("the commits of its consumer groups are still being read"))?;
         let ends = flushed_ends(self, &order.group).await.map_err(|error| self.failed(error))?;
-        Ok(Done::Stopped { ends, commits: self.commit_cursor() })
+        Ok(Done::Stopped { ends, commits: self.commit_marks() })
     }
 
     async fn catch_up(
         &self,
-        group: &ProtectionGroup,
+        order: &Order,
         wanted: &[PartitionEnd],
-        commits: CommitCursor,
+        commits: &CommitMarks,
     ) -> Result<Done, OrderError> {
         let all = async {
             caught_up(self, wanted).await;
-            self.commits_reached(group, commits).await;
+            self.commits_reached(&order.group, order.ownership_epoch, commits).await;
         };
         let reached = timeout(CATCH_UP_TIMEOUT, all).await;
         reached.map_err(|_| self.failed("its copies have not caught up yet"))?;
-        Ok(Done::CaughtUp { ends: ends(self, group) })
+        let commits = self.reached_commits(&order.group, order.ownership_epoch);
+        Ok(Done::CaughtUp { ends: ends(self, &order.group), commits })
     }
 
     async fn collect(&self, group: &ProtectionGroup, from: &[RegionName]) -> Result<Done, OrderError> {
         let links = self.0.links.get().ok_or_else(|| self.not_ready("its links are not started".to_owned()))?;
         links.collect(group, from).await.map_err(|error| self.failed(error))?;
-        Ok(Done::CaughtUp { ends: flushed_ends(self, group).await.map_err(|error| self.failed(error))? })
+        let ends = flushed_ends(self, group).await.map_err(|error| self.failed(error))?;
+        Ok(Done::CaughtUp { ends, commits: CommitMarks::default() })
     }
 
     async fn seal(&self, order: &Order) -> Result<Done, OrderError> {

@@ -69,7 +69,7 @@ impl Broker {
             open: group.owned && group.opened,
             stopped: group.stopped,
             sealed: group.sealed,
-            commits: if group.owned { self.commit_cursor() } else { self.reached_commits(name, group.obeyed()) },
+            commits: if group.owned { self.commit_marks() } else { self.reached_commits(name, group.obeyed()) },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Command, CouncilAction, Direction, Effect, Event, Happened, Machine, Output, openings};
 use crate::plan::{Action, InDrill, Kind, Step};
-use model::{CommitCursor, Opening, Order, OwnershipEpoch, PartitionEnd, RegionName, StepId};
+use model::{CommitMarks, Opening, Order, OwnershipEpoch, PartitionEnd, RegionName, StepId};
 
 impl Machine {
     pub(super) fn command(&self, step: &Step, direction: Direction) -> Command {
@@ -77,12 +77,12 @@ impl Machine {
 
     fn catch_up(&self) -> model::Action {
         let (ends, commits) = self.stopped();
-        model::Action::CatchUp { ends: ends.to_vec(), commits }
+        model::Action::CatchUp { ends: ends.to_vec(), commits: commits.clone() }
     }
 
-    fn stopped(&self) -> (&[PartitionEnd], CommitCursor) {
+    fn stopped(&self) -> (&[PartitionEnd], &CommitMarks) {
         let stopped = self.outputs().find_map(|output| match output {
-            Output::Stopped { ends, commits } => Some((&ends[..], *commits)),
+            Output::Stopped { ends, commits } => Some((&ends[..], commits)),
             _ => None,
         });
         stopped.expect("the audited plan stops writes before it catches up")

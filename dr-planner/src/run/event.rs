@@ -1,5 +1,5 @@
 use crate::plan::PlanId;
-use model::{CommitCursor, Opening, OwnershipEpoch, PartitionEnd, RunId, SealedPartition, StepId, Timestamp};
+use model::{CommitMarks, Opening, OwnershipEpoch, PartitionEnd, RunId, SealedPartition, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -115,7 +115,7 @@ impl From<model::Done> for Output {
     fn from(done: model::Done) -> Self {
         match done {
             model::Done::Stopped { ends, commits } => Self::Stopped { ends, commits },
-            model::Done::CaughtUp { ends } => Self::CaughtUp { ends },
+            model::Done::CaughtUp { ends, .. } => Self::CaughtUp { ends },
             model::Done::Sealed { partitions } => Self::Sealed { partitions },
             model::Done::Opened { ends } => Self::Opened { ends },
             model::Done::Ok => Self::Done,
@@ -186,8 +186,8 @@ pub enum Output {
     Stopped {
         /// Where its logs end.
         ends: Vec<PartitionEnd>,
-        /// Its newest commit.
-        commits: CommitCursor,
+        /// How far its commits go.
+        commits: CommitMarks,
     },
     /// A standby has what it was to have.
     CaughtUp {

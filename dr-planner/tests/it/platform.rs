@@ -54,7 +54,7 @@ fn facts(region: &RegionName) -> RegionFacts {
         open: owner,
         stopped: false,
         sealed: false,
-        commits: CommitCursor::default(),
+        commits: CommitMarks::default(),
     };
     RegionFacts {
         region: region.clone(),

@@ -110,7 +110,7 @@ impl World {
         match &order.action {
             model::Action::StopWrites => {
                 self.stopped = true;
-                Output::Stopped { ends: ends(100), commits: CommitCursor { session: 1, version: 5 } }
+                Output::Stopped { ends: ends(100), commits: CommitMarks::default() }
             }
             model::Action::ResumeWrites => {
                 self.stopped = false;

@@ -136,14 +136,17 @@ pub trait Sink: Send + Sync + 'static {
     /// Stores a gap.
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>>;
 
-    /// The commits this region holds for a protection group.
-    fn held_commits(&self, group: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>>;
+    /// The partitions of `__consumer_offsets` that are led here, whose groups' commits are taken here, and how many the
+    /// topic has.
+    fn led_offsets(&self) -> (Vec<PartitionId>, usize);
 
-    /// Writes commits and makes them durable; then everything up to `reached` of the source is here.
+    /// Writes commits that lie in `partition` of the source's `__consumer_offsets`, and makes them durable; then everything
+    /// up to `reached` there is here.
     fn apply_commits<'a>(
         &'a self,
         group: &'a ProtectionGroup,
         epoch: OwnershipEpoch,
+        partition: PartitionId,
         commits: Vec<Commit>,
         reached: CommitCursor,
     ) -> PortFuture<'a, Result<(), SinkError>>;

@@ -1,7 +1,7 @@
 //! Groups of the consumer protocol (KIP-848), heartbeat by heartbeat.
 
 use crate::lone_shell::{Shell, group, seconds};
-use broker_core::group::offsets::Offsets;
+use broker_core::group::offsets::{Offsets, Place};
 use broker_core::group::{
     Assigned, Commit, ConsumerHeartbeat, Coordinator, GroupError, InstanceId, MemberId, Partitions, Reply, Request,
     Settings, TopicShape, Topics, replay,
@@ -116,7 +116,7 @@ pub(crate) fn restarted(shell: &Shell) -> Shell {
     let compacted = shell.records.iter().enumerate().filter(|(at, (key, _))| last[key] == *at);
     for (_, (key, value)) in compacted {
         let now = again.moment();
-        replay(&mut again.coordinator, &mut offsets, now, key, value.as_ref()).unwrap();
+        replay(&mut again.coordinator, &mut offsets, now, Place::default(), key, value.as_ref()).unwrap();
     }
     again
 }

@@ -1,5 +1,5 @@
 use crate::lone_shell::{Shell, group, protocol, seconds};
-use broker_core::group::offsets::Offsets;
+use broker_core::group::offsets::{Offsets, Place};
 use broker_core::group::{
     Commit, Coordinator, GroupError, InstanceId, Joined, MemberId, Phase, Request, Settings, Sync, replay,
 };
@@ -320,7 +320,7 @@ fn a_member_goes_on_after_its_coordinator_started_again() {
     restarted.now = seconds(3);
     let (now, mut offsets) = (restarted.moment(), Offsets::default());
     for (key, value) in &shell.records {
-        replay(&mut restarted.coordinator, &mut offsets, now, key, value.as_ref()).unwrap();
+        replay(&mut restarted.coordinator, &mut offsets, now, Place::default(), key, value.as_ref()).unwrap();
     }
     assert_eq!(restarted.heartbeat(&leader), Ok(()));
     let token = restarted.sync(&other, &[]);
@@ -389,7 +389,7 @@ fn a_restored_coordinator_reads_its_own_empty_groups() {
     shell.leave(other.member.as_str(), None).unwrap();
     let mut restarted = Coordinator::new(Settings::default());
     for (key, value) in &shell.records {
-        replay(&mut restarted, &mut Offsets::default(), shell.moment(), key, value.as_ref()).unwrap();
+        replay(&mut restarted, &mut Offsets::default(), shell.moment(), Place::default(), key, value.as_ref()).unwrap();
     }
     assert_eq!(restarted.describe(&group()).unwrap().phase, Phase::Empty);
     assert!(restarted.empty_since(&group()).is_some());

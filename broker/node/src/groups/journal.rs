@@ -4,17 +4,18 @@ use super::State;
 use crate::Broker;
 use crate::control::OFFSETS_TOPIC;
 use crate::replica::Partition;
+use broker_core::group::offsets::Place as At;
 use broker_core::group::record::{CommitKey, OffsetRecord, offset_key, offset_value};
 use bytes::Bytes;
-use model::{GroupId, LeaderEpoch, Offset, limits};
+use model::{GroupId, LeaderEpoch, Offset, PartitionId, limits};
 use record::{BatchBuilder, CheckedBatch, ProduceRules};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A commit, or the deletion of one, that is in the log and counts once it is committed there.
 pub(super) struct Written {
-    /// Behind it in the log.
-    next: Offset,
+    /// Its record's.
+    offset: Offset,
     key: CommitKey,
     committed: Option<OffsetRecord>,
 }
@@ -161,8 +162,9 @@ impl Broker {
     fn count_committed(&self, number: usize, partition: &Partition) {
         let watermark = partition.marks().high_watermark;
         let mut state = self.0.groups.state();
-        while let Some(written) = state.queue(number).pop_front_if(|written| written.next <= watermark) {
-            state.offsets.apply(written.key, written.committed);
+        while let Some(written) = state.queue(number).pop_front_if(|written| written.offset < watermark) {
+            let at = At { partition: PartitionId(number as i32), offset: written.offset };
+            state.offsets.apply(at, written.key, written.committed);
         }
         drop(state);
         self.tell_of_commits();
@@ -200,8 +202,10 @@ impl State {
         let next = taken.appended.next_offset;
         let place = Place { number, partition: partition.clone(), epoch: taken.epoch, next };
         self.ends.insert(number, place.clone());
-        let queue = self.queue(number);
-        queue.extend(entries.into_iter().map(|(key, committed)| Written { next, key, committed }));
+        // One record for each entry; a batch without entries is of something else.
+        let first = next.plus(-(entries.len() as i64));
+        let written = (0..).zip(entries).map(|(n, (key, committed))| Written { offset: first.plus(n), key, committed });
+        self.queue(number).extend(written);
         Ok(place)
     }
 

@@ -10,14 +10,15 @@ use super::State;
 use crate::Broker;
 use crate::control::OFFSETS_TOPIC;
 use crate::replica::{Isolation, Partition, Standing};
+use broker_core::group::offsets::Place;
 use broker_core::group::{Moment, replay};
 use broker_core::metadata::Partition as Placed;
 use bytes::Bytes;
-use model::{ByteCount, GroupId, LeaderEpoch, PartitionId, limits};
-use record::Batches;
+use model::{ByteCount, GroupId, LeaderEpoch, Offset, PartitionId, limits};
+use record::{Batches, Header};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How much is read at once; a larger batch comes whole (KAFKA-7286).
 const LOAD_BYTES: ByteCount = ByteCount::mib(1);
@@ -48,7 +49,7 @@ impl Broker {
         }
     }
 
-    fn offsets_partitions(&self) -> Vec<Option<Arc<Partition>>> {
+    pub(super) fn offsets_partitions(&self) -> Vec<Option<Arc<Partition>>> {
         let held = self.0.partitions.held();
         held.named(OFFSETS_TOPIC).map(|topic| topic.partitions.clone()).unwrap_or_default()
     }
@@ -77,6 +78,24 @@ impl Broker {
             }
         };
         topic.partitions().any(waits)
+    }
+
+    /// Waits until every group that is to be coordinated here is.
+    pub(crate) async fn groups_loaded(&self) {
+        let mut changes = self.0.groups.changes.subscribe();
+        while self.is_loading_groups() {
+            // Who leads what may change without a word.
+            let _ = timeout(LOOK, changes.changed()).await;
+        }
+    }
+
+    /// Whether another broker of the region coordinates the groups of partition `number` of the topic.
+    pub(super) fn is_coordinated_elsewhere(&self, number: usize) -> bool {
+        let partitions = self.offsets_partitions();
+        match partitions.get(number).and_then(Option::as_ref) {
+            Some(held) => matches!(held.standing(), Standing::Replica { .. }),
+            None => !self.is_to_hold(number),
+        }
     }
 
     /// Whether this broker is to hold a replica of partition `number` of the topic, as far as it knows.
@@ -127,19 +146,44 @@ impl Broker {
         self.with_coordinator(|state, _| state.unload(number, count));
         let now = self.moment();
         let mut from = partition.marks().start;
+        let mut sweep = Sweep::default();
         while from < partition.marks().high_watermark {
             let read = partition.read(from, Isolation::Uncommitted, LOAD_BYTES, true);
             let Some(slice) = read.map_err(|error| error.to_string())?.slice else { break };
             let bytes = slice.to_bytes().map_err(|error| error.to_string())?;
-            self.0.groups.state().replay(now, &bytes)?;
+            self.0.groups.state().replay(now, PartitionId(number as i32), &bytes, &mut sweep)?;
             from = slice.next_offset;
         }
         // With the first heartbeat a group compares the topics with those it knew.
         self.show_topics(&self.image());
-        self.0.groups.state().loaded.insert(number, epoch);
+        {
+            let mut state = self.0.groups.state();
+            state.offsets.note_read(PartitionId(number as i32), from, sweep.swept);
+            state.loaded.insert(number, epoch);
+        }
         self.0.groups.sooner.notify_one();
         self.tell_of_commits();
         Ok(())
+    }
+}
+
+/// Finds where compaction has dropped records.
+#[derive(Default)]
+struct Sweep {
+    next: Offset,
+    /// Nothing was dropped from here on.
+    swept: Offset,
+}
+
+impl Sweep {
+    fn note(&mut self, batch: &Header) {
+        if batch.base_offset > self.next {
+            self.swept = batch.base_offset;
+        }
+        if batch.count <= batch.last_offset_delta {
+            self.swept = batch.next_offset();
+        }
+        self.next = batch.next_offset();
     }
 }
 
@@ -154,13 +198,14 @@ impl State {
         self.ends.remove(&number);
         self.queue(number).clear();
         let moved = |group: &GroupId| group.offsets_partition(count) == number;
-        self.offsets.unload(moved);
+        self.offsets.unload(PartitionId(number as i32));
         self.coordinator.unload(moved)
     }
 
-    fn replay(&mut self, now: Moment, bytes: &[u8]) -> Result<(), String> {
+    fn replay(&mut self, now: Moment, partition: PartitionId, bytes: &[u8], sweep: &mut Sweep) -> Result<(), String> {
         for batch in Batches::new(bytes) {
             let batch = batch.map_err(|error| error.to_string())?;
+            sweep.note(batch.header());
             if batch.header().attributes.is_control() {
                 continue;
             }
@@ -168,11 +213,39 @@ impl State {
                 let record = record.map_err(|error| error.to_string())?;
                 let Some(key) = record.key.map(Bytes::from) else { continue };
                 let value = record.value.map(Bytes::from);
-                if let Err(error) = replay(&mut self.coordinator, &mut self.offsets, now, &key, value.as_ref()) {
+                let (coordinator, offsets) = (&mut self.coordinator, &mut self.offsets);
+                let place = Place { partition, offset: record.offset };
+                if let Err(error) = replay(coordinator, offsets, now, place, &key, value.as_ref()) {
                     tracing::warn!(offset = %record.offset, %error, "a record of {OFFSETS_TOPIC} is passed over");
                 }
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::BatchBuilder;
+
+    fn batch(base: i64, records: usize) -> Header {
+        let mut builder = BatchBuilder::new();
+        (0..records).for_each(|_| builder.push(model::Timestamp(1), Some(b"k"), None, &[]));
+        Header { base_offset: Offset(base), ..Header::parse(&builder.build()).unwrap() }
+    }
+
+    #[test]
+    fn what_compaction_has_dropped_is_seen_in_the_offsets() {
+        let mut sweep = Sweep::default();
+        let mut after = |batch: Header| {
+            sweep.note(&batch);
+            sweep.swept.0
+        };
+        assert_eq!(after(batch(0, 3)), 0);
+        assert_eq!(after(batch(3, 1)), 0);
+        assert_eq!(after(batch(7, 2)), 7, "batches are gone");
+        assert_eq!(after(Header { count: 1, ..batch(9, 4) }), 13, "records of a batch are gone");
+        assert_eq!(after(batch(13, 2)), 13);
     }
 }

@@ -1,14 +1,18 @@
 //! Commits on their way to other regions, and from them.
 
 use super::journal::Entry;
+use super::{Reached, State};
 use crate::Broker;
+use crate::control::OFFSETS_TOPIC;
+use crate::replica::{Partition, Standing};
 use broker_core::group::offsets::Change;
 use broker_core::group::record::{CommitKey, OffsetRecord};
 use model::{
-    Commit, CommitCursor, CommitPage, GroupId, LeaderEpoch, OwnershipEpoch, ProtectionGroup, SyncCommits,
-    TopicPartition,
+    Commit, CommitCursor, CommitMarks, CommitPage, CommitPart, CommitsSince, GroupId, Incarnation, LeaderEpoch, Offset,
+    OwnershipEpoch, PartitionId, ProtectionGroup, SyncCommits, TopicPartition,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -20,57 +24,75 @@ const PAGE_MAX: u32 = 10_000;
 const NOT_ALL: &str = "the commits are being read, or other brokers of the region keep some of them";
 
 impl Broker {
-    /// Where the commits of this start of the broker stand.
-    pub(crate) fn commit_cursor(&self) -> CommitCursor {
+    /// How far the commits go of the partitions of the topic that this broker leads and has read.
+    pub(crate) fn commit_marks(&self) -> CommitMarks {
+        let incarnation = self.incarnation();
         let state = self.0.groups.state();
-        CommitCursor { session: state.session, version: state.offsets.version() }
+        let led = state.loaded.keys().map(|number| PartitionId(*number as i32));
+        led.map(|partition| (partition, CommitCursor { incarnation, position: state.offsets.newest(partition) }))
+            .collect()
     }
 
-    /// How far the commits of a group's owner under `epoch` have been copied here.
-    pub(crate) fn reached_commits(&self, group: &ProtectionGroup, epoch: OwnershipEpoch) -> CommitCursor {
+    fn incarnation(&self) -> Incarnation {
+        self.image().region().map_or(Incarnation(0), |region| region.incarnation)
+    }
+
+    /// How far this broker has copied the commits of a group's owner under `epoch`. What it carried before another broker
+    /// did stays in the region.
+    pub(crate) fn reached_commits(&self, group: &ProtectionGroup, epoch: OwnershipEpoch) -> CommitMarks {
         let reached = self.0.groups.reached.borrow();
-        reached.get(group).filter(|(known, _)| *known == epoch).map(|(_, cursor)| *cursor).unwrap_or_default()
+        reached.get(group).filter(|(known, _)| *known == epoch).map(|(_, marks)| marks.clone()).unwrap_or_default()
     }
 
-    /// The commits of a protection group after a cursor; waits for some if there are none.
+    /// The partitions of the topic that this broker leads, and how many it has. It takes the commits of another region
+    /// that lie there in the partitions of these numbers.
+    pub fn led_offsets_partitions(&self) -> (Vec<PartitionId>, usize) {
+        let partitions = self.offsets_partitions();
+        let is_led = |held: &Option<Arc<Partition>>| {
+            held.as_ref().is_some_and(|held| matches!(held.standing(), Standing::Owner { .. }))
+        };
+        let led = partitions.iter().enumerate().filter(|(_, held)| is_led(held));
+        (led.map(|(number, _)| PartitionId(number as i32)).collect(), partitions.len())
+    }
+
+    /// The commits of a protection group after what the asker has, of the partitions that are led here; waits for some if
+    /// there are none.
     ///
     /// # Errors
-    /// Why this region cannot be asked.
+    /// Why this broker cannot be asked.
     pub(crate) async fn sync_commits(&self, ask: SyncCommits) -> Result<CommitPage, String> {
         let mut changes = self.0.groups.changes.subscribe();
         let page = self.commit_page(&ask)?;
-        if !page.commits.is_empty() || page.next != ask.since {
+        let wait = Duration::from_millis(ask.max_wait_ms.into()).min(WAIT_MAX);
+        if wait.is_zero() || is_news(&page, &ask) {
             return Ok(page);
         }
-        let wait = Duration::from_millis(ask.max_wait_ms.into()).min(WAIT_MAX);
         // Without a change the answer says that there is none.
         let _ = timeout(wait, changes.changed()).await;
         self.commit_page(&ask)
     }
 
     fn commit_page(&self, ask: &SyncCommits) -> Result<CommitPage, String> {
-        let image = self.image();
+        let (image, incarnation) = (self.image(), self.incarnation());
         let group = image.group(&ask.group).ok_or_else(|| format!("no protection group {}", ask.group))?;
         if !group.owned {
             return Err(format!("{} is owned by region {}; ask there", ask.group, group.grant.owner));
         }
-        let state = self.0.groups.state();
-        if !self.coordinates_all(&state) {
-            return Err(NOT_ALL.to_owned());
-        }
-        let newest = CommitCursor { session: state.session, version: state.offsets.version() };
-        // The cursor of another start means nothing here: everything is sent again.
-        let since = if ask.since.session == state.session { ask.since.version } else { 0 };
+        let partitions = self.offsets_partitions();
         let covers = |consumer_group: &GroupId| {
             image.coordinating_group(consumer_group).is_some_and(|known| known.grant.group == ask.group)
         };
-        let feed = state.offsets.feed(since, ask.limit.clamp(1, PAGE_MAX) as usize, covers);
-        Ok(CommitPage {
-            ownership_epoch: group.obeyed(),
-            next: CommitCursor { session: state.session, version: feed.version },
-            newest,
-            commits: feed.changes.into_iter().map(commit).collect(),
-        })
+        let state = self.0.groups.state();
+        let mut left = ask.limit.clamp(1, PAGE_MAX) as usize;
+        let mut parts = Vec::new();
+        for since in ask.since.iter().take(partitions.len()) {
+            if state.is_loaded_here(since.partition, &partitions) {
+                let part = state.commit_part(incarnation, since, left, covers);
+                left -= part.commits.len();
+                parts.push(part);
+            }
+        }
+        Ok(CommitPage { ownership_epoch: group.obeyed(), partitions: partitions.len() as i32, parts })
     }
 
     /// The commits this region holds for a protection group.
@@ -100,14 +122,16 @@ impl Broker {
         Ok(groups.iter().flat_map(of).map(commit).collect())
     }
 
-    /// Writes commits that the owner took under `epoch`; then everything up to `reached` is here.
+    /// Writes commits that the owner took under `epoch` and keeps in its partition `partition` of the topic; then
+    /// everything up to `reached` there is here.
     ///
     /// # Errors
-    /// When they cannot be written, or a later grant is obeyed.
+    /// When they cannot be written, other brokers keep some of them, or a later grant is obeyed.
     pub async fn apply_commits(
         &self,
         group: &ProtectionGroup,
         epoch: OwnershipEpoch,
+        partition: PartitionId,
         commits: Vec<Commit>,
         reached: CommitCursor,
     ) -> Result<(), String> {
@@ -115,10 +139,14 @@ impl Broker {
         if !is_allowed() {
             return Err(format!("commits of ownership epoch {epoch} of {group} are out of date"));
         }
-        let news = self.news_among(commits, epoch)?;
+        let news = self.news_among(partition, commits, epoch)?;
         self.write_entries(news, &is_allowed).await.map_err(|error| error.to_string())?;
         self.0.groups.reached.send_modify(|known| {
-            known.insert(group.clone(), (epoch, reached));
+            let (of, marks) = known.entry(group.clone()).or_default();
+            if *of != epoch {
+                (*of, *marks) = (epoch, CommitMarks::default());
+            }
+            marks.advance(partition, reached);
         });
         Ok(())
     }
@@ -131,20 +159,40 @@ impl Broker {
         takes && self.0.gates.of(group).is_none()
     }
 
-    fn news_among(&self, commits: Vec<Commit>, epoch: OwnershipEpoch) -> Result<Vec<Entry>, String> {
+    fn news_among(
+        &self,
+        partition: PartitionId,
+        commits: Vec<Commit>,
+        epoch: OwnershipEpoch,
+    ) -> Result<Vec<Entry>, String> {
+        let partitions = self.offsets_partitions();
         let state = self.0.groups.state();
-        if !self.coordinates_all(&state) {
-            return Err(NOT_ALL.to_owned());
+        let number = PartitionId(partition.0 % i32::try_from(partitions.len()).unwrap_or(i32::MAX).max(1));
+        if !state.is_loaded_here(number, &partitions) {
+            return Err(format!("this broker does not coordinate the groups of partition {number}, or still reads it"));
         }
-        let entries = commits.into_iter().map(|commit| entry(commit, epoch));
-        Ok(entries.filter(|(key, record)| state.offsets.accepts_remote(key, epoch, record.as_ref())).collect())
+        let mut news = Vec::new();
+        for commit in commits {
+            let own = PartitionId(commit.consumer_group.offsets_partition(partitions.len()) as i32);
+            if !state.is_loaded_here(own, &partitions) {
+                return Err(elsewhere(&commit.consumer_group, partition, own, partitions.len()));
+            }
+            let (key, record) = entry(commit, epoch);
+            if state.offsets.accepts_remote(&key, epoch, record.as_ref()) {
+                news.push((key, record));
+            }
+        }
+        Ok(news)
     }
 
-    /// Waits until every commit of the owner up to `cursor` is here.
-    pub(crate) async fn commits_reached(&self, group: &ProtectionGroup, cursor: CommitCursor) {
+    /// Waits until every commit of the owner up to `marks` is here, but for those that other brokers of the region carry.
+    pub(crate) async fn commits_reached(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, marks: &CommitMarks) {
+        let count = self.offsets_partitions().len().max(1);
+        let marks = &marks.only(|partition| !self.is_coordinated_elsewhere(partition.0 as usize % count));
         let mut reached = self.0.groups.reached.subscribe();
-        let is_there = |known: &BTreeMap<ProtectionGroup, (OwnershipEpoch, CommitCursor)>| {
-            known.get(group).is_some_and(|(_, at)| at.session == cursor.session && at.version >= cursor.version)
+        let is_there = |known: &Reached| match known.get(group).filter(|(of, _)| *of == epoch) {
+            Some((_, at)) => at.has_reached(marks),
+            None => CommitMarks::default().has_reached(marks),
         };
         // The sender lives as long as the broker.
         let _ = reached.wait_for(is_there).await;
@@ -168,6 +216,53 @@ impl Broker {
         self.write_entries(entries, &|| true).await.map_err(|error| error.to_string())?;
         drop(passes);
         Ok(count)
+    }
+}
+
+/// Whether the asker learns something.
+fn is_news(page: &CommitPage, ask: &SyncCommits) -> bool {
+    let asked = ask.since.iter().map(|since| (since.partition, since.cursor));
+    let said = page.parts.iter().map(|part| (part.partition, part.next));
+    page.parts.iter().any(|part| !part.commits.is_empty()) || !asked.eq(said)
+}
+
+fn elsewhere(group: &GroupId, source: PartitionId, own: PartitionId, count: usize) -> String {
+    format!(
+        "commits of group {group} lie in partition {source} of {OFFSETS_TOPIC} at the source and belong into partition \
+         {own} of {count} here, which another broker leads; regions of several brokers need as many partitions as the \
+         regions they copy"
+    )
+}
+
+impl State {
+    /// Whether the partition is led here, and everything of it has been read.
+    pub(super) fn is_loaded_here(&self, number: PartitionId, partitions: &[Option<Arc<Partition>>]) -> bool {
+        let number = usize::try_from(number.0).unwrap_or(usize::MAX);
+        let held = partitions.get(number).and_then(Option::as_ref);
+        held.is_some_and(|held| self.is_loaded(number, held))
+    }
+
+    fn commit_part(
+        &self,
+        incarnation: Incarnation,
+        since: &CommitsSince,
+        limit: usize,
+        covers: impl Fn(&GroupId) -> bool,
+    ) -> CommitPart {
+        let CommitsSince { partition, cursor, swept } = *since;
+        // A place in another incarnation's log means nothing here: everything is sent again.
+        let from = match cursor.incarnation == incarnation {
+            true => self.offsets.resume(partition, cursor.position, swept),
+            false => Offset::ZERO,
+        };
+        let feed = self.offsets.feed(partition, from, limit, covers);
+        CommitPart {
+            partition,
+            next: CommitCursor { incarnation, position: feed.next },
+            newest: CommitCursor { incarnation, position: self.offsets.newest(partition) },
+            swept: self.offsets.swept(partition),
+            commits: feed.changes.into_iter().map(commit).collect(),
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Grants, leases and orders of a region, as its clients feel them.
 
 use crate::harness::{batch, eventually};
-use crate::two::{ask, client, commit, commit_in_time, through_gateway, two};
+use crate::two::{apply, ask, client, commit, commit_in_time, every_commit, through_gateway, two};
 use crate::world::{World, carry_out, commits, default_group, order};
 use broker::Broker;
 use bytes::Bytes;
 use model::{
-    Action, Commit, CommitCursor, CommitPage, Done, Offset, Opening, OrderError, OwnershipEpoch, PartitionId,
-    SyncCommits, methods,
+    Action, CommitCursor, CommitMarks, CommitPage, CommitPart, Done, Offset, Opening, OrderError, OwnershipEpoch,
+    PartitionId, SyncCommits, methods,
 };
 use std::time::Duration;
 use wire::ErrorCode;
@@ -34,8 +34,7 @@ async fn a_standby_is_read_and_not_written_and_names_the_owner() {
     let found = standby.0.call(&request, 4).await.unwrap().coordinators.into_iter().next().unwrap();
     assert_eq!(found.error_code, ErrorCode::COORDINATOR_NOT_AVAILABLE);
     assert!(found.error_message.unwrap().contains("region r1"));
-    let sync = SyncCommits { group: default_group(), since: CommitCursor::default(), max_wait_ms: 0, limit: 1 };
-    let refused = ask::<CommitPage>(&stage.two, methods::SYNC_COMMITS, &sync).await;
+    let refused = ask::<CommitPage>(&stage.two, methods::SYNC_COMMITS, &every_commit()).await;
     assert_eq!(refused.unwrap_err(), ErrorCode::NOT_COORDINATOR);
 }
 
@@ -48,7 +47,8 @@ async fn writes_stop_and_go_on_by_order_and_an_order_has_one_effect() {
     let stop = order("run", "stop", 1, Action::StopWrites);
     let Done::Stopped { ends, commits } = stage.one.order(stop.clone()).await.unwrap() else { panic!("stopped") };
     assert_eq!((ends.len(), ends[0].tail, ends[0].last_epoch.0), (1, Offset(1), 4096));
-    assert!(commits.version > 0);
+    assert_eq!(commits.len(), 50);
+    assert!(commits.iter().any(|(_, cursor)| cursor.position > Offset(0)));
     assert_eq!(producer.produce("t", 0, batch(&["b"])).await.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     assert_eq!(commit(&producer, "g", 2, "").await, ErrorCode::NOT_COORDINATOR);
     assert!(stage.one.holdings()[0].stopped);
@@ -97,12 +97,12 @@ async fn a_switch_loses_nothing_and_leaves_no_hole() {
         panic!("stopped")
     };
     let catch_up = {
-        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits });
+        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits: commits.clone() });
         tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
     };
     stage.mirror().await;
     assert_eq!(stage.mirror_commits().await, commits);
-    let Ok(Done::CaughtUp { ends }) = catch_up.await.unwrap() else { panic!("caught up") };
+    let Ok(Done::CaughtUp { ends, .. }) = catch_up.await.unwrap() else { panic!("caught up") };
     assert_eq!(ends[0].tail, Offset(3));
 
     stage.world.give("r2", 2, vec![]).await;
@@ -123,6 +123,62 @@ async fn a_switch_loses_nothing_and_leaves_no_hole() {
     assert!(refused.error_message.unwrap().contains("region r2"));
     let late = stage.one.order(order("other", "stop", 1, Action::StopWrites)).await;
     assert!(matches!(late, Err(OrderError::Outdated { .. })), "{late:?}");
+}
+
+fn empty_page() -> CommitPage {
+    CommitPage { ownership_epoch: OwnershipEpoch(1), partitions: 50, parts: vec![] }
+}
+
+fn nothing() -> CommitPart {
+    let at = CommitCursor::default();
+    CommitPart { partition: PartitionId(0), next: at, newest: at, swept: Offset(0), commits: vec![] }
+}
+
+/// How far the commits of a page go.
+fn newest(page: &CommitPage) -> CommitMarks {
+    page.parts.iter().map(|part| (part.partition, part.newest)).collect()
+}
+
+#[tokio::test]
+async fn an_owners_restart_between_stop_and_catch_up_does_not_unwind() {
+    let (world, dirs) = (World::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let one = world.start("r1", dirs[0].path()).await;
+    let two = world.start("r2", dirs[1].path()).await;
+    world.create("t", 1).await;
+    let consumer = client(&one).await;
+    for group in ["a", "b", "c"] {
+        commit_in_time(&consumer, group, 1, "").await;
+    }
+    let first: CommitPage = ask(&one, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
+    eventually("commits are taken", async || apply(&two, &first).await.is_ok()).await;
+    commit_in_time(&consumer, "b", 2, "last").await;
+    let stop = order("run", "stop", 1, Action::StopWrites);
+    let Done::Stopped { commits, .. } = one.order(stop).await.unwrap() else { panic!("stopped") };
+    world.stop(one).await;
+    let one = world.start("r1", dirs[0].path()).await;
+
+    let since = first.parts.iter().map(CommitPart::onwards).collect();
+    let on = SyncCommits { since, ..every_commit() };
+    let mut page = empty_page();
+    eventually("its commits are read", async || match ask::<CommitPage>(&one, methods::SYNC_COMMITS, &on).await {
+        Ok(found) => {
+            page = found;
+            page.parts.len() == 50
+        }
+        Err(_) => false,
+    })
+    .await;
+    let carried: Vec<_> = page.parts.iter().flat_map(|part| &part.commits).collect();
+    assert_eq!(carried.len(), 1, "it goes on where it stood: {carried:?}");
+    assert!(newest(&page).has_reached(&commits));
+    let catch_up = {
+        let (two, action) = (two.clone(), Action::CatchUp { ends: vec![], commits: commits.clone() });
+        tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
+    };
+    apply(&two, &page).await.unwrap();
+    let Ok(Done::CaughtUp { commits: reached, .. }) = catch_up.await.unwrap() else { panic!("caught up") };
+    assert!(reached.has_reached(&commits));
+    assert_eq!(crate::world::commits(&two, "b"), [("t".to_owned(), 0, 2, "last".to_owned())]);
 }
 
 fn commits_of(broker: &Broker) -> Vec<(String, i32, i64, String)> {
@@ -146,8 +202,8 @@ async fn a_failover_goes_on_behind_a_hole() {
     assert_eq!((sealed.durable_end, sealed.source_tail), (Offset(2), Some(Offset(2))));
     let refused = stage.two.append_copy(stage.topic, PartitionId(0), Offset(2), Bytes::from_static(b"x")).await;
     assert_eq!(refused, Err(broker::CopyFailure::Sealed));
-    let page = (default_group(), OwnershipEpoch(1), Vec::<Commit>::new(), CommitCursor::default());
-    assert!(stage.two.apply_commits(&page.0, page.1, page.2, page.3).await.is_err(), "commits are sealed too");
+    let page = CommitPage { parts: vec![nothing()], ..empty_page() };
+    assert!(apply(&stage.two, &page).await.is_err(), "commits are sealed too");
 
     let base = Offset(2 + model::limits::PROMOTE_HOLE_OFFSETS);
     let opening = Opening { topic: stage.topic, partition: PartitionId(0), common_end: Offset(2), base };
@@ -211,20 +267,20 @@ async fn a_revoked_grant_takes_nothing_and_may_be_given_back() {
 async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_old_ones() {
     let stage = two().await;
     commit_in_time(&client(&stage.one).await, "g", 1, "old").await;
-    let sync = SyncCommits { group: default_group(), since: CommitCursor::default(), max_wait_ms: 0, limit: 9 };
-    let page: CommitPage = ask(&stage.one, methods::SYNC_COMMITS, &sync).await.unwrap();
+    let page: CommitPage = ask(&stage.one, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
     stage.mirror_commits().await;
     stage.world.give("r2", 2, vec![]).await;
     carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], unplanned: true })).await;
     commit_in_time(&client(&stage.two).await, "g", 5, "new").await;
-    let late = stage.two.apply_commits(&default_group(), OwnershipEpoch(1), page.commits, page.next).await;
+    let late = apply(&stage.two, &page).await;
     assert!(late.unwrap_err().contains("out of date"));
     assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 5, "new".to_owned())]);
     // The old owner is a standby now, and takes the new one's over its own.
-    let page: CommitPage = ask(&stage.two, methods::SYNC_COMMITS, &sync).await.unwrap();
-    stage.one.apply_commits(&default_group(), page.ownership_epoch, page.commits, page.next).await.unwrap();
+    let page: CommitPage = ask(&stage.two, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
+    apply(&stage.one, &page).await.unwrap();
     assert_eq!(commits_of(&stage.one), [("t".to_owned(), 0, 5, "new".to_owned())]);
-    assert_eq!(stage.one.holdings()[0].commits, page.next);
+    let said: CommitMarks = page.parts.iter().map(|part| (part.partition, part.next)).collect();
+    assert_eq!(stage.one.holdings()[0].commits, said);
     let groups = stage.one.consumer_groups();
     assert_eq!((groups.len(), groups[0].state.as_str(), groups[0].commits.len()), (1, "Copy", 1));
 }
@@ -298,7 +354,7 @@ async fn orders_and_assignments_do_not_wait_for_each_other() {
         last_epoch: model::LeaderEpoch(4096),
     }];
     let waiting = {
-        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits: CommitCursor::default() });
+        let (two, action) = (stage.two.clone(), Action::CatchUp { ends, commits: CommitMarks::default() });
         tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
     };
     for topic in 0..5 {
@@ -307,10 +363,7 @@ async fn orders_and_assignments_do_not_wait_for_each_other() {
     assert!(!waiting.is_finished());
     client(&stage.one).await.produce("t", 0, batch(&["a"])).await;
     stage.mirror().await;
-    let default = (default_group(), OwnershipEpoch(1), vec![], CommitCursor::default());
-    eventually("commits are taken", async || {
-        stage.two.apply_commits(&default.0, default.1, default.2.clone(), default.3).await.is_ok()
-    })
-    .await;
+    let page = CommitPage { parts: vec![nothing()], ..empty_page() };
+    eventually("commits are taken", async || apply(&stage.two, &page).await.is_ok()).await;
     assert!(matches!(waiting.await.unwrap(), Ok(Done::CaughtUp { .. })));
 }

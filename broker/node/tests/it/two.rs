@@ -4,7 +4,9 @@ use crate::harness::{Client, eventually};
 use crate::world::{World, default_group};
 use broker::Broker;
 use bytes::Bytes;
-use model::{CommitCursor, CommitPage, Offset, OwnershipEpoch, PartitionId, SyncCommits, TopicId, methods};
+use model::{
+    CommitMarks, CommitPage, CommitsSince, Offset, OwnershipEpoch, PartitionId, SyncCommits, TopicId, methods,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -96,18 +98,26 @@ impl Two {
         }
     }
 
-    /// Carries the commits of r1 to r2, as a link does.
-    pub(crate) async fn mirror_commits(&self) -> CommitCursor {
-        let since = CommitCursor::default();
-        let sync = SyncCommits { group: default_group(), since, max_wait_ms: 0, limit: 100 };
-        let page: CommitPage = ask(&self.one, methods::SYNC_COMMITS, &sync).await.unwrap();
+    /// Carries the commits of r1 to r2, as a link does; says how far they go.
+    pub(crate) async fn mirror_commits(&self) -> CommitMarks {
+        let page: CommitPage = ask(&self.one, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
         assert_eq!(page.ownership_epoch, OwnershipEpoch(1));
-        let applied = async || {
-            let (group, commits) = (default_group(), page.commits.clone());
-            let applied = self.two.apply_commits(&group, page.ownership_epoch, commits, page.next);
-            applied.await.is_ok()
-        };
-        eventually("the commits are taken", applied).await;
-        page.newest
+        eventually("the commits are taken", async || apply(&self.two, &page).await.is_ok()).await;
+        page.parts.iter().map(|part| (part.partition, part.newest)).collect()
     }
+}
+
+/// Asks for all commits of all partitions.
+pub(crate) fn every_commit() -> SyncCommits {
+    let since = (0..50).map(|partition| CommitsSince::beginning(PartitionId(partition))).collect();
+    SyncCommits { group: default_group(), since, max_wait_ms: 0, limit: 100 }
+}
+
+/// Has a region take what another said.
+pub(crate) async fn apply(broker: &Broker, page: &CommitPage) -> Result<(), String> {
+    for part in &page.parts {
+        let (epoch, commits) = (page.ownership_epoch, part.commits.clone());
+        broker.apply_commits(&default_group(), epoch, part.partition, commits, part.next).await?;
+    }
+    Ok(())
 }

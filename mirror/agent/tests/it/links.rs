@@ -413,7 +413,7 @@ fn commit(consumer_group: &str, offset: Option<i64>, time: i64) -> Commit {
 async fn until_commits_equal(world: &World, copy: usize, source: usize) {
     let is_equal = || {
         let (copy, source) = (world.region(copy).state(), world.region(source).state());
-        copy.commits == source.commits && copy.reached == source.feed.cursor()
+        copy.commits == source.commits && copy.reached == source.newest_commit()
     };
     until("commits are equal", is_equal).await;
 }

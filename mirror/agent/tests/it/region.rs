@@ -7,12 +7,11 @@ use mirror::{
     CommitsRequest, CopyKey, FetchAnswer, FetchPartition, FetchRequest, Sink, SinkError, Source, SourceError,
     SourceMarks,
 };
-use mirror_core::cursor::{CommitFeed, GroupCommit};
 use mirror_core::gap::Gap;
 use mirror_core::window::{Answer, Body, Diverging, LogState};
 use model::{
-    Commit, CommitCursor, CommitPage, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
-    RegionName, Timestamp, TopicId, TopicName,
+    Commit, CommitCursor, CommitPage, CommitPart, Incarnation, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionName, Timestamp, TopicId, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +37,8 @@ pub(crate) struct State {
     /// How long each answer travels.
     pub(crate) delay: Duration,
     pub(crate) log_failure: Option<String>,
-    pub(crate) feed: CommitFeed,
+    /// Every commit, in the order of the log.
+    pub(crate) feed: Vec<Commit>,
     pub(crate) commits: BTreeMap<(String, TopicName, PartitionId), Commit>,
     pub(crate) reached: CommitCursor,
     pub(crate) archived: Vec<(CopyKey, OffsetRange, Vec<Bytes>)>,
@@ -63,8 +63,7 @@ pub(crate) struct Held {
 
 impl Region {
     pub(crate) fn new(name: &str) -> Arc<Self> {
-        let state = State { feed: CommitFeed::new(1), ..State::default() };
-        Arc::new(Self { name: RegionName::new(name).unwrap(), state: Mutex::new(state), bell: Notify::new() })
+        Arc::new(Self { name: RegionName::new(name).unwrap(), state: Mutex::default(), bell: Notify::new() })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -103,10 +102,6 @@ impl Region {
     pub(crate) fn own(&self, epoch: u32, holes: &BTreeMap<CopyKey, OffsetRange>) {
         self.change(|state| {
             (state.is_owner, state.is_sealed, state.epoch, state.leadership) = (true, false, OwnershipEpoch(epoch), 0);
-            state.feed = CommitFeed::new(u64::from(epoch) * 100);
-            for commit in state.commits.values() {
-                state.feed.record(GroupCommit::from(commit.clone()));
-            }
             let leader_epoch = state.leader_epoch();
             for (key, held) in &mut state.logs {
                 // It is a copy no more: whoever watched it learns that.
@@ -127,12 +122,10 @@ impl Region {
         });
     }
 
-    /// The broker starts again: another leader epoch and another session of commits.
+    /// The broker starts again: another leader epoch, and the commits it reads from its log.
     pub(crate) fn restart(&self) {
         self.change(|state| {
             state.leadership += 1;
-            state.feed = CommitFeed::new(state.feed.cursor().session + 1);
-            state.commits.values().for_each(|commit| _ = state.feed.record(GroupCommit::from(commit.clone())));
         });
     }
 
@@ -148,7 +141,6 @@ impl Region {
 
     pub(crate) fn commit(&self, commit: Commit) {
         self.change(|state| {
-            state.feed.record(GroupCommit::from(commit.clone()));
             state.keep(commit);
         });
     }
@@ -160,12 +152,28 @@ impl State {
     }
 
     fn keep(&mut self, commit: Commit) {
+        self.feed.push(commit.clone());
         let key = (commit.consumer_group.as_str().to_owned(), commit.topic.clone(), commit.partition);
         if commit.offset.is_some() {
             self.commits.insert(key, commit);
         } else {
             self.commits.remove(&key);
         }
+    }
+
+    /// Where the newest commit lies.
+    pub(crate) fn newest_commit(&self) -> CommitCursor {
+        CommitCursor { incarnation: Incarnation(1), position: Offset(self.feed.len() as i64) }
+    }
+
+    fn commit_page(&self, request: &CommitsRequest) -> CommitPage {
+        let since = request.since[0];
+        let commits: Vec<_> = self.feed.iter().skip(since.cursor.position.0 as usize).cloned().collect();
+        let (limit, newest) = (request.limit as usize, self.newest_commit());
+        let next = CommitCursor { position: since.cursor.position.plus(commits.len().min(limit) as i64), ..newest };
+        let commits = commits.into_iter().take(limit).collect();
+        let part = CommitPart { partition: PartitionId(0), next, newest, swept: Offset(0), commits };
+        CommitPage { ownership_epoch: self.epoch, partitions: 1, parts: vec![part] }
     }
 
     fn copy(&mut self, key: CopyKey) -> Result<&mut Held, SinkError> {
@@ -294,14 +302,10 @@ impl Source for MemorySource {
                     if state.is_down || !state.is_owner {
                         return Err(SourceError("not here".into()));
                     }
-                    let page = state.feed.since(request.since, request.limit as usize, |_| true);
-                    if !page.commits.is_empty() || page.session_changed || Instant::now() >= deadline {
-                        return Ok(CommitPage {
-                            ownership_epoch: state.epoch,
-                            next: page.cursor,
-                            newest: state.feed.cursor(),
-                            commits: page.commits.into_iter().map(Commit::from).collect(),
-                        });
+                    let page = state.commit_page(&request);
+                    let is_news = page.parts[0].next != request.since[0].cursor;
+                    if is_news || Instant::now() >= deadline {
+                        return Ok(page);
                     }
                 }
                 let _ = timeout_at(deadline, heard).await;
@@ -392,14 +396,15 @@ impl Sink for Region {
         done(Ok(()))
     }
 
-    fn held_commits(&self, _: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>> {
-        done(Ok(self.state().commits.values().cloned().collect()))
+    fn led_offsets(&self) -> (Vec<PartitionId>, usize) {
+        (vec![PartitionId(0)], 1)
     }
 
     fn apply_commits<'a>(
         &'a self,
         _: &'a ProtectionGroup,
         epoch: OwnershipEpoch,
+        _: PartitionId,
         commits: Vec<Commit>,
         reached: CommitCursor,
     ) -> PortFuture<'a, Result<(), SinkError>> {

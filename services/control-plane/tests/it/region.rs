@@ -6,7 +6,7 @@ use control_plane::ports::{
 };
 use env::{BootInstant, Clock, PortFuture};
 use model::{
-    Action, Assignment, ByteCount, CommitCursor, CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation,
+    Action, Assignment, ByteCount, CommitMarks, CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation,
     LeaderEpoch, LinkPartitionStatus, Offset, OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd,
     PartitionId, PartitionStatus, ProtectionGroup, RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp,
     TopicId, TopicSpec,
@@ -160,7 +160,7 @@ impl Pages {
         match &order.action {
             Action::StopWrites => {
                 self.stopped.insert(group.clone());
-                Done::Stopped { ends: self.ends(group), commits: CommitCursor { session: 1, version: 7 } }
+                Done::Stopped { ends: self.ends(group), commits: CommitMarks::default() }
             }
             Action::ResumeWrites => {
                 self.stopped.remove(group);
@@ -168,9 +168,9 @@ impl Pages {
             }
             Action::CatchUp { ends, .. } => {
                 self.ends.extend(ends.iter().map(|end| ((end.topic, end.partition), *end)));
-                Done::CaughtUp { ends: self.ends(group) }
+                Done::CaughtUp { ends: self.ends(group), commits: CommitMarks::default() }
             }
-            Action::Collect { .. } => Done::CaughtUp { ends: self.ends(group) },
+            Action::Collect { .. } => Done::CaughtUp { ends: self.ends(group), commits: CommitMarks::default() },
             Action::Seal => {
                 self.sealed.insert(group.clone());
                 Done::Sealed { partitions: self.keys(group).into_iter().map(|key| self.sealed_copy(key)).collect() }
@@ -277,7 +277,7 @@ impl Region for Book {
                 open: owner && pages.opened.contains(&(grant.group.clone(), grant.ownership_epoch)),
                 stopped: pages.stopped.contains(&grant.group),
                 sealed: pages.sealed.contains(&grant.group),
-                commits: CommitCursor::default(),
+                commits: CommitMarks::default(),
             }
         };
         assignment.groups.iter().map(holding).collect()

@@ -157,7 +157,13 @@ mod tests {
         };
         let id = TopicId(uuid::Uuid::from_u128(7));
         let topic = TopicLeaders { id, name: TopicName::new("orders").unwrap(), partitions: vec![partition] };
-        Leaders { region: region(name), version: u64::from(ownership_epoch), topics: vec![topic], coordinators: vec![] }
+        Leaders {
+            region: region(name),
+            version: u64::from(ownership_epoch),
+            topics: vec![topic],
+            coordinators: vec![],
+            brokers: vec![],
+        }
     }
 
     fn orders(state: &State) -> TopicResponse {

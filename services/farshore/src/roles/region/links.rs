@@ -8,7 +8,7 @@ use mirror::{CopyKey, Sink, SinkError, SourceMarks};
 use mirror_core::gap::Gap;
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
-use model::{Commit, CommitCursor, Offset, OffsetRange, OwnershipEpoch, ProtectionGroup};
+use model::{Commit, CommitCursor, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup};
 use tokio::sync::watch;
 
 /// Writes to the broker's copies.
@@ -90,20 +90,20 @@ impl Sink for BrokerSink {
         Box::pin(async move { self.0.record_gap((&gap).into()).map_err(|error| SinkError::Failed(error.to_string())) })
     }
 
-    fn held_commits(&self, group: &ProtectionGroup) -> PortFuture<'_, Result<Vec<Commit>, SinkError>> {
-        let held = self.0.held_commits(group).map_err(SinkError::NotReady);
-        Box::pin(async move { held })
+    fn led_offsets(&self) -> (Vec<PartitionId>, usize) {
+        self.0.led_offsets_partitions()
     }
 
     fn apply_commits<'a>(
         &'a self,
         group: &'a ProtectionGroup,
         epoch: OwnershipEpoch,
+        partition: PartitionId,
         commits: Vec<Commit>,
         reached: CommitCursor,
     ) -> PortFuture<'a, Result<(), SinkError>> {
         Box::pin(async move {
-            let applied = self.0.apply_commits(group, epoch, commits, reached).await;
+            let applied = self.0.apply_commits(group, epoch, partition, commits, reached).await;
             applied.map_err(SinkError::NotReady)
         })
     }
