@@ -21,13 +21,25 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens the one connection that writes, making or migrating the file as needed.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, CatalogError> {
-    let new = !path.exists();
-    let mut connection = options(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal).connect().await?;
-    migrations::migrator(migrations::ALL).run_direct(None, &mut connection, false).await?;
-    if new {
-        sync_directory_of(path)?;
+    if !path.exists() {
+        found(path).await?;
     }
+    let mut connection = options(path).journal_mode(SqliteJournalMode::Wal).connect().await?;
+    migrations::migrator(migrations::ALL).run_direct(None, &mut connection, false).await?;
     Ok(connection)
+}
+
+/// Makes an empty catalog at `path`, in one piece: what a crash leaves of it bears another name. So it is flushed once, and
+/// not with every table.
+async fn found(path: &Path) -> Result<(), CatalogError> {
+    let draft = beside(path, "-founding");
+    remove_if_there(&draft)?;
+    let options = options(&draft).create_if_missing(true).synchronous(SqliteSynchronous::Off);
+    let mut connection = options.journal_mode(SqliteJournalMode::Memory).connect().await?;
+    migrations::migrator(migrations::ALL).run_direct(None, &mut connection, false).await?;
+    connection.close().await?;
+    sync_file(&draft)?;
+    replace(&draft, path)
 }
 
 /// Connections that only read.
