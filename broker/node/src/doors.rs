@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Bytes of requests that may be in memory at once, over all listeners; above the largest frame of any.
+/// Bytes of requests that may be in memory at once: those of clients, over both their listeners, and those of brokers and
+/// regions. Above the largest frame of any.
 const REQUEST_BYTES_MAX: ByteCount = ByteCount::mib(256);
 /// How often to look at the disk.
 const DISK_LOOK: Duration = Duration::from_secs(1);
@@ -60,7 +61,9 @@ impl Doors {
     /// What the system says.
     pub(crate) fn open(self, broker: &Broker) -> io::Result<()> {
         let Listeners { clients, gateways, internal } = self.addresses()?;
-        let budget = Arc::new(Budget::new(REQUEST_BYTES_MAX));
+        let of_clients = Arc::new(Budget::new(REQUEST_BYTES_MAX));
+        // What clients wait for with their share in hand is told by replicas: they must never have to wait for it.
+        let of_brokers = Arc::new(Budget::new(REQUEST_BYTES_MAX));
         for (door, address, socket) in [
             (Door::Clients, clients, self.clients),
             (Door::Gateways, gateways, self.gateways),
@@ -70,7 +73,7 @@ impl Doors {
                 door,
                 address,
                 dispatch: Arc::new(broker.clone()),
-                budget: budget.clone(),
+                budget: if door == Door::Internal { of_brokers.clone() } else { of_clients.clone() },
                 quotas: broker.0.quotas.clone(),
             };
             let (socket, stop) = (socket.into_std()?, broker.0.stop.subscribe());

@@ -45,7 +45,13 @@ impl Footing {
 
     /// Whether it stands at `now`.
     pub(crate) fn stands(&self, now: BootInstant) -> bool {
-        nanos(now) < self.until.load(Ordering::SeqCst)
+        self.left(now).is_some()
+    }
+
+    /// For how long it still stands at `now`, unless it is extended; `None` once it is lost.
+    pub(crate) fn left(&self, now: BootInstant) -> Option<Duration> {
+        let left = self.until.load(Ordering::SeqCst).checked_sub(nanos(now))?;
+        (left > 0).then(|| Duration::from_nanos(left))
     }
 }
 

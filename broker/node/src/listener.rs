@@ -39,7 +39,7 @@ pub(crate) struct Hall {
     pub(crate) address: SocketAddr,
     /// Who answers.
     pub(crate) dispatch: Arc<dyn Dispatch>,
-    /// Bytes of requests that are being worked on, over all listeners.
+    /// Bytes of requests that are being worked on.
     pub(crate) budget: Arc<Budget>,
     /// How much clients may use.
     pub(crate) quotas: Arc<Quotas>,

@@ -20,6 +20,8 @@ named! {
         MaximalIsr = "maximal-isr",
         /// A change whose outcome nobody knows is not taken for refused.
         UnknownIsNotRefused = "unknown-isr-change-is-not-refused",
+        /// A change that finds the partition changed may have been made by an earlier try.
+        ChangedIsNotRefused = "changed-partition-is-not-a-refusal",
         /// To join the in-sync set takes all that was there when the leadership began.
         JoinNeedsEpochStart = "join-needs-watermark-and-epoch-start",
         /// Too few in-sync replicas commit nothing (KIP-966).

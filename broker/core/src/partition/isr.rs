@@ -1,7 +1,7 @@
 //! Who is in sync: what the leader asks the controller for.
 
 use super::{Outcome, Partition, Role};
-use crate::metadata::BrokerEpoch;
+use crate::metadata::{self, BrokerEpoch};
 use model::{BrokerSlot, Offset};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -81,10 +81,12 @@ impl Partition {
         self.proposed.clone()
     }
 
-    /// The controller refused the change that was decided on `partition_epoch`, for good. When nobody knows what
-    /// became of it, it is asked for again instead: until the metadata says more, either set may be the one.
-    pub fn on_isr_refused(&mut self, now: Duration, partition_epoch: u32) -> Outcome {
-        if partition_epoch != self.partition_epoch {
+    /// The controller refused the change that was decided on `partition_epoch`. When nobody knows what became of it, it is
+    /// asked for again instead, and where the partition has changed since, it may be this very change that was made by an
+    /// earlier try: until the metadata says more, either set may be the one.
+    pub fn on_isr_refused(&mut self, now: Duration, partition_epoch: u32, refusal: &metadata::Refusal) -> Outcome {
+        let has_changed = matches!(refusal, metadata::Refusal::PartitionChanged { .. });
+        if partition_epoch != self.partition_epoch || has_changed {
             return Outcome::default();
         }
         self.proposed = None;
@@ -170,6 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_reports_more_often_than_it_flushes_is_in_sync() {
+        let mut partition = leader(&ALL);
+        let at = |millis: i64| Duration::from_millis(millis as u64);
+        for milli in 1..20_000 {
+            // A record each millisecond; the replicas say each millisecond what they held three milliseconds ago.
+            let _ = partition.on_local(at(milli), Offset(10 + milli));
+            for slot in [B, C] {
+                let _ = partition.on_progress(at(milli), slot, S, Offset(7 + milli));
+            }
+        }
+        assert_eq!(partition.propose_isr(at(20_000), well), None);
+        let _ = partition.on_local(at(20_000), Offset(30_000));
+        assert_eq!(partition.propose_isr(at(31_000), well).unwrap().isr, [A], "who says nothing more is not");
+    }
+
+    #[test]
+    fn who_was_taken_out_of_the_set_is_not_waited_for() {
+        let mut partition = leader(&ALL);
+        assert_eq!(partition.propose_isr(at(0), well), None);
+        let _ = partition.on_local(at(1), Offset(20));
+        let _ = partition.on_fetch(at(1), B, S, Offset(20));
+        // Its broker is gone: the controller has fenced it.
+        assert!(partition.place(at(2), placement(&[A, B], 2)).advanced);
+        assert_eq!(partition.high_watermark(), Offset(20));
+    }
+
+    #[test]
     fn who_has_caught_up_joins_and_counts_from_the_moment_it_is_asked_for() {
         let mut partition = leader(&[A, B]);
         let _ = partition.on_local(at(1), Offset(20));
@@ -180,9 +209,23 @@ mod tests {
         let _ = partition.on_local(at(2), Offset(30));
         let _ = partition.on_fetch(at(2), B, S, Offset(30));
         assert_eq!(partition.high_watermark(), Offset(20), "it may be in sync already");
-        let _ = partition.on_isr_refused(at(20), 7);
+        let _ = partition.on_isr_refused(at(20), 7, &metadata::Refusal::Fenced(C));
         assert_eq!(partition.high_watermark(), Offset(20), "that was another change");
-        assert!(partition.on_isr_refused(at(20), 1).advanced);
+        assert!(partition.on_isr_refused(at(20), 1, &metadata::Refusal::Fenced(C)).advanced);
+    }
+
+    #[test]
+    fn a_change_that_an_earlier_try_may_have_made_counts_until_the_metadata_says_more() {
+        let mut partition = leader(&[A, B]);
+        let change = partition.propose_isr(at(0), well).unwrap();
+        let _ = partition.on_local(at(20), Offset(30));
+        let _ = partition.on_fetch(at(20), B, S, Offset(30));
+        // The first try was agreed on, but its answer was lost; the second one finds the partition changed by it.
+        let refused = metadata::Refusal::PartitionChanged { given: 1, current: 2 };
+        assert!(!partition.on_isr_refused(at(20), 1, &refused).advanced);
+        assert_eq!((partition.high_watermark(), partition.proposal()), (Offset(10), Some(change)));
+        assert!(!partition.place(at(20), placement(&ALL, 2)).advanced, "it is in sync, and holds no more");
+        assert!(partition.on_fetch(at(21), C, S, Offset(30)).advanced);
     }
 
     #[test]

@@ -17,22 +17,30 @@ pub(super) struct Replica {
     pub(super) is_verified: bool,
     /// When it last held all that the leader held.
     pub(super) caught_up_at: Option<Duration>,
-    /// When it last said how far it is, and what the leader held then.
-    last_heard: Option<(Duration, Offset)>,
+    /// The last moment it was compared with while it was behind, and what the leader held then.
+    goal: Option<(Duration, Offset)>,
     /// Whether the controller would take it into the in-sync set, as far as was known when it was last asked about.
     pub(super) is_eligible: bool,
 }
 
 impl Replica {
-    /// It holds everything below `durable`, and the leader everything below `local` (Kafka's `updateFetchState`).
+    /// It holds everything below `durable`, and the leader everything below `local`.
+    ///
+    /// Kafka compares with what the leader held at the word before (`updateFetchState`). Here a replica reports more often
+    /// than it flushes, so that under a steady load it would never hold what the leader held one word ago: it is compared
+    /// with one moment until it holds what the leader held then, however many words that takes.
     fn observe(&mut self, now: Duration, durable: Offset, local: Offset) {
         self.durable = durable;
         if durable >= local {
             self.caught_up_at = self.caught_up_at.max(Some(now));
-        } else if let Some((then, _)) = self.last_heard.filter(|(_, held)| durable >= *held) {
-            self.caught_up_at = self.caught_up_at.max(Some(then));
+            self.goal = None;
+            return;
         }
-        self.last_heard = Some((now, local));
+        if let Some((then, _)) = self.goal.filter(|(_, held)| durable >= *held) {
+            self.caught_up_at = self.caught_up_at.max(Some(then));
+            self.goal = None;
+        }
+        self.goal.get_or_insert((now, local));
     }
 
     /// Whether it held all the leader held not longer than `lag_max` ago. A replica of an idle partition says nothing
@@ -166,8 +174,19 @@ impl Partition {
             return Outcome::default();
         }
         self.proposed = None;
+        for (slot, replica) in &mut self.replicas {
+            match (self.isr.contains(slot), placement.isr.contains(slot)) {
+                // Its broker may be gone: it is not waited for before it was looked at again.
+                (true, false) => replica.is_eligible = false,
+                // It holds what is committed, and gets its time to hold the rest.
+                (false, true) => replica.caught_up_at = replica.caught_up_at.max(Some(now)),
+                _ => {}
+            }
+        }
         self.set_placement(placement);
-        self.recompute(now)
+        let outcome = self.recompute(now);
+        let may_join = self.replicas.keys().any(|slot| !self.isr.contains(slot) && self.may_join(*slot));
+        Outcome { may_join, ..outcome }
     }
 
     fn set_placement(&mut self, placement: Placement<'_>) {
@@ -182,6 +201,7 @@ impl Partition {
         for replica in self.replicas.values_mut() {
             replica.durable = replica.durable.min(tail);
             replica.is_verified = false;
+            replica.goal = None;
         }
     }
 

@@ -1,11 +1,12 @@
 //! Waiting until what was appended may be acknowledged.
 
-use super::{Held, Partition};
+use super::{Gate, Held, Partition};
 use broker_core::partition::{AckOutcome, Waiter};
 use model::{LeaderEpoch, Offset, limits};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// A batch that must not be acknowledged, though it may be there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,16 +88,27 @@ impl Partition {
     /// # Errors
     /// As [`committed`](Self::committed).
     pub(crate) async fn acknowledged(&self, epoch: LeaderEpoch, offset: Offset, acks: Acks) -> Result<(), Lost> {
-        let (waiter, settled) = self.wait(epoch, offset, acks)?;
+        let (gate, waiter, settled) = self.wait(epoch, offset, acks)?;
         let place = Place { partition: self, waiter };
-        let outcome = settled.await;
+        let outcome = self.settled(&gate, settled).await;
         drop(place);
         match outcome {
-            Ok(AckOutcome::Committed) => Ok(()),
-            Ok(AckOutcome::NotEnoughReplicas) => Err(Lost::NotEnoughReplicas),
-            Ok(AckOutcome::TimedOut) => Err(Lost::Late),
-            Ok(AckOutcome::Storage) => Err(self.storage_lost()),
-            Ok(AckOutcome::NotLeader) | Err(_) => Err(Lost::Leadership),
+            Some(AckOutcome::Committed) => Ok(()),
+            Some(AckOutcome::NotEnoughReplicas) => Err(Lost::NotEnoughReplicas),
+            Some(AckOutcome::TimedOut) => Err(Lost::Late),
+            Some(AckOutcome::Storage) => Err(self.storage_lost()),
+            Some(AckOutcome::NotLeader) | None => Err(Lost::Leadership),
+        }
+    }
+
+    /// What comes of a wait; `None` once nobody may be answered any more. A broker that lost touch with its region may
+    /// not hear that others lead by now: its producers are not to wait for that.
+    async fn settled(&self, gate: &Gate, mut settled: oneshot::Receiver<AckOutcome>) -> Option<AckOutcome> {
+        loop {
+            let left = gate.stands_for(self.storage.clock.boot())?;
+            if let Ok(outcome) = timeout(left, &mut settled).await {
+                return outcome.ok();
+            }
         }
     }
 
@@ -105,11 +117,9 @@ impl Partition {
         epoch: LeaderEpoch,
         offset: Offset,
         acks: Acks,
-    ) -> Result<(Waiter, oneshot::Receiver<AckOutcome>), Lost> {
+    ) -> Result<(Arc<Gate>, Waiter, oneshot::Receiver<AckOutcome>), Lost> {
         let mut held = self.held();
-        if !held.standing.owns_under(epoch) {
-            return Err(Lost::Leadership);
-        }
+        let Some(gate) = held.standing.gate_under(epoch) else { return Err(Lost::Leadership) };
         let is_there = match acks {
             Acks::One => offset <= self.durable(&held).unwrap_or_default(),
             Acks::All => offset <= held.core.high_watermark(),
@@ -117,7 +127,8 @@ impl Partition {
         if !is_there && self.failed().is_some() {
             return Err(self.storage_lost());
         }
-        Ok(self.add_waiter(&mut held, offset, acks))
+        let (waiter, settled) = self.add_waiter(&mut held, offset, acks);
+        Ok((gate, waiter, settled))
     }
 
     fn add_waiter(&self, held: &mut Held, offset: Offset, acks: Acks) -> (Waiter, oneshot::Receiver<AckOutcome>) {

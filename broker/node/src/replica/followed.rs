@@ -2,7 +2,7 @@
 
 use super::{Marks, Partition, Standing};
 use broker_core::follower::{EpochEnd, Fence, Fetch, LogView, divergence};
-use broker_core::metadata::BrokerEpoch;
+use broker_core::metadata::{BrokerEpoch, Refusal};
 use broker_core::partition::{IsrChange, Peer, ReplicaRefusal, ReplicaView};
 use log::{ReadError, Slice};
 use model::{BrokerSlot, ByteCount, Offset};
@@ -129,10 +129,10 @@ impl Partition {
         proposed.or_else(|| held.core.proposal())
     }
 
-    /// The controller refused that for good.
-    pub(crate) fn isr_refused(&self, partition_epoch: u32) {
+    /// The controller refused that.
+    pub(crate) fn isr_refused(&self, partition_epoch: u32, refusal: &Refusal) {
         let mut held = self.held();
-        let outcome = held.core.on_isr_refused(self.boot(), partition_epoch);
+        let outcome = held.core.on_isr_refused(self.boot(), partition_epoch, refusal);
         self.settle(&mut held, outcome);
         self.publish(&mut held);
     }

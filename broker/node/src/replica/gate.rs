@@ -77,6 +77,12 @@ impl Gate {
         (left > 0).then(|| Duration::from_nanos(left))
     }
 
+    /// For how long at least writes that are inside may be answered from `now` on; `None` where they may not.
+    pub(crate) fn stands_for(&self, now: BootInstant) -> Option<Duration> {
+        let footing = self.footing.left(now)?;
+        self.leased_for(now).map(|leased| leased.min(footing))
+    }
+
     /// The lease is over at once: the grant is. No write that is inside may be answered any more.
     pub(crate) fn end(&self) {
         self.leased_until.store(0, Ordering::SeqCst);

@@ -43,6 +43,14 @@ impl Standing {
     pub(crate) fn owns_under(&self, epoch: LeaderEpoch) -> bool {
         matches!(self, Self::Owner { leader_epoch, .. } if *leader_epoch == epoch)
     }
+
+    /// What the owner under just that epoch writes through; `None` when it is not that owner.
+    pub(crate) fn gate_under(&self, epoch: LeaderEpoch) -> Option<Arc<Gate>> {
+        match self {
+            Self::Owner { leader_epoch, gate, .. } if *leader_epoch == epoch => Some(gate.clone()),
+            Self::Owner { .. } | Self::Copy { .. } | Self::Replica { .. } | Self::Idle => None,
+        }
+    }
 }
 
 /// Where a partition's log stands.

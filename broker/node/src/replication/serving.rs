@@ -104,15 +104,27 @@ impl Serving {
             }
             let max = ByteCount((self.bytes_max - found.bytes).min(self.partition_bytes_max));
             let is_first = found.bytes == 0;
-            self.session.with(place, |followed| found.add(place, followed, max, is_first));
+            let looked = self.session.with(place, |followed| found.add(place, followed, max, is_first));
+            if looked == Some(Looked::NoRoom) {
+                self.session.news.mark(place);
+            }
         }
     }
 }
 
+/// What came of a look at one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looked {
+    /// Everything there is to tell is told.
+    Told,
+    /// The next batch does not fit into this answer any more: it is to be looked at for the next one.
+    NoRoom,
+}
+
 impl Found {
     /// Tells what is new of one partition.
-    fn add(&mut self, place: Place, followed: &mut Followed, max: ByteCount, at_least_one: bool) {
-        let Some(from) = followed.position else { return };
+    fn add(&mut self, place: Place, followed: &mut Followed, max: ByteCount, at_least_one: bool) -> Looked {
+        let Some(from) = followed.position else { return Looked::Told };
         let served = followed.partition.serve(followed.fence, followed.cuts, from, (max, at_least_one));
         let told = match served {
             Ok(Served { marks, slice }) => {
@@ -122,17 +134,18 @@ impl Found {
                     first_offset: slice.as_ref().map_or(-1, |slice| slice.first_offset.0),
                     ..nothing(place, followed, from)
                 };
-                let marks = Some((marks.high_watermark, marks.start));
+                let (durable, marks) = (marks.durable, Some((marks.high_watermark, marks.start)));
                 match slice {
                     Some(slice) => match self.records(slice) {
                         Some(records) => PartitionResponse { records, ..told },
                         None => PartitionResponse { error: ASK_AGAIN, ..told },
                     },
-                    None if followed.told == marks => return,
+                    None if from < durable && !at_least_one => return Looked::NoRoom,
+                    None if followed.told == marks => return Looked::Told,
                     None => {
                         followed.told = marks;
                         self.replace(told);
-                        return;
+                        return Looked::Told;
                     }
                 }
             }
@@ -145,6 +158,7 @@ impl Found {
         followed.position = None;
         self.is_urgent = true;
         self.replace(told);
+        Looked::Told
     }
 
     /// A partition is in an answer once: what is told last counts.

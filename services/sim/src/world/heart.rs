@@ -8,8 +8,12 @@ use crate::net::Lane;
 use crate::process::{Office, Purpose, Session};
 use broker_core::liveness::{Heartbeat, Liveness, Verdict};
 use broker_core::metadata::{Answer, BrokerEpoch, Refusal};
+use model::BrokerSlot;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+/// What a controller says that will not have something, whatever happened meanwhile.
+const FOR_GOOD: Refusal = Refusal::Fenced(BrokerSlot(u16::MAX));
 
 impl World {
     pub(super) fn beat(&mut self, broker: usize) {
@@ -97,9 +101,10 @@ impl World {
         match (purpose, outcome) {
             (Purpose::Register, Ok(Answer::Registered { session })) => self.begin_session(broker, session),
             (Purpose::Register, _) => self.on_unknown(broker, purpose),
-            (Purpose::Isr { partition, partition_epoch }, Err(_)) => {
+            (Purpose::Isr { partition, partition_epoch }, Err(refusal)) => {
                 self.hit(Marker::IsrRefused);
-                self.on_isr_refused(broker, partition, partition_epoch);
+                let refusal = if self.without(Guard::ChangedIsNotRefused) { FOR_GOOD } else { refusal };
+                self.on_isr_refused(broker, partition, partition_epoch, &refusal);
             }
             (Purpose::Office { term, since }, Ok(_)) => self.hold_office(broker, term, since),
             (Purpose::Office { .. }, Err(_)) => {}
@@ -125,7 +130,7 @@ impl World {
             Purpose::Office { term, since } if self.quorum.term == term => self.take_office(broker, term, since),
             Purpose::Membership { term } => self.next_change(broker, term),
             Purpose::Isr { partition, partition_epoch } if self.without(Guard::UnknownIsNotRefused) => {
-                self.on_isr_refused(broker, partition, partition_epoch);
+                self.on_isr_refused(broker, partition, partition_epoch, &FOR_GOOD);
             }
             // It is asked for again at the next look.
             Purpose::Isr { .. } | Purpose::Start | Purpose::Office { .. } => {}

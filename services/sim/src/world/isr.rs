@@ -5,7 +5,7 @@ use crate::event::Timer;
 use crate::guard::Guard;
 use crate::marker::Marker;
 use crate::process::Purpose;
-use broker_core::metadata::{Command, Image};
+use broker_core::metadata::{Command, Image, Refusal};
 use broker_core::partition::{IsrChange, Peer, Placement};
 use model::{BrokerSlot, PartitionId};
 
@@ -69,9 +69,9 @@ impl World {
         self.settle(broker, partition, outcome.unwrap_or_default());
     }
 
-    pub(super) fn on_isr_refused(&mut self, broker: usize, partition: usize, partition_epoch: u32) {
+    pub(super) fn on_isr_refused(&mut self, broker: usize, partition: usize, epoch: u32, refusal: &Refusal) {
         let now = self.local(broker);
-        let outcome = self.replica(broker, partition).map(|replica| replica.core.on_isr_refused(now, partition_epoch));
+        let outcome = self.replica(broker, partition).map(|replica| replica.core.on_isr_refused(now, epoch, refusal));
         self.settle(broker, partition, outcome.unwrap_or_default());
     }
 }

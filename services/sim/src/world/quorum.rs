@@ -178,9 +178,12 @@ impl World {
     }
 
     pub(super) fn on_proposed(&mut self, broker: usize, proposal: u64, index: usize, outcome: Result<Answer, Refusal>) {
-        // An answer that is late is as good as none, but what it proves is learnt anyway.
-        self.learn(broker, index);
         let purpose = self.process(broker).and_then(|process| process.proposals.remove(&proposal));
+        // An answer that is late is as good as none, but what it proves is learnt anyway. Who asks for an in-sync set does
+        // not wait until it has heard of what was agreed on.
+        if !matches!(purpose, Some(Purpose::Isr { .. })) || self.random.chance(50) {
+            self.learn(broker, index);
+        }
         if let Some(purpose) = purpose {
             self.on_decided(broker, purpose, outcome);
         }
