@@ -23,13 +23,44 @@ pub(crate) fn of_offset(dir: &Path, offset: Offset, extension: &str) -> PathBuf 
 
 /// The offsets of all files with this extension, ascending.
 pub(crate) fn offsets(dir: &Path, extension: &str) -> Result<Vec<Offset>, FileError> {
-    let list = fs::read_dir(dir).and_then(|entries| {
-        let names = entries.map(|entry| entry.map(|e| offset_in(Path::new(&e.file_name()), extension)));
-        names.collect::<io::Result<Vec<_>>>()
-    });
-    let mut found: Vec<_> = list.map_err(failed("list", dir))?.into_iter().flatten().collect();
-    found.sort_unstable();
-    Ok(found)
+    Ok(Listing::read(dir)?.offsets(extension))
+}
+
+/// The names in a partition's directory at one moment: one look instead of one for every file that may not be there.
+pub(crate) struct Listing(Vec<PathBuf>);
+
+impl Listing {
+    pub(crate) fn read(dir: &Path) -> Result<Self, FileError> {
+        let names = fs::read_dir(dir).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| PathBuf::from(entry.file_name()))).collect::<io::Result<Vec<_>>>()
+        });
+        names.map(Self).map_err(failed("list", dir))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|path| path.as_os_str() == name)
+    }
+
+    /// Whether there is a file with this extension.
+    pub(crate) fn has_any(&self, extension: &str) -> bool {
+        self.0.iter().any(|path| path.extension().is_some_and(|found| found == extension))
+    }
+
+    /// The offsets of all files with this extension, ascending.
+    pub(crate) fn offsets(&self, extension: &str) -> Vec<Offset> {
+        let mut found: Vec<_> = self.0.iter().filter_map(|name| offset_in(name, extension)).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// What `read` gives, if there is a file called `name`.
+    pub(crate) fn read_if<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce() -> Result<Option<T>, FileError>,
+    ) -> Result<Option<T>, FileError> {
+        if self.has(name) { read() } else { Ok(None) }
+    }
 }
 
 fn offset_in(name: &Path, extension: &str) -> Option<Offset> {

@@ -113,6 +113,8 @@ impl Log {
         let truncations = self.shared.truncations();
         let view = self.view();
         let Unflushed { rolled, directory, epochs, point } = &self.unflushed;
+        // An epoch without a batch is forgotten at the next start anyway.
+        let epochs = *epochs && view.epochs.all().last().is_none_or(|last| last.start < view.tail.offset);
         if view.flushed == view.tail && rolled.is_empty() && !directory && !epochs {
             return None;
         }

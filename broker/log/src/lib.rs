@@ -60,7 +60,7 @@ pub use log::Log;
 pub use lookup::TimestampedOffset;
 pub use open::{Cut, Recovery};
 pub use producers::{ActiveProducer, Jump, OpenTransaction};
-pub use reader::{Reader, Slice};
+pub use reader::{Reader, Slice, forget, warm};
 pub use retain::{Retention, Retired};
 pub use truncate::CopiedRange;
 pub use txn_index::AbortedTransaction;

@@ -3,6 +3,7 @@
 use crate::append_times::AppendTimes;
 use crate::compact::swap;
 use crate::epochs::Epochs;
+use crate::files::Listing;
 use crate::flush::Unflushed;
 use crate::recover::{Defect, Expected, scan, sound_behind};
 use crate::recovery_point::RecoveryPoint;
@@ -78,19 +79,26 @@ struct Opening {
     epochs_changed: bool,
     segments: Vec<Arc<Segment>>,
     tail: Option<Tail>,
+    /// How far it was compacted.
+    cleaned: Offset,
     recovery: Recovery,
 }
 
 impl Opening {
     fn begin(dir: PathBuf, config: Config) -> Result<Self, OpenError> {
-        swap::recover(&dir)?;
-        let bases = files::offsets(&dir, files::LOG)?;
+        let mut listing = Listing::read(&dir)?;
+        if listing.has(swap::SWAP) || listing.has_any(swap::CLEANED) {
+            swap::recover(&dir)?;
+            listing = Listing::read(&dir)?;
+        }
+        let bases = listing.offsets(files::LOG);
         let first = bases.first().copied().unwrap_or_default();
-        let start = log_start::read(&dir)?.unwrap_or(first);
-        let epochs = files::read(&dir.join(files::EPOCHS))?;
+        let start = listing.read_if(files::LOG_START, || log_start::read(&dir))?.unwrap_or(first);
+        let epochs = listing.read_if(files::EPOCHS, || files::read(&dir.join(files::EPOCHS)))?;
         let epochs = epochs.and_then(|bytes| Epochs::decode(&String::from_utf8_lossy(&bytes)));
         // Without the epochs that are below it, the recovery point is of no use.
-        let point = RecoveryPoint::read(&dir)?.filter(|_| epochs.is_some());
+        let point = listing.read_if(files::RECOVERY_POINT, || RecoveryPoint::read(&dir))?.filter(|_| epochs.is_some());
+        let cleaned = listing.read_if(swap::CHECKPOINT, || swap::read_checkpoint(&dir))?;
         Ok(Self {
             config,
             start,
@@ -99,6 +107,7 @@ impl Opening {
             epochs: epochs.unwrap_or_default(),
             segments: Vec::with_capacity(bases.len()),
             tail: None,
+            cleaned: cleaned.unwrap_or(Offset::ZERO),
             recovery: Recovery { clean: true, ..Recovery::default() },
             bases,
             dir,
@@ -284,9 +293,8 @@ impl Opening {
         };
         self.make_durable(&view, fresh)?;
         let producers = snapshots::restore(&self.dir, &view)?;
-        let cleaned = swap::read_checkpoint(&self.dir)?.unwrap_or(Offset::ZERO).min(view.active().base);
         let log = Log {
-            cleaned,
+            cleaned: self.cleaned.min(view.active().base),
             topic_id: topic,
             shared: Arc::new(Shared::new(view)),
             tail,
@@ -330,7 +338,9 @@ impl Opening {
         if self.epochs_changed {
             files::replace_durably(&self.dir.join(files::EPOCHS), view.epochs.encode().as_bytes())?;
         }
-        if self.recovery.clean && !fresh {
+        // After a crash of an idle broker too: all there is was known to be flushed.
+        let nothing_new = self.recovery.cut.is_none() && self.point.mark == view.tail;
+        if (self.recovery.clean || nothing_new) && !fresh {
             return Ok(());
         }
         let unsure = view.segments.iter().filter(|segment| segment.base >= self.point.mark.segment);

@@ -7,6 +7,8 @@ use crate::{FileError, ReadError};
 use bytes::Bytes;
 use model::{ByteCount, Offset};
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Reads a log while its owner appends. Cheap to clone; takes no lock that an append or a flush holds for longer than
@@ -15,6 +17,11 @@ use std::sync::Arc;
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
 }
+
+/// What lies further from the tail than this is cold: hardly anybody else is going to read it soon.
+const COLD_BYTES: u64 = 64 << 20;
+/// How much is read at once on the way into memory.
+const WARM_BYTES: usize = 256 << 10;
 
 /// Whole batches in one file, ready for `sendfile`. The file stays readable while the slice lives, whatever happens to
 /// the log; a truncation may shorten it, so a short read must close the connection.
@@ -33,9 +40,16 @@ pub struct Slice {
     segment: Arc<Segment>,
     shared: Arc<Shared>,
     truncations: u64,
+    cold: bool,
 }
 
 impl Slice {
+    /// Whether it lies far from the tail: it may have to come from the disk, and should leave the memory again once it
+    /// was sent.
+    pub const fn is_cold(&self) -> bool {
+        self.cold
+    }
+
     /// Reads the batches into memory.
     ///
     /// # Errors
@@ -124,8 +138,44 @@ impl Reader {
             segment: segment.clone(),
             shared: self.shared.clone(),
             truncations,
+            cold: is_cold(&self.shared.read(), segment, range.end.position),
         }
     }
+}
+
+/// Whether the log goes on for long behind `position` in `segment`.
+fn is_cold(view: &View, segment: &Segment, position: u64) -> bool {
+    let behind = view.segments.partition_point(|other| other.base <= segment.base);
+    let mut bytes = segment.size().saturating_sub(position);
+    let mut later = view.segments[behind..].iter();
+    bytes > COLD_BYTES
+        || later.any(|later| {
+            bytes += later.size();
+            bytes > COLD_BYTES
+        })
+}
+
+/// Brings `[position, position + len)` of a file from the disk into memory. It blocks.
+///
+/// # Errors
+/// What the system says; a file that ends before is none.
+pub fn warm(file: &File, mut position: u64, len: usize) -> io::Result<()> {
+    let (end, mut scratch) = (position + len as u64, vec![0; WARM_BYTES.min(len)]);
+    while position < end {
+        let part = ((end - position) as usize).min(scratch.len());
+        match file.read_at(&mut scratch[..part], position)? {
+            0 => return Ok(()),
+            read => position += read as u64,
+        }
+    }
+    Ok(())
+}
+
+/// Lets the system forget `[position, position + len)` of a file: it was read once, and is not in the way of what others
+/// read again and again.
+pub fn forget(file: &File, position: u64, len: u64) {
+    // Advice; where it is not taken nothing is lost.
+    let _ = rustix::fs::fadvise(file, position, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
 }
 
 /// Batches of one segment.

@@ -54,8 +54,7 @@ fn remove_snapshots(dir: &Path, which: impl Fn(Offset) -> bool) -> Result<(), Fi
 /// The producer state at the tail of `view`: from the newest snapshot that is sound, and the batches behind it. The
 /// indexes of aborted transactions are rebuilt on the way.
 pub(crate) fn restore(dir: &Path, view: &View) -> Result<Producers, ReadError> {
-    remove_snapshots(dir, |offset| offset > view.tail.offset)?;
-    let (mut producers, from) = newest(dir)?.unwrap_or((Producers::default(), view.start));
+    let (mut producers, from) = newest(dir, view)?.unwrap_or((Producers::default(), view.start));
     for segment in view.segments_from(from) {
         segment.txns.truncate(from);
         replay(segment, from.max(view.start), &view.epochs, &mut producers)?;
@@ -63,12 +62,14 @@ pub(crate) fn restore(dir: &Path, view: &View) -> Result<Producers, ReadError> {
     Ok(producers)
 }
 
-fn newest(dir: &Path) -> Result<Option<(Producers, Offset)>, FileError> {
+/// The newest snapshot that is sound; those of another tail, and those that are not, are removed.
+fn newest(dir: &Path, view: &View) -> Result<Option<(Producers, Offset)>, FileError> {
     for offset in files::offsets(dir, files::SNAPSHOT)?.into_iter().rev() {
         let path = files::of_offset(dir, offset, files::SNAPSHOT);
-        match files::read(&path)?.as_deref().and_then(Producers::decode) {
+        let decode = |bytes: Option<Vec<u8>>| bytes.as_deref().and_then(Producers::decode);
+        // Snapshots are not synced: after a power cut one may be empty or torn.
+        match (offset <= view.tail.offset).then(|| files::read(&path)).transpose()?.and_then(decode) {
             Some(producers) => return Ok(Some((producers, offset))),
-            // Snapshots are not synced: after a power cut one may be empty or torn.
             None => files::remove(&path)?,
         }
     }

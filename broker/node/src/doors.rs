@@ -1,7 +1,6 @@
 //! Opening the three listeners, and closing everything again.
 
 use crate::listener::{self, Budget, Door, Hall};
-use crate::replica::Partition;
 use crate::{Broker, Listeners};
 use model::ByteCount;
 use std::io;
@@ -16,7 +15,9 @@ use tokio::time::{MissedTickBehavior, interval};
 const REQUEST_BYTES_MAX: ByteCount = ByteCount::mib(256);
 /// How often to look at the disk.
 const DISK_LOOK: Duration = Duration::from_secs(1);
-/// How often what nobody waits for is flushed all the same, so that a crash leaves little to recover.
+/// How often to look for records that have waited for the disk long enough; `flush.ms` is kept to this.
+const FLUSH_LOOK: Duration = Duration::from_millis(500);
+/// After which time what nobody waits for is flushed all the same, so that a crash leaves little to recover.
 const LAZY_FLUSH: Duration = Duration::from_secs(5);
 /// How often producers that are gone are forgotten.
 const PRODUCER_SWEEP: Duration = Duration::from_secs(600);
@@ -112,8 +113,8 @@ impl Broker {
         self.spawn(self.clone().keep_clean());
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
         every(DISK_LOOK, |broker| broker.0.storage.disk.look());
-        every(LAZY_FLUSH, |broker| {
-            broker.0.partitions.held().partitions().for_each(Partition::flush_soon);
+        every(FLUSH_LOOK, |broker| {
+            broker.0.partitions.held().partitions().for_each(|partition| partition.flush_if_due(LAZY_FLUSH));
         });
         every(PRODUCER_SWEEP, |broker| {
             let since = broker.0.clock.now().0.saturating_sub(PRODUCER_IDLE_MAX.as_millis() as i64);

@@ -252,6 +252,26 @@ impl Partition {
         }
     }
 
+    /// Has it flushed if its oldest record that is not has waited for `flush.ms`, or for `lazily`.
+    pub(crate) fn flush_if_due(self: &Arc<Self>, lazily: Duration) {
+        let age_max = self.settings().topic.flush_age_max.min(lazily);
+        let marks = self.marks();
+        if marks.flushed >= marks.tail {
+            return;
+        }
+        let oldest = self.held().log.as_ref().and_then(|log| log.append_time(marks.flushed));
+        if oldest.is_none_or(|time| self.storage.clock.now().since(time) >= age_max) {
+            self.storage.flusher.request(self);
+        }
+    }
+
+    /// Whether as many records as `flush.messages` says are not on disk.
+    fn has_enough_to_flush(&self) -> bool {
+        let public = self.public();
+        let waiting = public.marks.tail.since(public.marks.flushed);
+        waiting >= public.settings.topic.flush_records
+    }
+
     /// The producers its log remembers, by id; none once it is closed.
     pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
         self.held().log.as_ref().map(Log::active_producers).unwrap_or_default()

@@ -106,6 +106,15 @@ impl Standalone {
         self.broker.0.partitions.note_change();
     }
 
+    /// How far the first partition of a topic is on disk.
+    ///
+    /// # Panics
+    /// When there is no such topic.
+    pub fn flushed(&self, topic: TopicId) -> i64 {
+        let held = self.broker.0.partitions.held();
+        held.partition(topic, model::PartitionId(0)).expect("a topic of this broker").marks().flushed.0
+    }
+
     /// Makes `standbys` the regions that keep copies of everything.
     ///
     /// # Panics

@@ -19,9 +19,9 @@ use std::path::Path;
 /// The end of the name of a file that waits for the swap.
 pub(crate) const CLEANED: &str = "cleaned";
 /// The marker.
-const SWAP: &str = "swap";
+pub(crate) const SWAP: &str = "swap";
 /// How far the log was compacted.
-const CHECKPOINT: &str = "cleaner-offset";
+pub(crate) const CHECKPOINT: &str = "cleaner-offset";
 
 /// Decides that the cleaned segment takes the place of all segments in `[base, end)`.
 pub(crate) fn begin(dir: &Path, base: Offset, end: Offset) -> Result<(), FileError> {

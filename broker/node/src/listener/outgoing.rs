@@ -12,6 +12,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// How much of a cold file is brought into memory at once.
+const WARM_BYTES: usize = 1 << 20;
 /// How many chunks of memory go into one system call.
 const CHUNKS_AT_ONCE: usize = 16;
 /// A planned switch waits for every write that was taken to be acknowledged: a client that does not listen must not
@@ -29,6 +31,9 @@ pub(crate) struct FileRange {
     pub(crate) len: usize,
     /// The batches in it, where it is part of a log: a log that was cut meanwhile has other ones there.
     pub(crate) batches: Option<log::Slice>,
+    /// Where it is cold, up to where it was brought into memory: waiting for a disk would hold up every connection of
+    /// the thread that sends.
+    pub(crate) warmed: Option<u64>,
 }
 
 /// One part of an answer.
@@ -80,8 +85,10 @@ impl Outgoing {
     /// no more use: the peer has part of an answer, or would wait for it.
     pub(crate) async fn send(mut self, stream: &TcpStream, patience: Duration) -> io::Result<()> {
         let patience = if self.passes.is_some() { patience.min(ACK_PATIENCE) } else { patience };
-        while let Some(chunk) = self.chunks.front() {
+        while !self.chunks.is_empty() {
+            self.warm_front().await?;
             self.check_passes()?;
+            let chunk = &self.chunks[0];
             let sent = match chunk {
                 Chunk::File(range) => range.send(stream),
                 Chunk::Bytes(bytes) => self.send_bytes(bytes, stream),
@@ -95,6 +102,13 @@ impl Outgoing {
             }
         }
         Ok(())
+    }
+
+    async fn warm_front(&mut self) -> io::Result<()> {
+        match self.chunks.front_mut() {
+            Some(Chunk::File(range)) if range.warmed.is_some_and(|upto| upto <= range.position) => range.warm().await,
+            _ => Ok(()),
+        }
     }
 
     fn check_passes(&self) -> io::Result<()> {
@@ -130,7 +144,9 @@ impl Outgoing {
                 return chunk.advance(sent);
             }
             sent -= left;
-            self.chunks.pop_front();
+            if let Some(Chunk::File(range)) = self.chunks.pop_front() {
+                range.forget();
+            }
             if sent == 0 {
                 return;
             }
@@ -165,19 +181,42 @@ impl Chunk {
 
 impl From<log::Slice> for FileRange {
     fn from(slice: log::Slice) -> Self {
-        Self { file: slice.file.clone(), position: slice.position, len: slice.len as usize, batches: Some(slice) }
+        Self {
+            file: slice.file.clone(),
+            position: slice.position,
+            len: slice.len as usize,
+            warmed: slice.is_cold().then_some(slice.position),
+            batches: Some(slice),
+        }
     }
 }
 
 impl FileRange {
+    /// Brings the next part into memory, where it may block.
+    async fn warm(&mut self) -> io::Result<()> {
+        let (file, position, len) = (self.file.clone(), self.position, self.len.min(WARM_BYTES));
+        let warming = tokio::task::spawn_blocking(move || log::warm(&file, position, len));
+        warming.await.map_err(io::Error::other)??;
+        self.warmed = Some(position + len as u64);
+        Ok(())
+    }
+
+    /// All of it was sent: what was cold need not stay in memory.
+    fn forget(&self) {
+        if let (Some(slice), Some(_)) = (&self.batches, self.warmed) {
+            log::forget(&slice.file, slice.position, slice.len);
+        }
+    }
+
     /// Sends what the socket takes now.
     fn send(&self, stream: &TcpStream) -> io::Result<usize> {
         if self.len == 0 {
             return Ok(0);
         }
         let mut position = self.position;
+        let ready = self.warmed.map_or(self.len, |upto| self.len.min((upto - position) as usize));
         let sent = stream.try_io(Interest::WRITABLE, || {
-            rustix::fs::sendfile(stream.as_fd(), self.file.as_fd(), Some(&mut position), self.len)
+            rustix::fs::sendfile(stream.as_fd(), self.file.as_fd(), Some(&mut position), ready)
                 .map_err(io::Error::from)
         })?;
         let is_intact = self.batches.as_ref().is_none_or(log::Slice::is_intact);
@@ -203,7 +242,14 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
         file.write_all(&content).unwrap();
-        let range = FileRange { file: Arc::new(file), position: 1000, len: 250_000, batches: None };
+        let file = Arc::new(file);
+        for warmed in [None, Some(1000)] {
+            let range = FileRange { file: file.clone(), position: 1000, len: 250_000, batches: None, warmed };
+            arrives(range, &content).await;
+        }
+    }
+
+    async fn arrives(range: FileRange, content: &[u8]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (writer, _) = listener.accept().await.unwrap();

@@ -116,7 +116,11 @@ impl Partition {
             self.advance(held);
         }
         self.publish(held);
-        if settings_flush == Flush::BeforeAck && self.marks().flushed < taken.appended.next_offset {
+        let due = match settings_flush {
+            Flush::BeforeAck => self.marks().flushed < taken.appended.next_offset,
+            Flush::Os => self.has_enough_to_flush(),
+        };
+        if due {
             self.storage.flusher.request(self);
         }
     }

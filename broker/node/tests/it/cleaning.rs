@@ -199,3 +199,32 @@ async fn records_are_deleted_by_the_owner_and_where_the_topic_allows_it() {
     assert_eq!(delete(&client, "t", 0, 1).await.1, ErrorCode::POLICY_VIOLATION);
     assert_eq!(ends(&client).await.0, 0);
 }
+
+#[tokio::test]
+async fn what_is_not_flushed_before_the_ack_is_flushed_by_number_or_by_age() {
+    let by_number = Topic::new("n", 1).with("flush.messages", "3").with("farshore.flush", "os");
+    let by_age = Topic::new("a", 1).with("flush.ms", "1000").with("farshore.flush", "os");
+    let dir = tempfile::tempdir().unwrap();
+    // Time stands still: nothing is flushed because it waited.
+    let clock = std::sync::Arc::new(env::sim::ManualClock::default());
+    let ports = broker::Ports { clock: clock.clone(), ..crate::harness::ports() };
+    let topics = [by_number.clone(), by_age.clone()];
+    let broker =
+        broker::standalone::Standalone::start(crate::harness::config(dir.path()), ports, &topics).await.unwrap();
+    let client = Client::of(&broker).await;
+    for n in 1..3 {
+        client.produce("n", 0, untimed()).await;
+        assert_eq!(broker.flushed(by_number.id()), 0, "{n}");
+    }
+    client.produce("n", 0, untimed()).await;
+    crate::harness::eventually("three records are on disk", async || broker.flushed(by_number.id()) == 3).await;
+    client.produce("a", 0, untimed()).await;
+    assert_eq!(broker.flushed(by_age.id()), 0);
+    clock.pass(Duration::from_secs(1));
+    crate::harness::eventually("a record that waited is on disk", async || broker.flushed(by_age.id()) == 1).await;
+}
+
+/// A batch from the beginning of time.
+fn untimed() -> bytes::Bytes {
+    record::BatchBuilder::new().record(0, None, Some(b"v"), &[]).build().into()
+}

@@ -7,6 +7,7 @@ mod harness;
 mod hostile;
 mod idempotence;
 mod links;
+mod many;
 mod produce_and_fetch;
 mod refusals;
 mod region_admin;
