@@ -18,6 +18,7 @@ use crate::topics::sweep_deleted;
 use crate::{Config, Listeners};
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::watch;
@@ -90,6 +91,7 @@ impl Broker {
                 .map_err(|error| io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())))?;
         }
         sweep_deleted(&config.topics_dir());
+        raise_open_files();
         let storage = Storage {
             clock: ports.clock.clone(),
             flusher: Flusher::start()?,
@@ -165,5 +167,16 @@ impl Broker {
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Broker {{ {} {} }}", self.0.config.region, self.0.config.slot.0)
+    }
+}
+
+/// Every segment is an open file. The system lets a process have more than it begins with, if it asks.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        if let Err(error) = raised {
+            tracing::warn!(%error, ?limit, "the number of open files cannot be raised; many partitions may not be opened");
+        }
     }
 }
