@@ -144,7 +144,7 @@ impl Log {
     fn write_failed(&self, failure: WriteFailure) -> AppendError {
         match failure {
             WriteFailure::DiskFull(error) => AppendError::DiskFull(error),
-            WriteFailure::Fatal(error) => AppendError::Sealed(self.shared.seal(format!("{error}: {}", error.source))),
+            WriteFailure::Fatal(error) => AppendError::Sealed(self.shared.seal_for(&error)),
         }
     }
 }

@@ -76,7 +76,7 @@ impl Log {
     fn copy_failed(&self, failure: WriteFailure) -> CopyError {
         match failure {
             WriteFailure::DiskFull(error) => CopyError::DiskFull(error),
-            WriteFailure::Fatal(error) => CopyError::Sealed(self.shared.seal(format!("{error}: {}", error.source))),
+            WriteFailure::Fatal(error) => CopyError::Sealed(self.shared.seal_for(&error)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use model::{LeaderEpoch, Offset, ProducerId, TopicId};
 use record::BatchError;
+use rustix::io::Errno;
 use std::io;
 use std::path::PathBuf;
 
@@ -22,6 +23,17 @@ impl FileError {
     pub fn is_disk_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
+
+    /// Whether the disk itself is at fault, so that other files on it are too.
+    pub fn is_disk_failure(&self) -> bool {
+        is_disk_failure(&self.source)
+    }
+}
+
+/// Whether the disk, or the file system on it, cannot be used any more: whatever lies on it shares the fate.
+pub fn is_disk_failure(error: &io::Error) -> bool {
+    let known = [Errno::IO, Errno::NXIO, Errno::NODEV, Errno::ROFS, Errno::UCLEAN, Errno::STALE, Errno::REMOTEIO];
+    error.raw_os_error().is_some_and(|code| known.iter().any(|known| known.raw_os_error() == code))
 }
 
 /// The log failed for good: an earlier write or flush did, so what the page cache says of the file cannot be trusted
@@ -70,6 +82,17 @@ pub enum OpenError {
     /// The log could not be read while its state was rebuilt.
     #[error("the log cannot be read")]
     Read(#[source] ReadError),
+}
+
+impl OpenError {
+    /// Whether the disk itself is at fault, so that other logs on it are too.
+    pub fn is_disk_failure(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_disk_failure(),
+            Self::Read(error) => error.is_disk_failure(),
+            Self::OtherTopic { .. } | Self::Metadata { .. } | Self::Damaged { .. } => false,
+        }
+    }
 }
 
 /// Why a leader's append was refused. Nothing of the batch is in the log.
@@ -221,6 +244,13 @@ pub enum ReadError {
     /// The log was truncated while the read was going on: ask again.
     #[error("the log was truncated during the read")]
     Truncated,
+}
+
+impl ReadError {
+    /// Whether the disk itself is at fault, so that other logs on it are too.
+    pub fn is_disk_failure(&self) -> bool {
+        matches!(self, Self::File(error) if error.is_disk_failure())
+    }
 }
 
 /// Why the log cannot be cut.

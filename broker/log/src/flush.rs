@@ -11,6 +11,7 @@ use crate::segment::Segment;
 use crate::view::{Mark, Shared};
 use crate::{FileError, FlushError, Log, Sealed, files};
 use model::Offset;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ impl FlushJob {
     /// [`FlushError`]: the log is sealed, for the page cache may have dropped what could not be written.
     pub fn run(&self) -> Result<Flushed, FlushError> {
         self.sync().map_err(|error| {
-            self.shared.seal(format!("{error}: {}", error.source));
+            self.shared.seal_for(&error);
             FlushError(error)
         })?;
         let written = self.shared.unless_cut(self.truncations, || self.write_checkpoints());
@@ -108,8 +109,12 @@ impl FlushJob {
 }
 
 impl Log {
-    /// What there is to flush; `None` when everything is durable. Any number of jobs may run at once.
+    /// What there is to flush; `None` when everything is durable, or the log is sealed: a system that is asked again after
+    /// a failed flush says that all is well, and has forgotten what it could not write. Any number of jobs may run at once.
     pub fn flush_job(&self) -> Option<FlushJob> {
+        if self.sealed().is_some() {
+            return None;
+        }
         let truncations = self.shared.truncations();
         let view = self.view();
         let Unflushed { rolled, directory, epochs, point } = &self.unflushed;
@@ -134,7 +139,7 @@ impl Log {
 
     /// Takes note of a flush that ran. Gives the flushed offset.
     pub fn flushed_to(&mut self, flushed: Flushed) -> Offset {
-        if flushed.truncations != self.shared.truncations() {
+        if flushed.truncations != self.shared.truncations() || self.sealed().is_some() {
             return self.flushed();
         }
         self.unflushed.rolled.retain(|segment| segment.base >= flushed.tail.segment);
@@ -155,6 +160,10 @@ impl Log {
     /// # Errors
     /// [`FlushError`]: the log is sealed.
     pub fn flush(&mut self) -> Result<Offset, FlushError> {
+        if let Some(Sealed(reason)) = self.sealed() {
+            let source = io::Error::other(reason.clone());
+            return Err(FileError { action: "flush", path: self.dir.clone(), source }.into());
+        }
         match self.flush_job() {
             Some(job) => Ok(self.flushed_to(job.run()?)),
             None => Ok(self.flushed()),
@@ -215,8 +224,8 @@ mod tests {
         assert!(log.append_copy(&[], Timestamp(1)).is_err() && log.truncate_to(Offset(0)).is_err());
         let slice = log.reader().read(Offset(0), log.tail(), ByteCount(0), true).unwrap().unwrap();
         assert_eq!(slice.next_offset, Offset(1));
-        log.flush_job().unwrap().run().expect("the disk recovered");
-        assert!(log.sealed().is_some(), "but nobody knows what it forgot");
+        assert!(log.flush_job().is_none() && log.flush().is_err(), "nobody knows what the disk forgot");
+        assert_eq!((log.flushed(), log.sealed().is_some()), (Offset(0), true));
         log.close().unwrap();
         let (log, recovery) = Log::open(dir.path(), TopicId::ZERO, Config::default()).unwrap();
         assert_eq!((log.tail(), recovery.clean), (Offset(1), false), "a sealed log is recovered");

@@ -53,11 +53,13 @@ pub use copy::Copied;
 pub use epochs::{EpochEnd, EpochStart};
 pub use error::{
     AppendError, CopyError, FileError, FlushError, HoleError, OpenError, ReadError, Sealed, TruncateError,
+    is_disk_failure,
 };
 pub use flush::{FlushJob, Flushed};
 pub use hash::ContentHash;
 pub use log::Log;
 pub use lookup::TimestampedOffset;
+pub use metadata::topic_of;
 pub use open::{Cut, Recovery};
 pub use producers::{ActiveProducer, Jump, OpenTransaction};
 pub use reader::{Reader, Slice, forget, warm};

@@ -23,6 +23,12 @@ pub(crate) fn claim(dir: &Path, topic: TopicId) -> Result<(), OpenError> {
     }
 }
 
+/// The topic that `dir` belongs to; `None` where it belongs to none, or nobody can say.
+pub fn topic_of(dir: &Path) -> Option<TopicId> {
+    let text = String::from_utf8(files::read(&dir.join(files::METADATA)).ok()??).ok()?;
+    text.lines().find_map(|line| decode(line.strip_prefix("topic_id:")?.trim()))
+}
+
 /// Kafka's text form of an id: its 16 bytes in URL-safe base64 without padding.
 fn encode(topic: TopicId) -> String {
     let bits = topic.0.as_u128();

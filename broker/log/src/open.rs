@@ -300,7 +300,7 @@ impl Opening {
             tail,
             producers,
             times: AppendTimes::default(),
-            unflushed: Unflushed { point: Some(self.point), ..Unflushed::default() },
+            unflushed: Unflushed { point: Some(self.point), epochs: self.epochs_changed, ..Unflushed::default() },
             dir: self.dir,
             config: self.config,
         };
@@ -336,7 +336,8 @@ impl Opening {
     /// After a crash the page cache may hold what the disk does not. What is said to be flushed must be.
     fn make_durable(&mut self, view: &View, fresh: bool) -> Result<(), OpenError> {
         if self.epochs_changed {
-            files::replace_durably(&self.dir.join(files::EPOCHS), view.epochs.encode().as_bytes())?;
+            let written = files::replace_durably(&self.dir.join(files::EPOCHS), view.epochs.encode().as_bytes());
+            self.epochs_changed = !is_written(written)?;
         }
         // After a crash of an idle broker too: all there is was known to be flushed.
         let nothing_new = self.recovery.cut.is_none() && self.point.mark == view.tail;
@@ -348,8 +349,20 @@ impl Opening {
             if segment.base == view.tail.segment { segment.sync() } else { segment.sync_all() }
         })?;
         files::sync_dir(&self.dir)?;
-        self.point = RecoveryPoint { mark: view.tail, clean: false };
-        Ok(self.point.write(&self.dir)?)
+        let point = RecoveryPoint { mark: view.tail, clean: false };
+        // Without the epochs that are below it, it would be of no use.
+        if !self.epochs_changed && is_written(point.write(&self.dir))? {
+            self.point = point;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it was. A log that lies on a full disk can be read all the same: the next start has more to check, no more.
+fn is_written(written: Result<(), FileError>) -> Result<bool, FileError> {
+    match written {
+        Err(error) if error.is_disk_full() => Ok(false),
+        other => other.map(|()| true),
     }
 }
 

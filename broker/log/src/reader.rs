@@ -55,8 +55,13 @@ impl Slice {
     /// # Errors
     /// [`ReadError::Truncated`] when the log was cut meanwhile; [`ReadError::File`] when the system refuses.
     pub fn to_bytes(&self) -> Result<Bytes, ReadError> {
-        let bytes = self.segment.bytes(self.position, self.len as usize);
+        let bytes = self.segment.bytes(self.position, self.len as usize).inspect_err(|error| self.shared.note(error));
         if self.is_intact() { Ok(bytes?) } else { Err(ReadError::Truncated) }
+    }
+
+    /// Takes note of what the system said when somebody sent or read the slice's file.
+    pub fn note_failure(&self, source: io::Error) {
+        self.shared.note(&FileError { action: "read", path: self.segment.path.clone(), source });
     }
 
     /// How often the log had been cut when the slice was made.
@@ -99,6 +104,12 @@ impl Reader {
         self.shared.read().flushed.offset
     }
 
+    /// What the system said when the disk did not do what it should, if it ever did not: for whoever looks after the
+    /// other logs on it.
+    pub fn disk_failure(&self) -> Option<&str> {
+        self.shared.disk_failure()
+    }
+
     /// The batches from the one that contains `from`, or is the next behind it, up to `upto` and about `max`: all of
     /// them end at or below `upto`. With `at_least_one` the first comes whatever its size. `None` is nothing to read;
     /// an offset in a hole or gap is read as the next batch behind it.
@@ -113,6 +124,10 @@ impl Reader {
         max: ByteCount,
         at_least_one: bool,
     ) -> Result<Option<Slice>, ReadError> {
+        self.find(from, upto, max, at_least_one).inspect_err(|error| self.shared.note_read(error))
+    }
+
+    fn find(&self, from: Offset, upto: Offset, max: ByteCount, at_least_one: bool) -> Result<Option<Slice>, ReadError> {
         let truncations = self.shared.truncations();
         let view = self.shared.view();
         view.check(from)?;

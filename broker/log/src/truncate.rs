@@ -64,6 +64,11 @@ impl Log {
     }
 
     pub(crate) fn cut_failed(&self, error: TruncateError) -> TruncateError {
+        match &error {
+            TruncateError::File(error) => self.shared.note(error),
+            TruncateError::Read(error) => self.shared.note_read(error),
+            TruncateError::Sealed(_) | TruncateError::OutOfRange { .. } => {}
+        }
         self.shared.seal(format!("it could not be truncated: {error}"));
         error
     }

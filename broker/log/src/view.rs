@@ -2,7 +2,7 @@
 
 use crate::epochs::Epochs;
 use crate::segment::Segment;
-use crate::{ReadError, Sealed};
+use crate::{FileError, ReadError, Sealed};
 use model::Offset;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -62,6 +62,8 @@ impl View {
 pub(crate) struct Shared {
     view: RwLock<View>,
     seal: OnceLock<Sealed>,
+    /// What the system said when the disk did not do what it should.
+    disk_failure: OnceLock<String>,
     truncations: AtomicU64,
     /// Held while checkpoints are written beside the owner.
     checkpoints: Mutex<()>,
@@ -72,6 +74,7 @@ impl Shared {
         Self {
             view: RwLock::new(view),
             seal: OnceLock::new(),
+            disk_failure: OnceLock::new(),
             truncations: AtomicU64::new(0),
             checkpoints: Mutex::new(()),
         }
@@ -92,6 +95,30 @@ impl Shared {
     /// Ends all writes, for good.
     pub(crate) fn seal(&self, reason: String) -> Sealed {
         self.seal.get_or_init(|| Sealed(reason)).clone()
+    }
+
+    /// Ends all writes, for good, because of `error`.
+    pub(crate) fn seal_for(&self, error: &FileError) -> Sealed {
+        self.note(error);
+        self.seal(format!("{error}: {}", error.source))
+    }
+
+    /// Takes note of an error that says something about the disk.
+    pub(crate) fn note(&self, error: &FileError) {
+        if error.is_disk_failure() {
+            self.disk_failure.get_or_init(|| format!("{error}: {}", error.source));
+        }
+    }
+
+    /// The same of a read.
+    pub(crate) fn note_read(&self, error: &ReadError) {
+        if let ReadError::File(error) = error {
+            self.note(error);
+        }
+    }
+
+    pub(crate) fn disk_failure(&self) -> Option<&str> {
+        self.disk_failure.get().map(String::as_str)
     }
 
     pub(crate) fn sealed(&self) -> Option<&Sealed> {
