@@ -22,6 +22,7 @@ mod image;
 mod isr;
 mod journal;
 mod leader;
+mod offline;
 mod partition;
 mod place;
 mod quota;

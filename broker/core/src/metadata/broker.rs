@@ -87,6 +87,7 @@ impl Image {
         let session = BrokerEpoch(self.sessions);
         self.brokers.insert(slot, Broker { incarnation, addresses, location, session, admission: Admission::Waiting });
         self.depose(slot, &[]);
+        self.trust_disks(slot);
         if known.is_some_and(|known| known < incarnation) {
             self.forget_disk(slot);
         }

@@ -162,6 +162,19 @@ pub enum Command {
         #[serde(default)]
         joined: Vec<(BrokerSlot, BrokerEpoch)>,
     },
+    /// A broker cannot use the logs of some replicas, for a disk of it failed: they leave the in-sync set, and others lead,
+    /// until it begins another session. The last member stays.
+    FailReplicas {
+        /// The broker.
+        broker: BrokerSlot,
+        /// Its session.
+        session: BrokerEpoch,
+        /// Replicas whose logs may be there, and cannot be used.
+        failed: Vec<(TopicId, PartitionId)>,
+        /// Replicas whose logs are gone: they begin anew where somebody else is in sync.
+        #[serde(default)]
+        lost: Vec<(TopicId, PartitionId)>,
+    },
     /// Sets a block of producer ids aside for one broker. Answered with [`Answer::ProducerIds`].
     ReserveProducerIds {
         /// The broker.
@@ -380,6 +393,16 @@ pub enum Refusal {
     /// The broker may neither lead nor be in sync.
     #[error("broker {} is fenced; it has to register again and become ready first", .0.0)]
     Fenced(BrokerSlot),
+    /// The broker's log of the partition cannot be used.
+    #[error("broker {} cannot use its log of partition {partition} of topic id {topic}", .slot.0)]
+    Offline {
+        /// The broker.
+        slot: BrokerSlot,
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionId,
+    },
     /// Another broker leads the partition and is alive.
     #[error("broker {} leads the partition", .0.0)]
     LedBy(BrokerSlot),

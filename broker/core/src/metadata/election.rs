@@ -43,7 +43,7 @@ pub struct UncleanElection {
 }
 
 /// The sessions of all brokers that may lead.
-type Live = BTreeMap<BrokerSlot, BrokerEpoch>;
+pub(super) type Live = BTreeMap<BrokerSlot, BrokerEpoch>;
 
 /// A partition that somebody has to lead.
 struct Vacancy {
@@ -126,7 +126,8 @@ impl Image {
     pub fn leads_for_others_in(&self, slot: BrokerSlot, topic: TopicId, partition: PartitionId) -> Option<Choice> {
         let known =
             self.partition(topic, partition).filter(|p| p.leader.is_some_and(|leader| leader.broker == slot))?;
-        let fit = |heir: BrokerSlot| known.isr.contains(&heir) && self.is_unfenced(heir);
+        let fit =
+            |heir: BrokerSlot| known.isr.contains(&heir) && self.is_unfenced(heir) && !known.offline.contains(&heir);
         let leader = known.wanted_leader(fit).filter(|leader| *leader != slot)?;
         Some(Choice { topic, partition, leader })
     }
@@ -139,7 +140,7 @@ impl Image {
         self.eligible(topic, number, &live)
     }
 
-    fn eligible(&self, topic: TopicId, number: PartitionId, live: &Live) -> Vec<BrokerSlot> {
+    pub(super) fn eligible(&self, topic: TopicId, number: PartitionId, live: &Live) -> Vec<BrokerSlot> {
         let Some(known) = self.topic(topic) else { return vec![] };
         known.partition(number).map_or_else(Vec::new, |partition| partition.eligible(live, known.allows_unclean()))
     }
@@ -149,7 +150,7 @@ impl Image {
         &self.unclean
     }
 
-    fn elect(&mut self, topic: TopicId, number: PartitionId, live: &Live, wanted: Option<BrokerSlot>) {
+    pub(super) fn elect(&mut self, topic: TopicId, number: PartitionId, live: &Live, wanted: Option<BrokerSlot>) {
         let Some(vacancy) = self.vacancy(topic, number) else { return };
         let Some(partition) = self.partition_mut(topic, number) else { return };
         let unclean = partition.elect(live, wanted, &vacancy);
@@ -163,7 +164,7 @@ impl Image {
         noted.drain(..noted.len().saturating_sub(UNCLEAN_MAX));
     }
 
-    fn live(&self) -> Live {
+    pub(super) fn live(&self) -> Live {
         let live = self.brokers.iter().filter(|(_, broker)| !broker.is_fenced());
         live.map(|(slot, broker)| (*slot, broker.session)).collect()
     }
@@ -188,7 +189,7 @@ impl Image {
 
 impl Partition {
     /// Takes a fenced broker out of the in-sync set, unless it is the last: what it alone has is not given up.
-    fn leave(&mut self, slot: BrokerSlot) {
+    pub(super) fn leave(&mut self, slot: BrokerSlot) {
         if self.isr.len() > 1 && self.isr.contains(&slot) {
             self.isr.retain(|member| *member != slot);
             self.partition_epoch += 1;
@@ -196,7 +197,8 @@ impl Partition {
     }
 
     fn eligible(&self, live: &Live, unclean: bool) -> Vec<BrokerSlot> {
-        let alive = self.replicas.iter().copied().filter(|slot| live.contains_key(slot));
+        let may = |slot: &BrokerSlot| live.contains_key(slot) && !self.offline.contains(slot);
+        let alive = self.replicas.iter().copied().filter(may);
         let in_sync: Vec<_> = alive.clone().filter(|slot| self.isr.contains(slot)).collect();
         if in_sync.is_empty() && unclean { alive.collect() } else { in_sync }
     }

@@ -89,6 +89,7 @@ impl Image {
                 self.check_unfenced(leader, session)?;
                 self.change_isr(topic, partition, leader, partition_epoch, isr, &joined)
             }
+            C::FailReplicas { broker, session, failed, lost } => self.fail_replicas(broker, session, &failed, &lost),
             C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),

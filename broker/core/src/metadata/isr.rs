@@ -25,11 +25,13 @@ impl Image {
         }
         for slot in isr.iter().filter(|slot| !led.isr.contains(slot)) {
             self.check_joins(*slot, joined)?;
+            self.check_online(topic, partition, *slot)?;
         }
         let led = self.partition_mut(topic, partition).ok_or(unknown)?;
         led.isr = isr;
         led.partition_epoch += 1;
         led.complete();
+        self.leave_offline_leader(topic, partition);
         Ok(Answer::Applied)
     }
 

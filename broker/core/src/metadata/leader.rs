@@ -97,6 +97,7 @@ impl Image {
         self.check_under(group, state, under)?;
         let led = self.partition(topic, partition).ok_or(unknown.clone())?;
         self.check_eligible(led, broker)?;
+        self.check_online(topic, partition, broker)?;
         if let Some(leader) = led.leader.filter(|_| led.is_led(broker, session, under)) {
             return Ok(Started { topic, partition, role: leader.role });
         }
@@ -148,7 +149,8 @@ impl Image {
     /// The broker that leads or should: the leader while it is alive, else the first replica that is in sync and alive.
     pub(super) fn due_leader(&self, partition: &Partition) -> Option<BrokerSlot> {
         let leader = partition.leader.filter(|leader| self.is_live(leader)).map(|leader| leader.broker);
-        let is_eligible = |slot: &&BrokerSlot| partition.isr.contains(slot) && self.is_unfenced(**slot);
+        let is_online = |slot: &BrokerSlot| self.is_unfenced(*slot) && !partition.offline.contains(slot);
+        let is_eligible = |slot: &&BrokerSlot| partition.isr.contains(slot) && is_online(slot);
         leader.or_else(|| partition.replicas.iter().find(is_eligible).copied())
     }
 

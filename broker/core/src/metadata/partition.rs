@@ -11,6 +11,9 @@ pub struct Partition {
     /// Those that are in sync. A fenced broker is none of them, unless it is the last that was. Nobody is when the last
     /// one's disk was replaced.
     pub isr: Vec<BrokerSlot>,
+    /// Replicas whose broker cannot use their logs in its session, though it may be alive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offline: Vec<BrokerSlot>,
     /// The leader, once one was started.
     pub leader: Option<Leader>,
     /// Counts the changes of leader and in-sync set.

@@ -91,6 +91,7 @@ impl Partition {
             return;
         }
         self.isr.retain(|slot| target.contains(slot));
+        self.offline.retain(|slot| target.contains(slot));
         self.replicas = target.clone();
         self.reassignment = None;
         self.partition_epoch += 1;
