@@ -27,6 +27,7 @@ mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
@@ -146,6 +147,7 @@ served! {
     DeleteAcls by delete_acls,
     DescribeConfigs by describe_configs,
     AlterConfigs by alter_configs,
+    DescribeLogDirs by describe_log_dirs,
     SaslAuthenticate by sasl_authenticate,
     CreatePartitions by create_partitions,
     DeleteGroups by delete_groups,

@@ -7,19 +7,19 @@ use crate::facts::Facts;
 use crate::groups::Groups;
 use crate::heart::{Footing, Heart};
 use crate::leaders::LeaderBoard;
+use crate::log_dirs::LogDirs;
 use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
 use crate::quotas::Quotas;
 use crate::replica::{Flusher, News, Storage};
 use crate::replication::{Fetchers, Followers};
-use crate::storage_health::Disk;
-use crate::topics::sweep_deleted;
 use crate::{Config, Listeners};
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     pub(crate) fetchers: Fetchers,
     /// Who of them fetches from here.
     pub(crate) followers: Followers,
-    /// What they share: clock, disk, flusher.
+    /// What they share: clock, disks, flusher.
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
@@ -86,19 +86,20 @@ impl Broker {
     /// # Errors
     /// When the system gives no directory or thread.
     pub(crate) fn idle(config: Config, ports: Ports) -> io::Result<Self> {
-        for dir in [config.topics_dir(), config.diverged_dir()] {
-            std::fs::create_dir_all(&dir)
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())))?;
-        }
-        sweep_deleted(&config.topics_dir());
+        let dir = config.diverged_dir();
+        std::fs::create_dir_all(&dir)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())))?;
         raise_open_files();
+        let failures = Arc::default();
         let storage = Storage {
             clock: ports.clock.clone(),
             flusher: Flusher::start()?,
-            disk: Disk::of(&config.data_dir, config.disk_reserve),
+            dirs: LogDirs::open(&config, &*ports.entropy, &failures)?,
+            failures,
             node_id: config.node_id(),
             replica_lag_max: config.replica_lag_max,
             isr_news: News::default(),
+            epoch_changes: AtomicU64::new(0),
         };
         let facts = Facts::open(&config.data_dir)?;
         let quotas = Quotas::new(ports.clock.clone());

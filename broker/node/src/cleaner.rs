@@ -92,7 +92,7 @@ impl Broker {
         floor: Offset,
         cleaned: &mut Cleaned,
     ) -> Result<(), TruncateError> {
-        let is_short = self.0.storage.disk.is_short();
+        let is_short = partition.dir.disk().is_short();
         for pass in passes(keep, self.0.config.link_hold, partition.marks().high_watermark, floor, is_short) {
             let retired = partition.retain(&pass, now)?;
             cleaned.segments += retired.segments;

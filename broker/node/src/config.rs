@@ -32,6 +32,8 @@ pub struct Config {
     pub rebalance_every: Duration,
     /// Where it keeps its metadata and logs.
     pub data_dir: PathBuf,
+    /// Where it keeps its logs, each perhaps on a disk of its own (`log.dirs`); empty for one directory in `data_dir`.
+    pub log_dirs: Vec<PathBuf>,
     /// Where its own Kafka clients connect.
     pub clients: SocketAddr,
     /// Where gateways connect: no policy errors, no names of other nodes.
@@ -60,7 +62,7 @@ pub struct Config {
     pub retention_check: Duration,
     /// How much longer than configured records are kept for another region that has not copied them yet.
     pub link_hold: Hold,
-    /// Writes of records are refused while the disk has less than this free, so that metadata can still be written.
+    /// Writes of records to a disk are refused while it has less than this free, so that metadata can still be written.
     pub disk_reserve: ByteCount,
 }
 
@@ -79,6 +81,7 @@ impl Config {
             rebalance_every: Duration::from_secs(30),
             liveness: Timing { silence_max: Duration::from_millis(1300) },
             data_dir,
+            log_dirs: Vec::new(),
             clients: listeners.clients,
             gateways: listeners.gateways,
             internal: listeners.internal,
@@ -117,7 +120,15 @@ impl Config {
         Listeners { clients: self.clients, gateways: self.gateways, internal: self.internal }
     }
 
-    /// Where the logs of partitions are.
+    /// All directories of logs.
+    pub(crate) fn log_paths(&self) -> Vec<PathBuf> {
+        match &self.log_dirs[..] {
+            [] => vec![self.topics_dir()],
+            given => given.to_vec(),
+        }
+    }
+
+    /// Where the logs of partitions are that were given no other place.
     pub(crate) fn topics_dir(&self) -> PathBuf {
         self.data_dir.join("topics")
     }

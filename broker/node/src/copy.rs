@@ -48,7 +48,9 @@ impl From<CopyError> for CopyFailure {
         match error {
             CopyError::Sealed => Self::Sealed,
             CopyError::NotCopy | CopyError::Closed(_) | CopyError::NoRoom => Self::NotReady(error.to_string()),
-            CopyError::Log(_) | CopyError::Truncate(_) | CopyError::Read(_) => Self::Failed(error.to_string()),
+            CopyError::Failed(_) | CopyError::Log(_) | CopyError::Truncate(_) | CopyError::Read(_) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }

@@ -112,7 +112,8 @@ impl Broker {
     pub(crate) fn keep_up(&self) {
         self.spawn(self.clone().keep_clean());
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
-        every(DISK_LOOK, |broker| broker.0.storage.disk.look());
+        every(DISK_LOOK, Self::look_at_disks);
+        self.spawn(self.clone().report_failures());
         every(FLUSH_LOOK, |broker| {
             broker.0.partitions.held().partitions().for_each(|partition| partition.flush_if_due(LAZY_FLUSH));
         });

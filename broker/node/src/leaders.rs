@@ -8,6 +8,7 @@ use broker_core::metadata::{Broker as Member, Image, Partition as Placed, Role};
 use env::Clock;
 use model::{BrokerAddress, BrokerSlot, LeaderEpoch, Leaders, PartitionLeader, TopicLeaders};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -56,14 +57,21 @@ impl Broker {
         let mut changes = self.0.partitions.changes();
         let mut looks = interval(COPIES_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut shown_at = None;
         loop {
             let image = images.borrow_and_update().clone();
-            if image.council_index() > 0 {
+            // Looking at ten thousand partitions four times a second would keep a processor busy with nothing.
+            let epochs = Some(self.0.storage.epoch_changes.load(Ordering::Relaxed));
+            if image.council_index() > 0 && shown_at != epochs {
                 self.0.leaders.show(leaders(&self, &image));
+                shown_at = epochs;
             }
             tokio::select! {
-                changed = images.changed() => if changed.is_err() { return },
-                _ = changes.changed() => {}
+                changed = images.changed() => match changed {
+                    Ok(()) => shown_at = None,
+                    Err(_) => return,
+                },
+                _ = changes.changed() => shown_at = None,
                 _ = looks.tick() => {}
                 () = crate::listener::stopped(&mut stop) => return,
             }

@@ -41,8 +41,8 @@ pub use standing::SourceMarks;
 pub(crate) use standing::{Marks, Standing};
 
 use crate::Flush;
+use crate::log_dirs::{LogDir, LogDirs};
 use crate::settings::TopicSettings;
-use crate::storage_health::Disk;
 use acks::Waiting;
 use bell::Bell;
 use broker_core::follower::Follower;
@@ -53,21 +53,27 @@ use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
 use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
-use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// What all partitions of a broker share.
 pub(crate) struct Storage {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: Flusher,
-    pub(crate) disk: Disk,
+    /// Where logs are.
+    pub(crate) dirs: LogDirs,
+    /// Rings when a log or a directory of logs failed.
+    pub(crate) failures: Arc<Notify>,
     /// Stands in the batch that begins a lineage.
     pub(crate) node_id: i32,
     /// A replica that was not caught up for so long is out of sync.
     pub(crate) replica_lag_max: Duration,
     /// Partitions led here whose in-sync set may have to change.
     pub(crate) isr_news: News,
+    /// Counts how often a log that is not owned came to another leader epoch.
+    pub(crate) epoch_changes: AtomicU64,
 }
 
 /// One partition.
@@ -78,6 +84,8 @@ pub(crate) struct Partition {
     pub(crate) topic_id: TopicId,
     /// Reads beside whoever writes.
     pub(crate) reader: Reader,
+    /// The directory its log is in.
+    pub(crate) dir: Arc<LogDir>,
     storage: Arc<Storage>,
     held: Mutex<Held>,
     public: RwLock<Public>,
@@ -107,6 +115,8 @@ struct Public {
     marks: Marks,
     standing: Standing,
     settings: Arc<TopicSettings>,
+    /// The log's latest leader epoch.
+    latest_epoch: LeaderEpoch,
     /// Why nothing is written any more.
     failed: Option<Arc<str>>,
 }
@@ -117,24 +127,25 @@ struct Public {
 pub(crate) struct Closed;
 
 impl Partition {
-    /// Opens the partition's log in `dir`, recovers it if it must be, and makes all of it durable. It may block.
+    /// Opens the partition's log in `home`, recovers it if it must be, and makes all of it durable. It may block.
     ///
     /// # Errors
     /// [`OpenError`]: the log cannot be used.
     pub(crate) fn open(
-        dir: &Path,
+        home: Arc<LogDir>,
         name: TopicPartition,
         topic_id: TopicId,
         settings: Arc<TopicSettings>,
         storage: Arc<Storage>,
     ) -> Result<Arc<Self>, OpenError> {
-        let (mut log, recovery) = Log::open(dir, topic_id, settings.log.clone())?;
+        let (mut log, recovery) = Log::open(home.log_path(&name), topic_id, settings.log.clone())?;
         report(&name, &recovery);
         // After the death of the process alone the end is in the page cache and nowhere else.
         let flushed = log.flush();
         let failed = flushed.err().map(|error| Arc::from(error.to_string()));
         let reader = log.reader();
-        let standing = Standing::Idle;
+        reader.disk_failure().inspect(|reason| home.fail(reason));
+        let (standing, latest_epoch) = (Standing::Idle, log.latest_epoch());
         let held = Held {
             core: Core::fenced(log.start()).with_lag_max(storage.replica_lag_max),
             log: Some(log),
@@ -143,11 +154,12 @@ impl Partition {
             waiting: Waiting::default(),
             source: None,
         };
-        let public = Public { marks: Marks::default(), standing, settings, failed };
+        let public = Public { marks: Marks::default(), standing, settings, latest_epoch, failed };
         let partition = Self {
             name,
             topic_id,
             reader,
+            dir: home,
             storage,
             held: Mutex::new(held),
             public: RwLock::new(public),
@@ -375,10 +387,23 @@ impl Partition {
             last_stable: log.last_stable(high_watermark).max(start),
         };
         log.forget_stable(high_watermark);
+        let latest_epoch = log.latest_epoch();
+        self.note_epoch(&held.standing, latest_epoch);
         let mut before = Marks::default();
         self.public_mut(|public| before = std::mem::replace(&mut public.marks, marks));
         if marks.is_news_after(&before) {
             self.bell.ring(self.place());
+        }
+    }
+
+    /// A log that is not owned has its epochs from elsewhere, and nothing else tells of them.
+    fn note_epoch(&self, standing: &Standing, latest: LeaderEpoch) {
+        if self.public().latest_epoch == latest {
+            return;
+        }
+        self.public_mut(|public| public.latest_epoch = latest);
+        if !matches!(standing, Standing::Owner { .. }) {
+            self.storage.epoch_changes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -395,11 +420,29 @@ impl Partition {
     /// Nothing is written any more: nobody who waits for it gets an acknowledgement.
     fn fail(&self, held: &mut Held, error: &dyn std::error::Error) {
         let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-        let reason: Arc<str> = format!("{error}{source}").into();
+        self.stop_writes(held, format!("{error}{source}").into());
+        self.note_disk();
+    }
+
+    /// Has the directory looked at if the disk did not do what it should, when somebody read or wrote the log.
+    pub(crate) fn note_disk(&self) {
+        self.reader.disk_failure().inspect(|reason| self.dir.fail(reason));
+    }
+
+    /// Takes no more writes, for the directory of the log failed.
+    pub(crate) fn go_offline(&self, reason: Arc<str>) {
+        let mut held = self.held();
+        if self.public().failed.is_none() {
+            self.stop_writes(&mut held, reason);
+        }
+    }
+
+    fn stop_writes(&self, held: &mut Held, reason: Arc<str>) {
         if self.public().failed.is_none() {
             tracing::error!(partition = %self.name, %reason, "log takes no more writes; restart the broker to recover it");
         }
         self.public_mut(|public| public.failed.get_or_insert(reason).len());
+        self.storage.failures.notify_one();
         let outcome = held.core.on_storage_failure();
         self.settle(held, outcome);
         self.bell.ring(self.place());

@@ -113,7 +113,7 @@ impl Broker {
             council_index: image.council_index(),
             holdings: self.holdings(),
             partitions,
-            disks: vec![self.disk()],
+            disks: self.0.storage.dirs.status(),
             diverged,
             gaps,
             orders: orders.map(|(run, step, order)| (run.clone(), step.clone(), order.at)).collect(),

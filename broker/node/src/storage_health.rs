@@ -5,7 +5,7 @@ use model::{ByteCount, DiskStatus};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The file system that holds the logs.
+/// The file system of a directory of logs.
 ///
 /// Records are refused while less than the reserve is free: what is left is for metadata, without which the region
 /// could not even say what is wrong. Nothing has to be restarted when there is space again.
@@ -83,9 +83,15 @@ impl Disk {
 }
 
 impl Broker {
-    /// The file system of its logs.
+    /// The file system of its logs; of the first directory where there are several.
     pub fn disk(&self) -> DiskStatus {
-        self.0.storage.disk.status()
+        self.0.storage.dirs.all()[0].disk().status()
+    }
+
+    /// Looks how much is free, and whether somebody met an error when he read. Call it every second or so.
+    pub(crate) fn look_at_disks(&self) {
+        self.0.storage.dirs.look();
+        self.0.partitions.held().partitions().for_each(|partition| partition.note_disk());
     }
 }
 

@@ -1,14 +1,15 @@
 //! Topics of the region's metadata, made real on this broker's disk.
 
 use crate::Broker;
+use crate::log_dirs::{LogDir, NoHome};
 use crate::partitions::{Held, HeldTopic};
-use crate::replica::Partition;
+use crate::replica::{Partition, Place};
 use crate::settings::TopicSettings;
 use broker_core::metadata::{self, Image, Topic};
 use log::{FileError, OpenError};
 use model::{BrokerSlot, PartitionId, TopicId, TopicPartition, TopicState};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -25,7 +26,16 @@ pub(crate) struct NotOpened {
     partition: TopicPartition,
     topic: TopicId,
     #[source]
-    error: OpenError,
+    error: WhyNot,
+}
+
+/// What is in the way of a log.
+#[derive(Debug, thiserror::Error)]
+enum WhyNot {
+    #[error(transparent)]
+    NoHome(#[from] NoHome),
+    #[error(transparent)]
+    Log(#[from] OpenError),
 }
 
 impl NotOpened {
@@ -45,7 +55,7 @@ impl Broker {
         let topics = ids.iter().filter_map(|id| image.topic(*id));
         let mut opened: Vec<_> = topics.map(|topic| (topic, self.held_before(topic))).collect();
         let missing = missing(&opened, self.0.config.slot);
-        let results = self.open_all(image, &missing);
+        let results = self.open_all(image, missing.iter().map(|(_, _, missing)| missing).collect());
         let mut failed = Vec::new();
         for ((at, number, _), result) in missing.into_iter().zip(results) {
             match result {
@@ -58,7 +68,17 @@ impl Broker {
         let moved: Vec<_> = topics.iter().flat_map(|held| moved_away(&before, held)).collect();
         self.0.partitions.put(topics);
         moved.iter().for_each(|partition| self.drop_partition(partition));
+        self.0.storage.dirs.forget(self.elsewhere(image, ids));
         failed
+    }
+
+    /// What is written down of the topics `ids` that others hold now.
+    fn elsewhere(&self, image: &Image, ids: &BTreeSet<TopicId>) -> Vec<Place> {
+        let (slot, dirs) = (self.0.config.slot, &self.0.storage.dirs);
+        let is_here = |(topic, number): &Place| {
+            image.partition(*topic, *number).is_some_and(|placed| placed.replicas.contains(&slot))
+        };
+        ids.iter().flat_map(|id| dirs.of_topic(*id)).filter(|place| !is_here(place)).collect()
     }
 
     /// Deletes the log of a partition that others hold now.
@@ -99,38 +119,43 @@ impl Broker {
         }
     }
 
-    fn open_all(&self, image: &Image, missing: &[(usize, usize, Missing)]) -> Vec<Result<Arc<Partition>, NotOpened>> {
+    fn open_all(&self, image: &Image, missing: Vec<&Missing>) -> Vec<Result<Arc<Partition>, NotOpened>> {
+        let asked: Vec<_> = missing.iter().map(|missing| (missing.place(), &missing.name)).collect();
+        let homes = self.0.storage.dirs.settle(&asked);
+        let threads = OPENING_AT_ONCE.min(missing.len());
         let results = Mutex::new(Vec::with_capacity(missing.len()));
-        let next = Mutex::new(missing.iter().enumerate());
+        let next = Mutex::new(missing.into_iter().zip(homes).enumerate());
         let work = || {
             loop {
                 let taken = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((at, (_, _, missing))) = taken else { return };
-                let opened = self.open_partition(image, missing);
+                let Some((at, (missing, home))) = taken else { return };
+                let opened = home.map_err(WhyNot::from).and_then(|home| self.open_partition(image, missing, &home));
+                let opened = opened.map_err(|error| missing.not_opened(error));
                 results.lock().unwrap_or_else(PoisonError::into_inner).push((at, opened));
             }
         };
         thread::scope(|scope| {
-            (0..OPENING_AT_ONCE.min(missing.len())).for_each(|_| _ = scope.spawn(work));
+            (0..threads).for_each(|_| _ = scope.spawn(work));
         });
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_unstable_by_key(|(at, _)| *at);
         results.into_iter().map(|(_, result)| result).collect()
     }
 
-    fn open_partition(&self, image: &Image, missing: &Missing) -> Result<Arc<Partition>, NotOpened> {
+    fn open_partition(&self, image: &Image, missing: &Missing, home: &Arc<LogDir>) -> Result<Arc<Partition>, WhyNot> {
         let Missing { name, topic, settings } = missing;
-        let dir = self.partition_dir(name);
-        let open = || Partition::open(&dir, name.clone(), *topic, settings.clone(), self.0.storage.clone());
+        let open = || Partition::open(home.clone(), name.clone(), *topic, settings.clone(), self.0.storage.clone());
         let opened = match open() {
             // A topic of that name was deleted while this broker was down.
             Err(OpenError::OtherTopic { found, .. }) if image.topic(found).is_none() => {
-                remove_dir(&dir);
+                remove_dir(&home.log_path(name));
                 open()
             }
             opened => opened,
         };
-        opened.map_err(|error| NotOpened { partition: name.clone(), topic: *topic, error })
+        let failure = opened.as_ref().err().filter(|error| error.is_disk_failure());
+        failure.inspect(|error| home.fail(&error.to_string()));
+        Ok(opened?)
     }
 
     /// Lets go of a topic and deletes its logs. It may block.
@@ -141,6 +166,7 @@ impl Broker {
         let Some(topic) = self.0.partitions.remove(id) else { return Ok(()) };
         topic.held().for_each(|partition| self.0.fetchers.forget(partition));
         let deleted: Vec<_> = topic.held().map(|partition| partition.delete()).collect();
+        self.0.storage.dirs.forget(self.0.storage.dirs.of_topic(id));
         deleted.into_iter().collect()
     }
 
@@ -150,12 +176,12 @@ impl Broker {
         let heir = image.topic_named(topic.name.as_str());
         let numbers = topic.partitions().map(|(partition, _)| partition);
         let unused = numbers.filter(|partition| heir.is_none_or(|heir| heir.partition(*partition).is_none()));
-        let dirs = unused.map(|partition| self.partition_dir(&TopicPartition { topic: topic.name.clone(), partition }));
-        dirs.filter(|dir| dir.exists()).for_each(|dir| remove_dir(&dir));
-    }
-
-    fn partition_dir(&self, name: &TopicPartition) -> PathBuf {
-        self.0.config.topics_dir().join(name.to_string())
+        let dirs = &self.0.storage.dirs;
+        for name in unused.map(|partition| TopicPartition { topic: topic.name.clone(), partition }) {
+            let logs = dirs.online().map(|dir| dir.log_path(&name));
+            logs.filter(|log| log.exists()).for_each(|log| remove_dir(&log));
+        }
+        dirs.forget(dirs.of_topic(topic.id));
     }
 }
 
@@ -178,18 +204,33 @@ struct Missing {
     settings: Arc<TopicSettings>,
 }
 
+impl Missing {
+    fn place(&self) -> Place {
+        (self.topic, self.name.partition)
+    }
+
+    fn not_opened(&self, error: WhyNot) -> NotOpened {
+        NotOpened { partition: self.name.clone(), topic: self.topic, error }
+    }
+}
+
 /// What is placed on this broker and not open: (which topic, which partition, the rest).
 fn missing(topics: &[(&Topic, HeldTopic)], slot: BrokerSlot) -> Vec<(usize, usize, Missing)> {
     let mut missing = Vec::new();
     for (at, (topic, held)) in topics.iter().enumerate() {
         let here = topic.partitions().zip(&held.partitions).enumerate();
-        let closed = here.filter(|(_, ((_, placed), open))| open.is_none() && placed.replicas.contains(&slot));
+        let closed = here.filter(|(_, ((_, placed), open))| open.is_none() && is_usable(placed, slot));
         for (number, ((partition, _), _)) in closed {
             let name = TopicPartition { topic: topic.name.clone(), partition };
             missing.push((at, number, Missing { name, topic: topic.id, settings: held.settings.clone() }));
         }
     }
     missing
+}
+
+/// Whether the broker in `slot` is to hold a partition, in a directory that was not found to have failed.
+pub(crate) fn is_usable(placed: &metadata::Partition, slot: BrokerSlot) -> bool {
+    placed.replicas.contains(&slot) && !placed.offline.contains(&slot)
 }
 
 /// Finishes the deletions that a crash interrupted. Nothing else is touched: whose the other directories are is for the

@@ -68,6 +68,7 @@ api_keys! {
     DeleteAcls in delete_acls,
     DescribeConfigs in describe_configs,
     AlterConfigs in alter_configs,
+    DescribeLogDirs in describe_log_dirs,
     SaslAuthenticate in sasl_authenticate,
     CreatePartitions in create_partitions,
     DeleteGroups in delete_groups,
@@ -215,6 +216,7 @@ mod tests {
         agree::<delete_acls::Request>();
         agree::<describe_configs::Request>();
         agree::<alter_configs::Request>();
+        agree::<describe_log_dirs::Request>();
         agree::<sasl_authenticate::Request>();
         agree::<create_partitions::Request>();
         agree::<delete_groups::Request>();

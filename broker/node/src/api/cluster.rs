@@ -99,6 +99,8 @@ pub(crate) struct Shown {
     pub(crate) leader_epoch: i32,
     pub(crate) replicas: Vec<i32>,
     pub(crate) isr: Vec<i32>,
+    /// Replicas on brokers that are not let in, or on disks that failed.
+    pub(crate) offline: Vec<i32>,
 }
 
 /// The partitions of `topic`. A copy is led here too: clients may read it.
@@ -106,12 +108,20 @@ pub(crate) fn partitions(broker: &Broker, image: &Image, topic: &Topic) -> Vec<S
     let held = broker.0.partitions.held();
     let shown = |(number, placed): (PartitionId, &Placed)| {
         let leader = leader(broker, image, held.partition(topic.id, number), placed);
-        show(broker, number, placed, leader.map(|(slot, epoch)| (node_id(broker, slot), epoch)))
+        show(broker, image, number, placed, leader.map(|(slot, epoch)| (node_id(broker, slot), epoch)))
     };
     topic.partitions().map(shown).collect()
 }
 
-fn show(broker: &Broker, number: PartitionId, placed: &Placed, leader: Option<(i32, LeaderEpoch)>) -> Shown {
+fn show(
+    broker: &Broker,
+    image: &Image,
+    number: PartitionId,
+    placed: &Placed,
+    leader: Option<(i32, LeaderEpoch)>,
+) -> Shown {
+    let is_offline = |slot: &BrokerSlot| placed.offline.contains(slot) || !image.is_unfenced(*slot);
+    let offline: Vec<_> = placed.replicas.iter().copied().filter(is_offline).collect();
     let ids = |slots: &[BrokerSlot]| slots.iter().map(|slot| node_id(broker, *slot)).collect();
     let (leader_id, leader_epoch) = leader.unwrap_or((-1, LeaderEpoch::NONE));
     Shown {
@@ -121,6 +131,7 @@ fn show(broker: &Broker, number: PartitionId, placed: &Placed, leader: Option<(i
         leader_epoch: leader_epoch.0,
         replicas: ids(&placed.replicas),
         isr: ids(&placed.isr),
+        offline: ids(&offline),
     }
 }
 

@@ -97,6 +97,7 @@ fn partition(shown: cluster::Shown) -> PartitionResponse {
         leader_epoch: shown.leader_epoch,
         replica_nodes: shown.replicas,
         isr_nodes: shown.isr,
+        offline_replicas: shown.offline,
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
         ..Default::default()

@@ -136,6 +136,7 @@ fn partition(shown: cluster::Shown) -> PartitionResponse {
         leader_epoch: shown.leader_epoch,
         replica_nodes: shown.replicas,
         isr_nodes: shown.isr,
+        offline_replicas: shown.offline,
         ..Default::default()
     }
 }

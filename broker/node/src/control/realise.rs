@@ -4,7 +4,7 @@
 use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
-use crate::topics::replica_count;
+use crate::topics::{is_usable, replica_count};
 use broker_core::metadata::{BrokerEpoch, Changes, Image, Leader, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,8 @@ fn to_hold(broker: &Broker, changes: &Changes, touched: &Touched<'_>) -> BTreeSe
         let is_open = known.partition(*number).is_some();
         let grew = known.partitions.len() != topic.partition_count() as usize;
         let resized = *number == PartitionId(0) && known.replicas != replica_count(topic);
-        (grew || resized || is_open != placed.replicas.contains(&slot)).then_some(*id)
+        let is_wrong = if is_open { !placed.replicas.contains(&slot) } else { is_usable(placed, slot) };
+        (grew || resized || is_wrong).then_some(*id)
     };
     changes.defined.iter().copied().chain(touched.iter().filter_map(is_other)).collect()
 }
@@ -153,11 +154,11 @@ impl Stage<'_> {
         let slot = self.broker.0.config.slot;
         let stood = match placed.leader {
             Some(Leader { broker, .. }) if broker == slot => self.lead_or_copy(topic, placed, partition),
-            Some(leader) => {
+            Some(leader) if partition.failed().is_none() => {
                 partition.follow(leader, &placed.lineages);
                 Ok(())
             }
-            None => {
+            Some(_) | None => {
                 partition.resign();
                 Ok(())
             }

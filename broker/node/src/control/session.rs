@@ -51,6 +51,11 @@ impl Worker {
         let blocks = Blocks { controller: self.controller.clone(), slot: self.slot() };
         self.broker.0.producer_ids.take_from(Arc::new(blocks));
         self.broker.0.heart.set(Session { epoch, ready: false });
+        // Before it could be let in: it must not lead what it cannot read.
+        if let Some(failures) = self.broker.failures(&self.controller.image(), epoch) {
+            self.controller.propose(&failures).await?;
+            self.catch_up().await?;
+        }
         if !self.broker.0.config.is_clustered() {
             let term = self.controller.leadership().borrow().term;
             self.controller.propose(&Command::Unfence { term, broker: self.slot(), session: epoch }).await?;

@@ -196,9 +196,18 @@ impl FileRange {
     async fn warm(&mut self) -> io::Result<()> {
         let (file, position, len) = (self.file.clone(), self.position, self.len.min(WARM_BYTES));
         let warming = tokio::task::spawn_blocking(move || log::warm(&file, position, len));
-        warming.await.map_err(io::Error::other)??;
+        let warmed = warming.await.map_err(io::Error::other)?;
+        warmed.inspect_err(|error| self.note_failure(error))?;
         self.warmed = Some(position + len as u64);
         Ok(())
+    }
+
+    /// If the disk is at fault, whoever looks after it has to hear of it.
+    fn note_failure(&self, error: &io::Error) {
+        let code = error.raw_os_error().filter(|_| log::is_disk_failure(error));
+        if let (Some(slice), Some(code)) = (&self.batches, code) {
+            slice.note_failure(io::Error::from_raw_os_error(code));
+        }
     }
 
     /// All of it was sent: what was cold need not stay in memory.
@@ -216,9 +225,9 @@ impl FileRange {
         let mut position = self.position;
         let ready = self.warmed.map_or(self.len, |upto| self.len.min((upto - position) as usize));
         let sent = stream.try_io(Interest::WRITABLE, || {
-            rustix::fs::sendfile(stream.as_fd(), self.file.as_fd(), Some(&mut position), ready)
-                .map_err(io::Error::from)
-        })?;
+            rustix::fs::sendfile(stream.as_fd(), self.file.as_fd(), Some(&mut position), ready).map_err(io::Error::from)
+        });
+        let sent = sent.inspect_err(|error| self.note_failure(error))?;
         let is_intact = self.batches.as_ref().is_none_or(log::Slice::is_intact);
         if sent > 0 && is_intact {
             return Ok(sent);

@@ -43,6 +43,9 @@ pub(crate) enum Refused {
     /// The disk has too little space left.
     #[error("the disk is nearly full; free some space, the broker needs no restart")]
     NoRoom,
+    /// The log, or the directory it is in, failed.
+    #[error("the log takes no more writes: {0}")]
+    Failed(Arc<str>),
     /// The log took it not.
     #[error(transparent)]
     Log(#[from] AppendError),
@@ -94,14 +97,17 @@ impl Partition {
         let (epoch, pass) = enter(&held.standing, boot)?;
         // The gate has looked at the region's authority.
         held.core.admit_produce(boot.since_boot(), Authority::Local, acks == Acks::All)?;
-        if !self.storage.disk.has_room() {
+        if let Some(reason) = self.failed() {
+            return Err(Refused::Failed(reason));
+        }
+        if !self.dir.disk().has_room() {
             return Err(Refused::NoRoom);
         }
         let log = held.log.as_mut().ok_or(Refused::NotLed)?;
         let appended = log.append(batch, epoch, now);
         match &appended {
-            Ok(_) => self.storage.disk.note_write(false),
-            Err(AppendError::DiskFull(_)) => self.storage.disk.note_write(true),
+            Ok(_) => self.dir.disk().note_write(false),
+            Err(AppendError::DiskFull(_)) => self.dir.disk().note_write(true),
             Err(_) => {}
         }
         Ok(Taken { appended: appended?, epoch, pass })

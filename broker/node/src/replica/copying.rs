@@ -22,6 +22,9 @@ pub(crate) enum CopyError {
     /// The disk has too little space left.
     #[error("the disk is nearly full; free some space, the broker needs no restart")]
     NoRoom,
+    /// The log, or the directory it is in, failed.
+    #[error("the log takes no more writes: {0}")]
+    Failed(Arc<str>),
     /// The log took them not.
     #[error(transparent)]
     Log(#[from] log::CopyError),
@@ -42,7 +45,10 @@ impl Partition {
         let now = self.storage.clock.now();
         let mut held = self.held();
         held.check_copy()?;
-        if !self.storage.disk.has_room() {
+        if let Some(reason) = self.failed() {
+            return Err(CopyError::Failed(reason));
+        }
+        if !self.dir.disk().has_room() {
             return Err(CopyError::NoRoom);
         }
         let copied = held.log.as_mut().ok_or(Closed)?.append_copy(batches, now);
@@ -56,8 +62,8 @@ impl Partition {
 
     pub(super) fn note_copy(&self, held: &mut Held, copied: &Result<Copied, log::CopyError>) {
         match copied {
-            Ok(_) => self.storage.disk.note_write(false),
-            Err(log::CopyError::DiskFull(_)) => self.storage.disk.note_write(true),
+            Ok(_) => self.dir.disk().note_write(false),
+            Err(log::CopyError::DiskFull(_)) => self.dir.disk().note_write(true),
             Err(error @ log::CopyError::Sealed(_)) => self.fail(held, error),
             Err(_) => {}
         }

@@ -177,7 +177,10 @@ impl Partition {
     }
 
     fn append_replicated(&self, held: &mut Held, batches: &Bytes) -> Result<(), Trouble> {
-        if !self.storage.disk.has_room() {
+        if self.failed().is_some() {
+            return Err(Trouble::Unwritable);
+        }
+        if !self.dir.disk().has_room() {
             return Err(Trouble::NoRoom);
         }
         let now = self.storage.clock.now();

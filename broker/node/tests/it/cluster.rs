@@ -6,6 +6,7 @@ use env::real::{SystemClock, SystemEntropy};
 use model::{BrokerSlot, RegionName};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -17,12 +18,19 @@ pub(crate) struct Cluster {
     pub(crate) brokers: BTreeMap<u16, Broker>,
     peers: BTreeMap<BrokerSlot, String>,
     dirs: Vec<TempDir>,
+    /// The directories of logs of brokers that were given some.
+    pub(crate) log_dirs: BTreeMap<u16, Vec<PathBuf>>,
 }
 
 impl Cluster {
     /// A region of `count` brokers that are all let in.
     pub(crate) async fn of(count: u16) -> Self {
-        let mut cluster = Self::wired(count);
+        Self::with_log_dirs(count, BTreeMap::new()).await
+    }
+
+    /// The same with brokers that have several directories of logs.
+    pub(crate) async fn with_log_dirs(count: u16, log_dirs: BTreeMap<u16, Vec<PathBuf>>) -> Self {
+        let mut cluster = Self { log_dirs, ..Self::wired(count) };
         for slot in 0..count {
             cluster.start(slot).await;
         }
@@ -43,7 +51,7 @@ impl Cluster {
     fn wired(count: u16) -> Self {
         let peers = (0..count).map(|slot| (BrokerSlot(slot), free_address())).collect();
         let dirs = (0..count).map(|_| TempDir::new().unwrap()).collect();
-        Self { brokers: BTreeMap::new(), peers, dirs }
+        Self { brokers: BTreeMap::new(), peers, dirs, log_dirs: BTreeMap::new() }
     }
 
     pub(crate) fn config(&self, slot: u16) -> Config {
@@ -52,6 +60,7 @@ impl Cluster {
         let dir = self.dirs[usize::from(slot)].path().to_owned();
         let mut config = Config::new(RegionName::new("r1").unwrap(), 0, dir, listeners);
         config.slot = BrokerSlot(slot);
+        config.log_dirs = self.log_dirs.get(&slot).cloned().unwrap_or_default();
         config.controller = Some(self.peers[&BrokerSlot(slot)].parse().unwrap());
         config.peers.clone_from(&self.peers);
         config.location.rack = format!("rack-{slot}");

@@ -1,40 +1,9 @@
+use crate::disks::Disk;
 use crate::harness::{Client, config, eventually, large, start};
 use broker::standalone::Topic;
 use model::ByteCount;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use wire::ErrorCode;
 use wire::api::list_offsets::LATEST;
-
-/// A small file system, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// # Panics
-    /// Unless run as root: without a full disk nothing could be shown.
-    fn mount(size: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "small"]).arg(dir.path());
-        assert!(mount_status(&mut mount), "a tmpfs can be mounted (root is needed)");
-        Self(dir)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-fn mount_status(command: &mut Command) -> bool {
-    command.status().is_ok_and(|status| status.success())
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        mount_status(Command::new("umount").arg("-l").arg(self.0.path()));
-    }
-}
 
 async fn fill(client: &Client) -> i64 {
     for written in 0.. {
@@ -48,16 +17,10 @@ async fn fill(client: &Client) -> i64 {
     unreachable!()
 }
 
-fn ballast(disk: &SmallDisk) -> PathBuf {
-    let ballast = disk.path().join("ballast");
-    std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
-    ballast
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_writes_reads_go_on_and_writes_resume() {
-    let disk = SmallDisk::mount("16m");
-    let ballast = ballast(&disk);
+    let Some(disk) = Disk::tmpfs("16m") else { return };
+    let ballast = disk.ballast(4 << 20);
     let alone = start(config(&disk.path().join("data")), &[Topic::new("t", 1)]).await;
     let client = Client::of(&alone).await;
     let written = fill(&client).await;
@@ -76,8 +39,8 @@ async fn a_full_disk_refuses_writes_reads_go_on_and_writes_resume() {
 
 #[tokio::test]
 async fn a_reserve_is_left_for_metadata() {
-    let disk = SmallDisk::mount("16m");
-    let ballast = ballast(&disk);
+    let Some(disk) = Disk::tmpfs("16m") else { return };
+    let ballast = disk.ballast(4 << 20);
     let mut config = config(&disk.path().join("data"));
     config.disk_reserve = ByteCount::mib(20);
     let alone = start(config, &[Topic::new("t", 1)]).await;
@@ -85,7 +48,7 @@ async fn a_reserve_is_left_for_metadata() {
     assert_eq!(fill(&client).await, 0);
     assert!(alone.broker.disk().free > ByteCount::mib(8));
     std::fs::remove_file(ballast).unwrap();
-    assert!(mount_status(Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk.path())));
+    disk.resize("64m");
     eventually("the broker sees the space", async || {
         client.produce("t", 0, large(10)).await.error_code == ErrorCode::NONE
     })

@@ -3,10 +3,12 @@
 mod cleaning;
 mod cluster;
 mod disk;
+mod disks;
 mod harness;
 mod hostile;
 mod idempotence;
 mod links;
+mod log_dirs;
 mod many;
 mod produce_and_fetch;
 mod refusals;

@@ -113,6 +113,7 @@ async fn ask_for_administration(asker: &mut Asker) {
     asker.ask(list_config_resources::Request::default()).await;
     let topic = describe_producers::Topic { name: "t".into(), partition_indexes: vec![0, 9], ..Default::default() };
     asker.ask(describe_producers::Request { topics: vec![topic], ..Default::default() }).await;
+    asker.ask(describe_log_dirs::Request { topics: None, ..Default::default() }).await;
     asker.ask(describe_quorum::Request { topics: vec![Default::default()], ..Default::default() }).await;
     asker.ask(update_features::Request { feature_updates: vec![Default::default()], ..Default::default() }).await;
     asker.ask(describe_acls::Request::default()).await;

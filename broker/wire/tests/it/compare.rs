@@ -113,6 +113,7 @@ apis! {
     delete_acls: DeleteAcls, DeleteAclsRequest, DeleteAclsResponse;
     describe_configs: DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
     alter_configs: AlterConfigs, AlterConfigsRequest, AlterConfigsResponse;
+    describe_log_dirs: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
     sasl_authenticate: SaslAuthenticate, SaslAuthenticateRequest, SaslAuthenticateResponse;
     create_partitions: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
     delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;

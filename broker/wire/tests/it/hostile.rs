@@ -74,7 +74,7 @@ noise! {
     consumer_group_heartbeat create_acls create_partitions create_topics delete_acls delete_groups
     delete_records
     delete_topics describe_acls describe_client_quotas describe_cluster describe_configs describe_groups
-    describe_producers describe_quorum describe_topic_partitions describe_user_scram_credentials elect_leaders end_txn
+    describe_log_dirs describe_producers describe_quorum describe_topic_partitions describe_user_scram_credentials elect_leaders end_txn
     fetch find_coordinator heartbeat incremental_alter_configs init_producer_id join_group leave_group
     list_config_resources list_groups list_offsets list_partition_reassignments metadata offset_commit offset_delete
     offset_fetch offset_for_leader_epoch produce sasl_authenticate sasl_handshake sync_group txn_offset_commit

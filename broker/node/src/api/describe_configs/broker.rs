@@ -1,9 +1,9 @@
 //! What this broker was started with, under Kafka's names. None of it changes while the broker runs.
 
 use super::{Refusal, Setting};
-use crate::Broker;
 use crate::api::admin::{self, FROM_BROKER};
 use crate::control::{OFFSETS_PARTITIONS, OFFSETS_TOPIC};
+use crate::{Broker, Config};
 use broker_core::config::key;
 use broker_core::group::{Assignor, MigrationPolicy};
 use broker_core::metadata::Topic;
@@ -44,6 +44,11 @@ pub(super) fn settings(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refu
         return Err((ErrorCode::INVALID_REQUEST, format!("this is broker {id}; ask broker {name} for its settings")));
     }
     Ok(started_with(broker).into_iter().chain(topic_defaults()).collect())
+}
+
+fn log_dirs(config: &Config) -> String {
+    let paths: Vec<_> = config.log_paths().iter().map(|path| path.display().to_string()).collect();
+    paths.join(",")
 }
 
 fn started_with(broker: &Broker) -> Vec<Setting> {
@@ -90,7 +95,7 @@ fn started_with(broker: &Broker) -> Vec<Setting> {
             "How long a new group waits for more members.",
         ),
         given("group.max.size", limits::GROUP_MEMBERS_MAX, INT, "The most members of one group."),
-        given("log.dirs", config.topics_dir().display(), STRING, "Where the logs are."),
+        given("log.dirs", log_dirs(config), STRING, "Where the logs are."),
         given("node.id", config.node_id(), INT, "The id clients know the broker by."),
         given("num.partitions", config.default_partitions, INT, "How many partitions a topic gets that does not say."),
         given(

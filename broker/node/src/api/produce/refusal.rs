@@ -59,7 +59,7 @@ impl Refusal {
         let code = match reason {
             Refused::NotOwner | Refused::NotLed | Refused::Shut(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Refused::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
-            Refused::NoRoom => ErrorCode::KAFKA_STORAGE_ERROR,
+            Refused::NoRoom | Refused::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Refused::Log(error) => append_code(error),
         };
         Self::new(code, reason)
