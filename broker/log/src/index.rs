@@ -11,6 +11,7 @@ mod time;
 pub(crate) use offset::OffsetIndex;
 pub(crate) use time::{TimeEntry, TimeIndex};
 
+use crate::reader::warm;
 use crate::{FileError, files};
 use mapped::Mapped;
 use rustix::fs::FallocateFlags;
@@ -110,7 +111,7 @@ impl<const WORDS: usize> Index<WORDS> {
         // Under the lock: once it is pinned, nobody opens a file of that name any more.
         let mut kept = self.map.write().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none() {
-            let mapped = File::options().read(true).write(true).open(&self.path).and_then(|file| Mapped::new(&file));
+            let mapped = File::options().read(true).write(true).open(&self.path).and_then(|file| read_and_map(&file));
             *kept = Some(Arc::new(mapped.map_err(files::failed("map", &self.path))?));
         }
         Ok(kept.clone())
@@ -148,6 +149,13 @@ impl<const WORDS: usize> Index<WORDS> {
     fn sync(&self) -> Result<(), FileError> {
         files::open(&self.path)?.sync_all().map_err(files::failed("sync", &self.path))
     }
+}
+
+/// Read first: where the disk fails that is an error, and at the first look through the map it would be the end of the
+/// process.
+fn read_and_map(file: &File) -> io::Result<Mapped> {
+    warm(file, 0, file.metadata()?.len() as usize)?;
+    Mapped::new(file)
 }
 
 /// A fixed number of entries.
