@@ -2,7 +2,7 @@
 
 use crate::listener::{self, Budget, Door, Hall};
 use crate::{Broker, Listeners};
-use model::ByteCount;
+use model::{ByteCount, Offset};
 use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 const REQUEST_BYTES_MAX: ByteCount = ByteCount::mib(256);
 /// How often to look at the disk.
 const DISK_LOOK: Duration = Duration::from_secs(1);
+/// How often to write down how far logs are committed (`replica.high.watermark.checkpoint.interval.ms`).
+const WATERMARK_NOTES: Duration = Duration::from_secs(5);
 /// How often to look for records that have waited for the disk long enough; `flush.ms` is kept to this.
 const FLUSH_LOOK: Duration = Duration::from_millis(500);
 /// After which time what nobody waits for is flushed all the same, so that a crash leaves little to recover.
@@ -114,6 +116,10 @@ impl Broker {
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
         every(DISK_LOOK, Self::look_at_disks);
         self.spawn(self.clone().report_failures());
+        every(WATERMARK_NOTES, |broker| {
+            let broker = broker.clone();
+            drop(tokio::task::spawn_blocking(move || broker.note_watermarks()));
+        });
         every(FLUSH_LOOK, |broker| {
             broker.0.partitions.held().partitions().for_each(|partition| partition.flush_if_due(LAZY_FLUSH));
         });
@@ -122,6 +128,16 @@ impl Broker {
             let held = broker.0.partitions.held();
             held.partitions().for_each(|partition| partition.expire_producers(model::Timestamp(since)));
         });
+    }
+
+    /// Writes down how far the logs are committed. It may block.
+    fn note_watermarks(&self) {
+        let held = self.0.partitions.held();
+        for dir in self.0.storage.dirs.online() {
+            let here = held.partitions().filter(|partition| Arc::ptr_eq(&partition.dir, dir));
+            let marks = here.map(|partition| (partition.place(), partition.marks().high_watermark));
+            dir.note_committed(marks.filter(|(_, mark)| *mark > Offset::ZERO).collect());
+        }
     }
 
     async fn every(self, period: Duration, work: fn(&Self)) {
@@ -144,6 +160,7 @@ impl Broker {
         let broker = self.clone();
         let closing = tokio::task::spawn_blocking(move || {
             broker.0.storage.flusher.close();
+            broker.note_watermarks();
             broker.0.partitions.held().partitions().for_each(|partition| partition.close());
         });
         if closing.await.is_err() {

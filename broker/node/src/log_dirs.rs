@@ -4,6 +4,7 @@
 //! ```text
 //!   data_dir/log-dirs.json     which partition is in which directory, on the disk of the metadata
 //!   DIR/meta.properties        the directory's id: another disk at the same path is another directory (KIP-858)
+//!   DIR/high-watermarks        how far each log of it was committed
 //!   DIR/topic-0/               a log
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod dir;
 mod ledger;
+mod watermarks;
 
 pub(crate) use dir::LogDir;
 

@@ -145,9 +145,10 @@ impl Partition {
         let failed = flushed.err().map(|error| Arc::from(error.to_string()));
         let reader = log.reader();
         reader.disk_failure().inspect(|reason| home.fail(reason));
+        let committed = home.committed((topic_id, name.partition)).min(log.tail()).max(log.start());
         let (standing, latest_epoch) = (Standing::Idle, log.latest_epoch());
         let held = Held {
-            core: Core::fenced(log.start()).with_lag_max(storage.replica_lag_max),
+            core: Core::fenced(committed).with_lag_max(storage.replica_lag_max),
             log: Some(log),
             standing: standing.clone(),
             follower: None,

@@ -1,9 +1,11 @@
 //! One directory of logs.
 
+use super::watermarks::Watermarks;
 use crate::replica::Place;
 use crate::storage_health::Disk;
 use env::Entropy;
-use model::{ByteCount, PartitionId, TopicPartition};
+use model::{ByteCount, Offset, PartitionId, TopicPartition};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ pub(crate) struct LogDir {
     /// Known once it was read, or remembered.
     id: OnceLock<Uuid>,
     disk: Disk,
+    watermarks: Watermarks,
     /// What the system said when it did not do what it should. Nothing mends that but a restart.
     failed: OnceLock<Arc<str>>,
     failures: Arc<Notify>,
@@ -56,7 +59,8 @@ impl LogDir {
 
     fn at(path: &Path, disk: Disk, failures: &Arc<Notify>) -> Self {
         let (id, failed) = (OnceLock::new(), OnceLock::new());
-        Self { path: path.to_owned(), id, disk, failed, failures: failures.clone() }
+        let watermarks = Watermarks::read(path);
+        Self { path: path.to_owned(), id, disk, watermarks, failed, failures: failures.clone() }
     }
 
     /// Where it is.
@@ -84,6 +88,18 @@ impl LogDir {
     /// Its file system.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Below it everything in the log of a partition was committed.
+    pub(crate) fn committed(&self, place: Place) -> Offset {
+        self.watermarks.of(place)
+    }
+
+    /// Writes down how far its logs are committed. It may block.
+    pub(crate) fn note_committed(&self, marks: BTreeMap<Place, Offset>) {
+        if let Err(error) = self.watermarks.write(marks) {
+            tracing::debug!(dir = %self.path.display(), %error, "high watermarks are not written down");
+        }
     }
 
     /// Why it cannot be used, if so.

@@ -31,4 +31,5 @@ mod sessions;
 mod transactions;
 mod two;
 mod waiting;
+mod watermarks;
 mod world;
