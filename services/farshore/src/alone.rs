@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use model::RegionName;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
 /// Runs one broker alone: a region of one with a council of one, nothing mirrored.
 ///
@@ -27,6 +27,10 @@ pub(crate) struct Broker {
     /// Where everything is kept [default: farshore/broker under the user's state directory]
     #[arg(long, env = "FARSHORE_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Where the logs are, if not in the data directory: directories on disks of their own, of which one may fail and
+    /// takes only its partitions with it.
+    #[arg(long, value_delimiter = ',')]
+    log_dirs: Vec<PathBuf>,
     /// What an acknowledgement waits for: `ack` flushes to disk first, `os` trusts the page cache as Kafka does.
     #[arg(long, default_value = "ack", value_parser = ["ack", "os"])]
     flush: String,
@@ -54,6 +58,12 @@ impl Broker {
         self.data_dir.clone().unwrap_or_else(|| DataDir::default_path().join(name))
     }
 
+    /// The directories of logs, wherever the next start is made from.
+    fn log_dirs(&self) -> Result<Vec<PathBuf>> {
+        let whole = |dir: &PathBuf| absolute(dir).with_context(|| format!("--log-dirs {}", dir.display()));
+        self.log_dirs.iter().map(whole).collect()
+    }
+
     /// Runs until a signal ends it.
     ///
     /// # Errors
@@ -63,6 +73,7 @@ impl Broker {
         let data = DataDir::create(self.directory())?;
         let _lock = data.lock()?;
         let region = RegionName::new("r1").context("a region's name")?;
+        let log_dirs = self.log_dirs()?;
         if let Some(slot) = self.slot {
             return member::run(&self, &data, region, slot);
         }
@@ -76,6 +87,7 @@ impl Broker {
         let mut platform = known.unwrap_or_else(|| new_platform(vec![region.clone()], addresses.clone()));
         platform.addresses = addresses;
         platform.flush = self.flush;
+        platform.log_dirs = log_dirs;
         data.remember(&platform)?;
         eprintln!("broker on {}; data in {}", loopback(self.port), data.path().display());
         run_region(&data, region)

@@ -144,5 +144,6 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         canary: TopicId(uuid::Uuid::new_v4()),
         link_delay_ms: 0,
         flush: String::new(),
+        log_dirs: Vec::new(),
     }
 }

@@ -45,6 +45,7 @@ fn config(asked: &super::Broker, data: &DataDir, region: RegionName, slot: u16) 
     config.controller = Some(loopback(asked.port + 3));
     config.peers = (0..).map(BrokerSlot).zip(asked.peers.iter().map(SocketAddr::to_string)).collect();
     config.controllers = asked.controllers;
+    config.log_dirs = asked.log_dirs()?;
     config.location = Location { data_centre: asked.data_centre.clone(), rack: asked.rack.clone() };
     config.flush = if asked.flush == "os" { Flush::Os } else { Flush::BeforeAck };
     // Groups of a region on one machine start at once.

@@ -104,6 +104,7 @@ fn broker_config(context: &Context, region: &RegionName, index: u16) -> Result<b
     let mut config = broker::Config::new(region.clone(), index, context.data.join(region.as_str()), listeners);
     config.cluster_id.clone_from(&context.platform.cluster_id);
     config.flush = if context.platform.flush == "os" { Flush::Os } else { Flush::BeforeAck };
+    config.log_dirs.clone_from(&context.platform.log_dirs);
     config.link_delay = Duration::from_millis(context.platform.link_delay_ms);
     // Groups of a platform on one machine start at once.
     config.initial_rebalance_delay = Duration::ZERO;

@@ -40,6 +40,9 @@ pub(crate) struct Platform {
     /// How a broker keeps its promise before it acknowledges: `ack` or `os`.
     #[serde(default = "flush_before_ack")]
     pub(crate) flush: String,
+    /// Where a broker that runs alone keeps its logs; empty for a place below its region's directory.
+    #[serde(default)]
+    pub(crate) log_dirs: Vec<PathBuf>,
 }
 
 fn flush_before_ack() -> String {
@@ -204,6 +207,7 @@ mod tests {
             disk_ids: BTreeMap::new(),
             link_delay_ms: 0,
             flush: "ack".into(),
+            log_dirs: vec![],
         };
         data.remember(&platform).unwrap();
         let again = data.platform().unwrap().unwrap();
