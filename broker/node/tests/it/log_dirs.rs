@@ -257,6 +257,9 @@ async fn a_full_disk_stops_its_partitions_only(disk: Disk) {
     eventually("commits on another disk go on", async || commit(&asker, &group, 7).await == ErrorCode::NONE).await;
     assert_eq!(tail(&asker, full[0]).await, there, "reads go on");
     assert_eq!(asker.values("t", full[0], 0).await.len() as i64, there);
+    // What a broker that is killed now leaves.
+    let killed = [&data, &large_one].map(|dir| copy_of(dir.path()));
+    let small_copy = copy_of(&small);
     world.stop(broker).await;
 
     // A broker starts on a full disk, and what was acknowledged is there.
@@ -271,6 +274,21 @@ async fn a_full_disk_stops_its_partitions_only(disk: Disk) {
     assert_eq!((tail(&asker, full[0]).await, values.as_slice()), (there + 1, &["after".to_owned()][..]));
     written(&asker, full[1]).await;
     world.stop(broker).await;
+
+    let dirs = [small_copy.path(), killed[1].path()];
+    let broker = region(&world, killed[0].path(), &dirs).await;
+    let asker = client(&broker).await;
+    eventually("the log is led", async || tail(&asker, full[0]).await == there).await;
+    assert_eq!(asker.values("t", full[0], 0).await.len() as i64, there, "nothing is lost, and nothing is torn");
+    world.stop(broker).await;
+}
+
+/// A copy of a directory with all that is in it.
+fn copy_of(dir: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").arg(dir.join(".")).arg(copy.path()).status();
+    assert!(copied.unwrap().success());
+    copy
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,5 +97,12 @@ async fn ten_thousand_partitions_of_three_brokers_elect_in_one_batch() {
     let elected = since.elapsed();
     eprintln!("what a dead broker led is led by others {elected:?} after it was fenced");
     assert!(elected <= Duration::from_secs(2));
+    let began = Instant::now();
+    cluster.start(0).await;
+    let let_in = |image: &std::sync::Arc<broker_core::metadata::Image>| image.is_unfenced(model::BrokerSlot(0));
+    cluster.broker(1).watch_image().wait_for(let_in).await.unwrap();
+    let took = began.elapsed();
+    eprintln!("the killed broker is let in again after {took:?}");
+    assert!(took <= Duration::from_secs(15));
     cluster.end().await;
 }

@@ -27,6 +27,11 @@ async fn a_leader_that_starts_again_alone_shows_what_was_committed_though_it_can
         cluster.client(slot).await.produce("t", 0, batch(&["v"])).await.error_code == ErrorCode::NONE
     })
     .await;
+    eventually("the other one has heard that it is committed", async || {
+        let status = cluster.broker(2).status(false).await.unwrap();
+        status.partitions.iter().any(|known| known.topic.as_str() == "t" && known.high_watermark.0 == 1)
+    })
+    .await;
     cluster.kill(1).await;
     cluster.leaders("t", |led| led.isr_nodes == [3]).await;
     cluster.stop(2).await;
