@@ -310,6 +310,7 @@ impl Partition {
     /// # Errors
     /// What the system says.
     pub(crate) fn delete(&self) -> Result<(), log::FileError> {
+        self.dir.forget_committed(self.place());
         self.take_log().map_or(Ok(()), Log::delete)
     }
 

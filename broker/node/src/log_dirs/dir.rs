@@ -95,6 +95,11 @@ impl LogDir {
         self.watermarks.of(place)
     }
 
+    /// The log of a partition is deleted.
+    pub(crate) fn forget_committed(&self, place: Place) {
+        self.watermarks.forget(place);
+    }
+
     /// Writes down how far its logs are committed. It may block.
     pub(crate) fn note_committed(&self, marks: BTreeMap<Place, Offset>) {
         if let Err(error) = self.watermarks.write(marks) {

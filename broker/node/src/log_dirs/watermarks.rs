@@ -37,19 +37,27 @@ impl Watermarks {
         self.kept().get(&place).copied().unwrap_or(Offset::ZERO)
     }
 
-    /// Writes down `marks` if they are others. They may be lost with the power: older ones are true as well.
+    /// A log of it begins anew, if there ever is one again.
+    pub(super) fn forget(&self, place: Place) {
+        self.kept().remove(&place);
+    }
+
+    /// Writes down `marks` if they are others; logs that are not open keep theirs. They may be lost with the power: older
+    /// ones are true as well.
     ///
     /// # Errors
     /// What the system says; the file says what it did.
     pub(super) fn write(&self, marks: BTreeMap<Place, Offset>) -> io::Result<()> {
         let mut kept = self.kept();
-        if *kept == marks {
+        if marks.iter().all(|(place, mark)| kept.get(place) == Some(mark)) {
             return Ok(());
         }
+        let mut all = kept.clone();
+        all.extend(marks);
         let draft = self.path.with_added_extension("draft");
-        fs::write(&draft, encode(&marks))?;
+        fs::write(&draft, encode(&all))?;
         fs::rename(&draft, &self.path)?;
-        *kept = marks;
+        *kept = all;
         Ok(())
     }
 
@@ -97,6 +105,11 @@ mod tests {
             (after.of(place(0)), after.of(place(11)), after.of(place(1))),
             (Offset(3), Offset(1 << 40), Offset(0))
         );
+        after.write(BTreeMap::from([(place(0), Offset(4))])).unwrap();
+        let again = Watermarks::read(dir.path());
+        assert_eq!((again.of(place(0)), again.of(place(11))), (Offset(4), Offset(1 << 40)), "it is not open yet");
+        again.forget(place(11));
+        assert_eq!(again.of(place(11)), Offset(0));
         let whole = encode(&marks);
         for cut in 0..whole.len() {
             assert_eq!(decode(&whole[..cut]), None, "{cut}");
