@@ -1,6 +1,7 @@
 //! Opening the three listeners, and closing everything again.
 
 use crate::listener::{self, Budget, Door, Hall};
+use crate::replica::Partition;
 use crate::{Broker, Listeners};
 use model::{ByteCount, Offset};
 use std::io;
@@ -19,8 +20,6 @@ const DISK_LOOK: Duration = Duration::from_secs(1);
 const WATERMARK_NOTES: Duration = Duration::from_secs(5);
 /// How often to look for records that have waited for the disk long enough; `flush.ms` is kept to this.
 const FLUSH_LOOK: Duration = Duration::from_millis(500);
-/// After which time what nobody waits for is flushed all the same, so that a crash leaves little to recover.
-const LAZY_FLUSH: Duration = Duration::from_secs(5);
 /// How often producers that are gone are forgotten.
 const PRODUCER_SWEEP: Duration = Duration::from_secs(600);
 /// A producer that wrote nothing for so long is forgotten (Kafka's `producer.id.expiration.ms`).
@@ -121,7 +120,7 @@ impl Broker {
             drop(tokio::task::spawn_blocking(move || broker.note_watermarks()));
         });
         every(FLUSH_LOOK, |broker| {
-            broker.0.partitions.held().partitions().for_each(|partition| partition.flush_if_due(LAZY_FLUSH));
+            broker.0.partitions.held().partitions().for_each(Partition::flush_if_due);
         });
         every(PRODUCER_SWEEP, |broker| {
             let since = broker.0.clock.now().0.saturating_sub(PRODUCER_IDLE_MAX.as_millis() as i64);

@@ -58,6 +58,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// After which time what nobody waits for is flushed all the same, so that a crash leaves little to recover.
+const LAZY_FLUSH: Duration = Duration::from_secs(5);
+/// The same where the page cache is trusted, which writes back after about that time by itself.
+const LAZY_FLUSH_OS: Duration = Duration::from_secs(30);
+
 /// What all partitions of a broker share.
 pub(crate) struct Storage {
     pub(crate) clock: Arc<dyn Clock>,
@@ -265,9 +270,12 @@ impl Partition {
         }
     }
 
-    /// Has it flushed if its oldest record that is not has waited for `flush.ms`, or for `lazily`.
-    pub(crate) fn flush_if_due(self: &Arc<Self>, lazily: Duration) {
-        let age_max = self.settings().topic.flush_age_max.min(lazily);
+    /// Has it flushed if its oldest record that is not has waited for `flush.ms`, or for so long that a crash would leave
+    /// much to recover.
+    pub(crate) fn flush_if_due(self: &Arc<Self>) {
+        let settings = self.settings();
+        let lazily = if settings.flush == Flush::Os { LAZY_FLUSH_OS } else { LAZY_FLUSH };
+        let age_max = settings.topic.flush_age_max.min(lazily);
         let marks = self.marks();
         if marks.flushed >= marks.tail {
             return;
