@@ -40,6 +40,8 @@ pub struct Config {
     pub gateways: SocketAddr,
     /// Where links, offset sync and metadata followers connect.
     pub internal: SocketAddr,
+    /// Where other brokers reach that listener, if not where it listens.
+    pub internal_at: Option<String>,
     /// Whether a client that asks for an unknown topic gets it.
     pub auto_create_topics: bool,
     /// How many partitions a topic gets that does not say.
@@ -85,6 +87,7 @@ impl Config {
             clients: listeners.clients,
             gateways: listeners.gateways,
             internal: listeners.internal,
+            internal_at: None,
             auto_create_topics: true,
             default_partitions: 1,
             flush: Flush::default(),

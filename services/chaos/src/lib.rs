@@ -1,5 +1,6 @@
 //! Real processes under real faults, and the judgement of what their clients saw.
 //!
+//! - [`brokers`]: one region of several brokers as child processes, with the handles to kill, pause and isolate each;
 //! - [`history`]: what clients, drills and fault injectors write down while they run, as JSON lines;
 //! - [`checker`]: a pure function from a history to a verdict, with no clock and no network;
 //! - [`peers`]: Apache Kafka, to compare with;
@@ -7,6 +8,7 @@
 //!
 //! It knows nothing of how Farshore works inside: it sees what clients and operators see.
 
+pub mod brokers;
 pub mod checker;
 pub mod history;
 pub mod peers;

@@ -4,9 +4,9 @@
 //! Calls block. A guard process ends the platform when the process that started it dies, however it dies.
 
 mod error;
-mod guard;
+pub(crate) mod guard;
 mod ports;
-mod process;
+pub(crate) mod process;
 
 pub use api::endpoints::{Endpoints, RegionEndpoint};
 pub use error::Error;

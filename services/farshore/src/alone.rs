@@ -44,6 +44,9 @@ pub(crate) struct Broker {
     /// How many of them vote on the region's metadata: 1, 3 or 5.
     #[arg(long, default_value_t = 3, value_parser = clap::builder::PossibleValuesParser::new(["1", "3", "5"]).map(|votes| votes.parse::<usize>().unwrap_or(3)))]
     controllers: usize,
+    /// Where the region's other brokers reach it, if not on 127.0.0.1 at --port + 2.
+    #[arg(long, requires = "slot")]
+    internal_at: Option<SocketAddr>,
     /// The data centre it stands in; replicas are spread over data centres first.
     #[arg(long, default_value = "")]
     data_centre: String,

@@ -42,7 +42,7 @@ impl Worker {
             addresses: Addresses {
                 clients: clients.to_string(),
                 gateways: gateways.to_string(),
-                internal: internal.to_string(),
+                internal: self.broker.0.config.internal_at.clone().unwrap_or_else(|| internal.to_string()),
             },
             location: self.broker.0.config.location.clone(),
         };

@@ -18,10 +18,10 @@ kill -KILL "$1" 2> /dev/null
 
 /// Ends a supervisor when the process that holds this dies. The pipe to it closes with us, whatever kills us.
 #[derive(Debug)]
-pub(super) struct Guard(Child);
+pub(crate) struct Guard(Child);
 
 impl Guard {
-    pub(super) fn over(supervisor: u32, directory: Option<&PathBuf>) -> io::Result<Self> {
+    pub(crate) fn over(supervisor: u32, directory: Option<&PathBuf>) -> io::Result<Self> {
         let child = Command::new("sh")
             .args(["-c", SCRIPT, "guard", &supervisor.to_string()])
             .arg(directory.map(|path| path.as_os_str().to_owned()).unwrap_or_default())
@@ -33,7 +33,7 @@ impl Guard {
     }
 
     /// Sends the guard away: the supervisor has ended in good order, its process id may be somebody else's soon.
-    pub(super) fn dismiss(mut self) {
+    pub(crate) fn dismiss(mut self) {
         let _gone_already = self.0.kill();
         let _reaped = self.0.wait();
     }

@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 /// Sends `signal` to the process.
-pub(super) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
+pub(crate) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this is no process id"))?;
     Ok(kill_process(pid, signal)?)
 }
 
 /// Whether the process is there and more than a zombie. A zombie whose threads are not all gone still holds its files.
-pub(super) fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
@@ -20,12 +20,12 @@ pub(super) fn is_alive(pid: u32) -> bool {
 }
 
 /// Whether there is a process of that number, a zombie that nobody has waited for included.
-pub(super) fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// The child of `parent` whose last argument is `name`.
-pub(super) fn child_of(parent: u32, name: &str) -> Option<u32> {
+pub(crate) fn child_of(parent: u32, name: &str) -> Option<u32> {
     let entries = std::fs::read_dir("/proc").ok()?.flatten();
     let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.find(|pid| parent_of(*pid) == Some(parent) && last_argument(*pid).as_deref() == Some(name.as_bytes()))

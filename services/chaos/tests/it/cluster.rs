@@ -53,7 +53,7 @@ pub(crate) fn start_with(change: impl FnOnce(&mut Options)) -> Platform {
 }
 
 /// FARSHORE_BIN, or the binary of the profile these tests were built with.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Ok(binary) = env::var("FARSHORE_BIN") {
         return binary.into();
     }

@@ -122,6 +122,19 @@ pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
     }
 }
 
+/// Makes a topic with so many replicas, all but one of which have to be in sync.
+pub(crate) fn create_replicated(bootstrap: &str, topic: &str, partitions: i32, replicas: i32) -> Result<(), String> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let min_in_sync = (replicas - 1).to_string();
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
+    let wanted = wanted.set("min.insync.replicas", &min_in_sync);
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    let made = wait(admin.create_topics(&[wanted], &options)).map_err(|error| error.to_string())?;
+    made.into_iter().try_for_each(|made| made.map(drop).map_err(|(_, error)| error.to_string()))
+}
+
 /// Drives one future to its end; librdkafka's own threads do the work.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);

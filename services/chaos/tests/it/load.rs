@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const RECORD_BYTES: usize = 1024;
+pub(crate) const RECORD_BYTES: usize = 1024;
 
 /// Where everybody writes down what they see, with one clock.
 #[derive(Clone)]
@@ -32,10 +32,15 @@ impl Journal {
         Self { began: Instant::now(), entries: Arc::default(), acked: Arc::default() }
     }
 
+    /// The time by its clock, in nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+
     pub(crate) fn tell(&self, process: &str, event: Event) {
         self.acked.fetch_add(usize::from(matches!(event, Event::Acked { .. })), Ordering::Relaxed);
         let mut entries = self.entries.lock().unwrap();
-        let at = self.began.elapsed().as_nanos() as u64;
+        let at = self.now();
         entries.push(Entry { at, process: process.to_owned(), event });
     }
 
@@ -91,6 +96,18 @@ pub(crate) struct Load {
 impl Load {
     /// One idempotent producer over all partitions, `per_second` records; one reader alone and one group of two.
     pub(crate) fn start(bootstrap: &str, topic: &str, partitions: i32, per_second: u64, journal: &Journal) -> Self {
+        Self::start_with(bootstrap, topic, partitions, per_second, journal, &[])
+    }
+
+    /// The same with `changes` to the usual configuration of all clients.
+    pub(crate) fn start_with(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        per_second: u64,
+        journal: &Journal,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         for partition in 0..partitions {
             for reader in ["alone", "group"] {
@@ -98,10 +115,11 @@ impl Load {
                 journal.tell("readers", Event::Began { reader, partition, from: Offset::ZERO });
             }
         }
-        let mut threads = vec![write(bootstrap, topic, partitions, per_second, journal.clone(), stop.clone())];
-        threads.push(read(alone(bootstrap, topic, partitions), "alone", journal.clone(), stop.clone()));
+        let producer = producer(bootstrap, journal, changes);
+        let mut threads = vec![write(producer, topic, partitions, per_second, journal.clone(), stop.clone())];
+        threads.push(read(alone(bootstrap, topic, partitions, changes), "alone", journal.clone(), stop.clone()));
         for _ in 0..2 {
-            threads.push(read(member(bootstrap, topic), "group", journal.clone(), stop.clone()));
+            threads.push(read(member(bootstrap, topic, changes), "group", journal.clone(), stop.clone()));
         }
         Self { stop, threads }
     }
@@ -114,14 +132,13 @@ impl Load {
 }
 
 fn write(
-    bootstrap: &str,
+    producer: ThreadedProducer<Receipts>,
     topic: &str,
     partitions: i32,
     per_second: u64,
     journal: Journal,
     stop: Arc<AtomicBool>,
 ) -> JoinHandle<()> {
-    let producer = producer(bootstrap, &journal);
     let topic = topic.to_owned();
     thread::spawn(move || {
         let (began, mut value) = (Instant::now(), 0);
@@ -137,21 +154,21 @@ fn write(
     })
 }
 
-fn producer(bootstrap: &str, journal: &Journal) -> ThreadedProducer<Receipts> {
-    let config = config(&[
+fn producer(bootstrap: &str, journal: &Journal, changes: &[(&str, &str)]) -> ThreadedProducer<Receipts> {
+    let usual = [
         ("bootstrap.servers", bootstrap),
         ("enable.idempotence", "true"),
         ("linger.ms", "2"),
         ("message.timeout.ms", "60000"),
         ("reconnect.backoff.max.ms", "500"),
-    ]);
-    config.create_with_context(Receipts(journal.clone())).unwrap()
+    ];
+    config(&[&usual, changes].concat()).create_with_context(Receipts(journal.clone())).unwrap()
 }
 
 /// Writes `values` to one partition and waits until all of them are acknowledged.
 pub(crate) fn fill(bootstrap: &str, topic: &str, partition: i32, values: std::ops::Range<u64>) {
     let (journal, count) = (Journal::new(), values.clone().count());
-    let producer = producer(bootstrap, &journal);
+    let producer = producer(bootstrap, &journal, &[]);
     values.for_each(|value| send(&producer, &journal, topic, partition, value));
     producer.flush(PATIENCE).expect("every record gets its receipt");
     assert_eq!(journal.acked(), count, "records acknowledged in {topic}-{partition}");
@@ -189,8 +206,8 @@ pub(crate) fn consumer(bootstrap: &str, group: &str, changes: &[(&str, &str)]) -
     config(&[&usual, changes].concat()).create().unwrap()
 }
 
-fn alone(bootstrap: &str, topic: &str, partitions: i32) -> BaseConsumer {
-    let consumer = consumer(bootstrap, &format!("{topic}-alone"), &[]);
+fn alone(bootstrap: &str, topic: &str, partitions: i32, changes: &[(&str, &str)]) -> BaseConsumer {
+    let consumer = consumer(bootstrap, &format!("{topic}-alone"), changes);
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
@@ -199,8 +216,8 @@ fn alone(bootstrap: &str, topic: &str, partitions: i32) -> BaseConsumer {
     consumer
 }
 
-fn member(bootstrap: &str, topic: &str) -> BaseConsumer {
-    let consumer = consumer(bootstrap, &format!("{topic}-group"), &[]);
+fn member(bootstrap: &str, topic: &str, changes: &[(&str, &str)]) -> BaseConsumer {
+    let consumer = consumer(bootstrap, &format!("{topic}-group"), changes);
     consumer.subscribe(&[topic]).unwrap();
     consumer
 }

@@ -6,9 +6,10 @@
 //!
 //! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
 //! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
-//! FARSHORE_CHAOS_BOUNDARIES, see `executor`.
+//! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`.
 
 mod backup;
+mod brokers;
 mod cluster;
 mod council;
 mod end_loop;
@@ -24,3 +25,9 @@ mod region_loss;
 mod regions;
 mod rest;
 mod segments;
+
+/// The number that the environment gives, or the usual one.
+fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {
+    let Ok(text) = std::env::var(name) else { return usual };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number"))
+}

@@ -9,12 +9,11 @@ use crate::council::{wait_for_books, wait_for_standbys};
 use crate::faults::{PARTITIONS, judge, wait_for_acks};
 use crate::load::{Journal, Load, create, unique};
 use crate::regions::{equal_tails, scan_all};
+use crate::setting;
 use chaos::checker::{Requirements, Verdict};
 use chaos::history::{Event, Outcome};
 use chaos::platform::Platform;
 use std::collections::BTreeMap;
-use std::env;
-use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 const PER_SECOND: u64 = 1000;
@@ -45,11 +44,6 @@ fn whatever_is_killed_at_any_moment_no_acknowledged_record_is_gone() {
     let requirements = Requirements { acked_min: 4000, faults_min, readers_min: 2, scanned, ..Requirements::default() };
     let report = judge(&journal, &requirements);
     assert_eq!(report.verdict, Verdict::Pass, "{report:?}\n{}\n{}", platform.directory().display(), platform.logs());
-}
-
-fn setting<T: FromStr>(name: &str, usual: T) -> T {
-    let Ok(text) = env::var(name) else { return usual };
-    text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number"))
 }
 
 /// Gives the council something to lose: topics, runs, schedules, a changed policy.

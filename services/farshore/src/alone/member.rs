@@ -44,6 +44,7 @@ fn config(asked: &super::Broker, data: &DataDir, region: RegionName, slot: u16) 
     config.slot = BrokerSlot(slot);
     config.controller = Some(loopback(asked.port + 3));
     config.peers = (0..).map(BrokerSlot).zip(asked.peers.iter().map(SocketAddr::to_string)).collect();
+    config.internal_at = asked.internal_at.map(|address| address.to_string());
     config.controllers = asked.controllers;
     config.log_dirs = asked.log_dirs()?;
     config.location = Location { data_centre: asked.data_centre.clone(), rack: asked.rack.clone() };
