@@ -67,6 +67,48 @@ pub enum Verdict {
     Over,
 }
 
+/// A broker's word that it is alive, as it remembers it until the verdict comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The session it was said in.
+    pub session: BrokerEpoch,
+    /// When it was said, on the broker's own boot clock: before anybody could hear it.
+    pub said_at: Duration,
+}
+
+/// What a broker makes of a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// It may take itself for alive until then, if not for longer already.
+    StandsUntil(Duration),
+    /// Nothing.
+    Unchanged,
+    /// It acknowledges nothing from now on, and registers again.
+    RegisterAgain,
+    /// It may stop: others lead what it led.
+    MayGo,
+}
+
+impl Word {
+    /// What follows from `verdict` for a broker that is in `session` by now, and wants to stop or not. Who wants to stop
+    /// has stopped to acknowledge, and never takes itself for alive again, whatever it was told on an earlier word.
+    pub fn consequence(
+        self,
+        verdict: Verdict,
+        timing: Timing,
+        session: Option<BrokerEpoch>,
+        stopping: bool,
+    ) -> Consequence {
+        match verdict {
+            _ if session != Some(self.session) => Consequence::Unchanged,
+            Verdict::Alive if !stopping => Consequence::StandsUntil(self.said_at + timing.lease()),
+            Verdict::Alive | Verdict::Waiting => Consequence::Unchanged,
+            Verdict::Over if stopping => Consequence::MayGo,
+            Verdict::Over => Consequence::RegisterAgain,
+        }
+    }
+}
+
 /// The judgement of one controller, from its beginning on.
 #[derive(Clone, Debug)]
 pub struct Liveness {
@@ -312,6 +354,20 @@ mod tests {
             assert_eq!(told, Verdict::Alive);
             let (fenced_at, _) = look(&mut judge, &image, asked_at + 3, 9000, &[ZERO]).unwrap();
             assert!(at(fenced_at) > at(asked_at) + TIMING.lease());
+        }
+    }
+
+    #[test]
+    fn a_broker_that_stops_or_began_another_session_does_not_stand_by_an_earlier_word() {
+        let word = Word { session: BrokerEpoch(4), said_at: at(100) };
+        let means =
+            |verdict, session, stopping| word.consequence(verdict, TIMING, Some(BrokerEpoch(session)), stopping);
+        assert_eq!(means(Verdict::Alive, 4, false), Consequence::StandsUntil(at(100) + TIMING.lease()));
+        assert_eq!(means(Verdict::Alive, 4, true), Consequence::Unchanged);
+        assert_eq!(means(Verdict::Over, 4, true), Consequence::MayGo);
+        assert_eq!(means(Verdict::Over, 4, false), Consequence::RegisterAgain);
+        for verdict in [Verdict::Alive, Verdict::Waiting, Verdict::Over] {
+            assert_eq!(means(verdict, 5, false), Consequence::Unchanged);
         }
     }
 

@@ -41,7 +41,7 @@ pub use grant::Group;
 pub use image::{Image, Region};
 pub use journal::{Journal, JournaledOrder};
 pub use leader::{Leader, Lineage, Role, Start, Started, Under};
-pub use partition::Partition;
+pub use partition::{Due, Partition};
 pub use place::Placement;
 pub use reassign::{Move, Reassignment};
 pub use reconcile::{REPLICAS, REPLICAS_ENTRY, reconcile, replicas_wanted};

@@ -24,7 +24,7 @@ mod watermark;
 
 pub use acks::{AckOutcome, Waiter};
 pub use isr::{IsrChange, Peer};
-pub use replicas::{ReplicaRefusal, ReplicaView};
+pub use replicas::{Looked, ReplicaRefusal, ReplicaView};
 
 use crate::follower::Fence;
 use acks::Acks;

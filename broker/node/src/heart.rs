@@ -2,10 +2,10 @@
 
 use crate::Broker;
 use crate::controller::Question;
-use broker_core::liveness::{Heartbeat, Verdict};
+use broker_core::liveness::{Consequence, Heartbeat, Verdict, Word};
 use broker_core::metadata::{BrokerEpoch, Image};
 use env::BootInstant;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -20,22 +20,37 @@ const LEAVE_MAX: Duration = Duration::from_secs(3);
 pub(crate) struct Footing {
     /// Nanoseconds on the boot clock.
     until: AtomicU64,
+    /// It never stands again.
+    given_up: AtomicBool,
 }
 
 impl Footing {
     /// Of a broker that has to be told first.
     pub(crate) fn lost() -> Self {
-        Self { until: AtomicU64::new(0) }
+        Self::until(0)
     }
 
     /// Of a broker that is its region: nobody else could lead.
     pub(crate) fn firm() -> Self {
-        Self { until: AtomicU64::new(u64::MAX) }
+        Self::until(u64::MAX)
+    }
+
+    fn until(nanos: u64) -> Self {
+        Self { until: AtomicU64::new(nanos), given_up: AtomicBool::new(false) }
     }
 
     /// It stands until then; an earlier end than the one known changes nothing.
     fn extend(&self, until: BootInstant) {
         self.until.fetch_max(nanos(until), Ordering::SeqCst);
+        if self.given_up.load(Ordering::SeqCst) {
+            self.end();
+        }
+    }
+
+    /// It is over for good.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.end();
     }
 
     /// It is over at once.
@@ -141,11 +156,20 @@ impl Broker {
         let timing = self.0.config.liveness;
         let answer = self.control().controller().ask_active(&Question::Heartbeat(beat), timing.heartbeat() * 2).await;
         match answer.map_err(|error| error.to_string()).and_then(crate::controller::Reply::verdict) {
-            Ok(Verdict::Alive) if !stopping => self.0.gates.footing().extend(asked_at.plus(timing.lease())),
-            Ok(Verdict::Alive | Verdict::Waiting) => {}
-            Ok(Verdict::Over) if stopping => _ = self.0.heart.left.send_replace(true),
-            Ok(Verdict::Over) => self.begin_again(session).await,
+            Ok(verdict) => self.obey(verdict, session, asked_at).await,
             Err(error) => tracing::debug!(error, "the active controller did not answer a heartbeat"),
+        }
+    }
+
+    /// Does what follows from a verdict on the word that was said at `asked_at` in `asked`.
+    async fn obey(&self, verdict: Verdict, asked: Session, asked_at: BootInstant) {
+        let (session, stopping) = (self.0.heart.session().map(|known| known.epoch), *self.0.heart.leaving.borrow());
+        let word = Word { session: asked.epoch, said_at: asked_at.since_boot() };
+        match word.consequence(verdict, self.0.config.liveness, session, stopping) {
+            Consequence::StandsUntil(until) => self.0.gates.footing().extend(BootInstant::after_boot(until)),
+            Consequence::Unchanged => {}
+            Consequence::RegisterAgain => self.begin_again(asked).await,
+            Consequence::MayGo => _ = self.0.heart.left.send_replace(true),
         }
     }
 
@@ -163,7 +187,7 @@ impl Broker {
         if !self.0.config.is_clustered() || self.0.heart.session().is_none() {
             return;
         }
-        self.0.gates.footing().end();
+        self.0.gates.footing().give_up();
         let mut left = self.0.heart.left.subscribe();
         self.0.heart.leaving.send_replace(true);
         if timeout(LEAVE_MAX, left.wait_for(|left| *left)).await.is_err() {
@@ -185,6 +209,11 @@ mod tests {
         footing.extend(at(3));
         assert!(footing.stands(at(4)) && !footing.stands(at(5)));
         footing.end();
+        assert!(!footing.stands(at(4)));
+        footing.extend(at(5));
+        assert!(footing.stands(at(4)));
+        footing.give_up();
+        footing.extend(at(6));
         assert!(!footing.stands(at(4)));
         assert!(Footing::firm().stands(at(1_000_000_000)));
     }

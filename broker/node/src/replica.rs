@@ -31,7 +31,7 @@ pub(crate) use bell::Ear;
 pub(crate) use cleaning::{CompactError, DeleteError};
 pub(crate) use copying::CopyError;
 pub(crate) use flusher::Flusher;
-pub(crate) use followed::{Follower as Replica, Looked, NotServed, Served};
+pub(crate) use followed::{Follower as Replica, NotServed, Served};
 pub(crate) use following::Next;
 pub(crate) use gate::{Gate, Pass, Passes, Shut};
 pub(crate) use lead::{Crossing, Leadership, Replicas};

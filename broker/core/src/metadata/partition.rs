@@ -29,7 +29,28 @@ pub struct Partition {
     pub lineages: Vec<Lineage>,
 }
 
+/// What a broker is to be to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Its leader.
+    Lead(Role),
+    /// A replica that follows this leader.
+    Follow(Leader),
+    /// Nothing, for now.
+    Resign,
+}
+
 impl Partition {
+    /// What the broker in `slot` is to be to it in its `session`. What it was elected for in an earlier one is over: since
+    /// then it may have lost what it held.
+    pub fn due(&self, slot: BrokerSlot, session: BrokerEpoch) -> Due {
+        match self.leader {
+            Some(leader) if leader.broker != slot => Due::Follow(leader),
+            Some(leader) if leader.session == session => Due::Lead(leader.role),
+            Some(_) | None => Due::Resign,
+        }
+    }
+
     /// A partition held by `replicas`, of which `isr` are in sync, without a leader.
     pub(super) fn on(replicas: Vec<BrokerSlot>, isr: Vec<BrokerSlot>) -> Self {
         Self { isr, replicas, ..Self::default() }
@@ -147,5 +168,21 @@ impl From<Partitions> for Vec<Arc<Partition>> {
 impl FromIterator<Partition> for Partitions {
     fn from_iter<I: IntoIterator<Item = Partition>>(partitions: I) -> Self {
         Self((0..).map(PartitionId).zip(partitions.into_iter().map(Arc::new)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leadership_of_an_earlier_session_is_not_taken_up_again() {
+        let (slot, role) = (BrokerSlot(1), Role::Owner { leader_epoch: LeaderEpoch(4) });
+        let leader = Leader { broker: slot, session: BrokerEpoch(7), under: Under::Local, role };
+        let partition = Partition { leader: Some(leader), ..Partition::on(vec![slot], vec![slot]) };
+        assert_eq!(partition.due(slot, BrokerEpoch(7)), Due::Lead(role));
+        assert_eq!(partition.due(slot, BrokerEpoch(8)), Due::Resign);
+        assert_eq!(partition.due(BrokerSlot(2), BrokerEpoch(7)), Due::Follow(leader));
+        assert_eq!(Partition::on(vec![slot], vec![slot]).due(slot, BrokerEpoch(7)), Due::Resign);
     }
 }

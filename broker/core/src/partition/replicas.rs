@@ -1,7 +1,7 @@
 //! What the leader knows of the other replicas.
 
 use super::{Outcome, Partition, Placement, Role};
-use crate::follower::Fence;
+use crate::follower::{EpochEnd, Fence, Fetch, LogView, divergence};
 use crate::metadata::BrokerEpoch;
 use model::{BrokerSlot, Offset};
 use std::time::Duration;
@@ -70,6 +70,17 @@ pub struct ReplicaView {
     pub caught_up_at: Option<Duration>,
 }
 
+/// What was found about a replica's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It is a beginning of the leader's: what the replica holds is counted.
+    Agrees,
+    /// It has left the leader's.
+    Diverged(EpochEnd),
+    /// It ends outside of the leader's.
+    OutOfRange,
+}
+
 /// Why a follower's word does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaRefusal {
@@ -125,6 +136,28 @@ impl Partition {
         }
         let known = self.replicas.get(&slot).ok_or(ReplicaRefusal::Stranger(slot))?.session;
         if session < known { Err(ReplicaRefusal::OldSession { given: session, current: known }) } else { Ok(()) }
+    }
+
+    /// The broker in `slot`, in `session`, asks for `fetch` of the leader's `log`. The leadership is looked at first, then
+    /// whether its log is a beginning of this one, and only then is what it holds counted.
+    ///
+    /// # Errors
+    /// Why its word does not count.
+    pub fn look_at_replica(
+        &mut self,
+        now: Duration,
+        (slot, session): (BrokerSlot, BrokerEpoch),
+        fetch: &Fetch,
+        log: &impl LogView,
+    ) -> Result<(Looked, Outcome), ReplicaRefusal> {
+        self.admit_replica(slot, session, fetch.fence)?;
+        if let Some(end) = divergence(log, fetch.from, fetch.last_epoch) {
+            return Ok((Looked::Diverged(end), Outcome::default()));
+        }
+        if fetch.from < log.start() || fetch.from > log.tail() {
+            return Ok((Looked::OutOfRange, Outcome::default()));
+        }
+        Ok((Looked::Agrees, self.on_fetch(now, slot, session, fetch.durable.min(fetch.from))))
     }
 
     /// An admitted replica, whose log is a beginning of this one, holds everything below `durable`. What an earlier

@@ -5,7 +5,7 @@ use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
 use crate::topics::{is_usable, replica_count};
-use broker_core::metadata::{BrokerEpoch, Changes, Image, Leader, Partition as Placed, Role, Topic};
+use broker_core::metadata::{BrokerEpoch, Changes, Due, Image, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -152,30 +152,23 @@ impl Stage<'_> {
     /// Makes this broker be to the partition what the image says.
     fn stand(&self, (_, topic, placed, partition): &Place<'_>) -> Result<(), ControlError> {
         let slot = self.broker.0.config.slot;
-        let stood = match placed.leader {
-            Some(Leader { broker, .. }) if broker == slot => self.lead_or_copy(topic, placed, partition),
-            Some(leader) if partition.failed().is_none() => {
+        let stood = match placed.due(slot, self.session) {
+            Due::Lead(Role::Owner { leader_epoch }) => self.lead(topic, placed, partition, leader_epoch),
+            Due::Lead(Role::Copy { term }) => {
+                partition.lead_copy(term, self.is_sealed(topic), &Replicas::of(placed, slot));
+                Ok(())
+            }
+            Due::Follow(leader) if partition.failed().is_none() => {
                 partition.follow(leader, &placed.lineages);
                 Ok(())
             }
-            Some(_) | None => {
+            Due::Follow(_) | Due::Resign => {
                 partition.resign();
                 Ok(())
             }
         };
         self.broker.0.fetchers.assign(self.broker, partition);
         stood
-    }
-
-    fn lead_or_copy(&self, topic: &Topic, placed: &Placed, partition: &Arc<Partition>) -> Result<(), ControlError> {
-        let slot = self.broker.0.config.slot;
-        let leader = placed.leader.filter(|leader| leader.session == self.session);
-        match leader.map(|leader| leader.role) {
-            None => partition.resign(),
-            Some(Role::Copy { term }) => partition.lead_copy(term, self.is_sealed(topic), &Replicas::of(placed, slot)),
-            Some(Role::Owner { leader_epoch }) => return self.lead(topic, placed, partition, leader_epoch),
-        }
-        Ok(())
     }
 
     fn lead(

@@ -1,9 +1,10 @@
 //! Being followed: what replicas of the region are given, and what they are counted for.
 
-use super::{Marks, Partition, Standing};
-use broker_core::follower::{EpochEnd, Fence, Fetch, LogView, divergence};
+use super::following::View;
+use super::{Held, Marks, Partition, Standing};
+use broker_core::follower::{Fence, Fetch};
 use broker_core::metadata::{BrokerEpoch, Refusal};
-use broker_core::partition::{IsrChange, Peer, ReplicaRefusal, ReplicaView};
+use broker_core::partition::{IsrChange, Looked, Peer, ReplicaRefusal, ReplicaView};
 use log::{ReadError, Slice};
 use model::{BrokerSlot, ByteCount, Offset};
 
@@ -39,40 +40,20 @@ pub(crate) enum NotServed {
     Read(#[from] ReadError),
 }
 
-/// What was found about a follower's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
-    /// It is a beginning of this one, as it is after so many cuts: what the follower holds is counted.
-    Agrees {
-        /// How often this log was cut.
-        cuts: u64,
-    },
-    /// It has left this one.
-    Diverged(EpochEnd),
-    /// It ends outside of this one.
-    OutOfRange,
-}
-
 impl Partition {
-    /// Looks at a follower's log and takes note of what it holds.
+    /// Looks at a follower's log and takes note of what it holds; says also how often this log was cut when it did.
     ///
     /// # Errors
     /// Why its word does not count.
-    pub(crate) fn look_at_follower(&self, follower: Follower, fetch: &Fetch) -> Result<Looked, ReplicaRefusal> {
+    pub(crate) fn look_at_follower(&self, follower: Follower, fetch: &Fetch) -> Result<(Looked, u64), ReplicaRefusal> {
         let mut held = self.held();
-        held.core.admit_replica(follower.slot, follower.session, fetch.fence)?;
-        let Some(view) = self.view(&held) else { return Err(ReplicaRefusal::NotLeader) };
-        if let Some(end) = divergence(&view, fetch.from, fetch.last_epoch) {
-            return Ok(Looked::Diverged(end));
-        }
-        if fetch.from < view.start() || fetch.from > view.tail() {
-            return Ok(Looked::OutOfRange);
-        }
-        let durable = fetch.durable.min(fetch.from);
-        let outcome = held.core.on_fetch(self.boot(), follower.slot, follower.session, durable);
+        let (now, durable) = (self.boot(), self.durable(&held).ok_or(ReplicaRefusal::NotLeader)?);
+        let Held { log: Some(log), core, .. } = &mut *held else { return Err(ReplicaRefusal::NotLeader) };
+        let (slot, view) = ((follower.slot, follower.session), View { log, durable });
+        let (looked, outcome) = core.look_at_replica(now, slot, fetch, &view)?;
         self.settle(&mut held, outcome);
         self.publish(&mut held);
-        Ok(Looked::Agrees { cuts: self.reader.truncations() })
+        Ok((looked, self.reader.truncations()))
     }
 
     /// Takes note of what a follower has on disk by now.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// A log as the cores look at it.
 pub(super) struct View<'a> {
-    log: &'a Log,
-    durable: Offset,
+    pub(super) log: &'a Log,
+    pub(super) durable: Offset,
 }
 
 impl LogView for View<'_> {

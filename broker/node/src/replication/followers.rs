@@ -2,10 +2,10 @@
 
 use super::fence_of;
 use crate::Broker;
-use crate::replica::{Looked, News, Partition, Place, Replica};
+use crate::replica::{News, Partition, Place, Replica};
 use broker_core::follower::{Fence, Fetch};
 use broker_core::metadata::BrokerEpoch;
-use broker_core::partition::ReplicaRefusal;
+use broker_core::partition::{Looked, ReplicaRefusal};
 use env::BootInstant;
 use model::{BrokerSlot, LeaderEpoch, Offset, PartitionId};
 use std::collections::HashMap;
@@ -203,7 +203,8 @@ impl Session {
         let fence = fence_of((wish.is_copy, wish.fence)).ok_or(ErrorCode::INVALID_REQUEST)?;
         let (from, durable) = (Offset(wish.fetch_offset), Offset(wish.durable_offset));
         let asked = Fetch { fence, from, last_epoch: LeaderEpoch(wish.last_epoch), durable };
-        let looked = partition.look_at_follower(self.follower, &asked).map_err(|refusal| code(&refusal))?;
+        let looked = partition.look_at_follower(self.follower, &asked);
+        let (looked, cuts) = looked.map_err(|refusal| code(&refusal))?;
         let marks = partition.marks();
         let told = fetch::PartitionResponse {
             high_watermark: marks.high_watermark.0,
@@ -211,7 +212,7 @@ impl Session {
             ..nothing(wish)
         };
         Ok(match looked {
-            Looked::Agrees { cuts } => {
+            Looked::Agrees => {
                 Ok(Followed { partition: partition.clone(), fence, cuts, position: Some(from), told: None })
             }
             Looked::Diverged(end) => {

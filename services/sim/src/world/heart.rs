@@ -6,7 +6,7 @@ use crate::guard::Guard;
 use crate::marker::Marker;
 use crate::net::Lane;
 use crate::process::{Office, Purpose, Session};
-use broker_core::liveness::{Heartbeat, Liveness, Verdict};
+use broker_core::liveness::{Consequence, Heartbeat, Liveness, Verdict, Word};
 use broker_core::metadata::{Answer, BrokerEpoch, Refusal};
 use model::BrokerSlot;
 use std::collections::{BTreeMap, VecDeque};
@@ -67,25 +67,24 @@ impl World {
     }
 
     pub(super) fn on_verdict(&mut self, broker: usize, verdict: Verdict, session: BrokerEpoch, asked_at: Duration) {
-        let lease = self.settings.timing.lease();
+        let timing = self.settings.timing;
         let Some(process) = self.process(broker) else { return };
-        let is_current = process.session.is_some_and(|known| known.epoch == session);
-        match verdict {
-            Verdict::Alive if is_current && !process.is_leaving => {
-                process.footing = process.footing.max(asked_at + lease);
-            }
-            Verdict::Over if is_current && process.is_leaving => {
+        let word = Word { session, said_at: asked_at };
+        let known = process.session.map(|known| known.epoch);
+        match word.consequence(verdict, timing, known, process.is_leaving) {
+            Consequence::StandsUntil(until) => process.footing = process.footing.max(until),
+            Consequence::Unchanged => {}
+            Consequence::MayGo => {
                 self.hit(Marker::StoppedInOrder);
                 self.die(broker, false);
                 self.after((20_000, 300_000), crate::event::Event::Restart { broker });
             }
-            Verdict::Over if is_current => {
+            Consequence::RegisterAgain => {
                 process.footing = Duration::ZERO;
                 trace!(self, "broker {broker} was fenced");
                 self.hit(Marker::RegisteredAgain);
                 self.register(broker);
             }
-            Verdict::Alive | Verdict::Waiting | Verdict::Over => {}
         }
     }
 

@@ -5,7 +5,7 @@ use crate::guard::Guard;
 use crate::invariant::Fact;
 use crate::process::{Purpose, Stands};
 use broker_core::follower::{Fence, Follower, Leadership};
-use broker_core::metadata::{self, Command, Role};
+use broker_core::metadata::{self, Command, Due, Role};
 use broker_core::partition::{Outcome, Placement};
 use model::{LeaderEpoch, Offset, PartitionId};
 
@@ -20,15 +20,12 @@ impl World {
             if !placed.replicas.contains(&slot(broker)) {
                 continue;
             }
-            match placed.leader {
-                Some(leader) if leader.broker != slot(broker) => {
+            match placed.due(slot(broker), session.epoch) {
+                Due::Lead(Role::Owner { leader_epoch }) => self.lead(broker, partition, leader_epoch, placed),
+                Due::Follow(leader) => {
                     self.follow(broker, partition, Leadership { broker: leader.broker, fence: leader.role.into() });
                 }
-                Some(leader) if leader.session == session.epoch => match leader.role {
-                    Role::Owner { leader_epoch } => self.lead(broker, partition, leader_epoch, placed),
-                    Role::Copy { .. } => self.resign(broker, partition),
-                },
-                Some(_) | None => self.resign(broker, partition),
+                Due::Lead(Role::Copy { .. }) | Due::Resign => self.resign(broker, partition),
             }
         }
         let starts = image.starts_due(slot(broker));

@@ -9,7 +9,7 @@ use crate::net::{Lane, Node};
 use crate::process::Parked;
 use broker_core::follower::{Answer, EpochEnd, Fence, Fetch, LogView, Trouble, divergence};
 use broker_core::metadata::BrokerEpoch;
-use broker_core::partition::ReplicaRefusal;
+use broker_core::partition::{Looked as Found, ReplicaRefusal};
 use bytes::Bytes;
 use model::Offset;
 use std::time::Duration;
@@ -55,17 +55,41 @@ impl World {
         session: BrokerEpoch,
         fetch: &Fetch,
     ) -> Result<(), Told> {
-        let now = self.local(broker);
         if let Err(refusal) = self.admit(broker, partition, from, session, fetch.fence) {
             return Err(Told { diverging: None, trouble: Some(trouble(refusal)) });
         }
+        if self.without(Guard::TruncateByEpoch) || self.without(Guard::CountAgreeingOnly) {
+            return self.count_unseen(broker, partition, from, session, fetch);
+        }
+        let (now, log) = (self.local(broker), Looked { log: &self.disks[broker].logs[partition], durable: 0 });
+        let Some(process) = self.processes[broker].as_mut() else { return Ok(()) };
+        let core = &mut process.replicas[partition].core;
+        let looked = core.look_at_replica(now, (slot(from), session), fetch, &log);
+        let (looked, counted) = looked.map_err(|refusal| Told { diverging: None, trouble: Some(trouble(refusal)) })?;
+        self.settle(broker, partition, counted);
+        match looked {
+            Found::Agrees => Ok(()),
+            Found::Diverged(end) => {
+                self.hit(Marker::Diverged);
+                Err(Told { diverging: Some(end), trouble: None })
+            }
+            Found::OutOfRange => Err(Told { diverging: None, trouble: Some(Trouble::OutOfRange) }),
+        }
+    }
+
+    /// Counts what the follower holds although its log may have left this one.
+    fn count_unseen(
+        &mut self,
+        broker: usize,
+        partition: usize,
+        from: Node,
+        session: BrokerEpoch,
+        fetch: &Fetch,
+    ) -> Result<(), Told> {
+        let now = self.local(broker);
         let looked = Looked { log: &self.disks[broker].logs[partition], durable: 0 };
         let (end, tail) = (divergence(&looked, fetch.from, fetch.last_epoch), looked.tail());
         let end = end.filter(|_| !self.without(Guard::TruncateByEpoch));
-        if end.is_some() && !self.without(Guard::CountAgreeingOnly) {
-            self.hit(Marker::Diverged);
-            return Err(Told { diverging: end, trouble: None });
-        }
         if fetch.from > tail && end.is_none() {
             return Err(Told { diverging: None, trouble: Some(Trouble::OutOfRange) });
         }
