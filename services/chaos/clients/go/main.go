@@ -57,7 +57,23 @@ func create(s stage, topic string, partitions int32) string {
 	answer, err := asks.CreateTopic(brief(), partitions, 1, nil, topic)
 	must(err, "creating %s", topic)
 	must(answer.Err, "creating %s", topic)
+	untilKnown(asks, topic, int(partitions))
 	return topic
+}
+
+// untilKnown waits until the metadata know a topic and its leaders, which may be later than the answer to its creation.
+func untilKnown(asks *kadm.Client, topic string, partitions int) {
+	until(20, says(topic+" has leaders"), func() bool {
+		listed, err := asks.ListTopics(brief(), topic)
+		must(err, "describing %s", topic)
+		leaders := 0
+		for _, partition := range listed[topic].Partitions {
+			if partition.Err == nil && partition.Leader >= 0 {
+				leaders++
+			}
+		}
+		return leaders == partitions
+	})
 }
 
 // write sends records with one producer and answers their offsets.
@@ -288,6 +304,7 @@ func topics(s stage) {
 		return err
 	}
 	must(made(1, topic), "creating %s", topic)
+	untilKnown(asks, topic, 3)
 	refused(made(1, topic), "TOPIC_ALREADY_EXISTS", "creating it again")
 	refused(made(1, "a/b"), "INVALID_TOPIC_EXCEPTION", "a name with a slash")
 	refused(made(3, s.name("go-rf")), "INVALID_REPLICATION_FACTOR", "three replicas on one broker")
@@ -297,10 +314,6 @@ func topics(s stage) {
 		return listed[topic]
 	}
 	old := describe()
-	for _, partition := range old.Partitions {
-		must(partition.Err, "partition %d", partition.Partition)
-		same(partition.Leader >= 0, true, "partition %d has a leader", partition.Partition)
-	}
 	configured := func() string {
 		found, err := asks.DescribeTopicConfigs(brief(), topic)
 		must(err, "describing configurations")

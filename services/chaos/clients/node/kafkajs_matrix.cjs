@@ -27,10 +27,15 @@ async function withAdmin(stage, use) {
   }
 }
 
+/** Creates a topic and waits until the metadata know it, which may be later than the answer. */
 async function create(stage, topic, numPartitions = 1, configEntries = []) {
-  await withAdmin(stage, (admin) =>
-    admin.createTopics({ topics: [{ topic, numPartitions, configEntries }], waitForLeaders: true }),
-  );
+  await withAdmin(stage, async (admin) => {
+    await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }], waitForLeaders: false });
+    const known = () => admin.fetchTopicMetadata({ topics: [topic] }).then(({ topics }) => topics[0].partitions, () => []);
+    await until(`${topic} has leaders`, async () => {
+      return (await known()).filter(({ leader }) => leader >= 0).length === numPartitions;
+    });
+  });
   return topic;
 }
 
