@@ -61,9 +61,7 @@ fn node(client: &str) {
 fn python(script: &str) {
     let python = installed("python/bin/python");
     let script = here().join("clients").join(script);
-    play(|bootstrap| {
-        words(&[&python, &script.to_string_lossy(), bootstrap, "--platform", &CLUSTER.kind])
-    });
+    play(|bootstrap| words(&[&python, &script.to_string_lossy(), bootstrap, "--platform", &CLUSTER.kind]));
 }
 
 fn java(file: &str) {
