@@ -15,7 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const base = int64(1_700_000_000_000)
+// base is the time of the first record in milliseconds: young enough for any retention.
+var base = time.Now().Add(-time.Hour).UnixMilli()
 
 var codecs = []struct {
 	name  string

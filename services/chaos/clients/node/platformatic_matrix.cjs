@@ -14,7 +14,7 @@ const PRODUCERS = {
 };
 const TOPIC = 2; // the resource type of configurations
 const SET = 0; // the operation of incremental changes
-const BASE = 1_700_000_000_000n;
+const BASE = BigInt(Date.now() - 3_600_000); // young enough for any retention
 // What a commit meets while its group changes; the records are then taken again.
 const CHANGING = ["REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "STALE_MEMBER_EPOCH"];
 
