@@ -16,6 +16,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
         wire::internal::replica_fetch::Request::KEY => replication::start(broker, call, body),
         wire::internal::replica_progress::Request::KEY => replication::progress(broker, &call, body),
         wire::internal::link_fetch::Request::KEY => link_fetch::start(broker, call, body),
+        wire::internal::shelf::Request::KEY => crate::shelf::start(broker, call, body),
         api_key => {
             tracing::warn!(api_key, peer = %call.peer, "no such private API");
             Ok(Reply::Close)

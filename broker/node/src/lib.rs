@@ -54,5 +54,5 @@ pub use groups::ConsumerGroup;
 pub use launch::StartError;
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
 pub use replica::SourceMarks;
-pub use shelf::ShelfError;
+pub use shelf::{RegionShelf, ShelfError};
 pub use status::{ReplicaLag, StatusError};

@@ -1,13 +1,23 @@
 //! What a backup reads of this region's logs, and a restore of what it wrote.
 
+mod call;
+mod region;
+
+pub use region::RegionShelf;
+
 use crate::Broker;
+use crate::api::{Call, Started};
 use crate::replica::Partition;
 use bytes::Bytes;
-use model::{ByteCount, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup, TopicId};
+use model::{ByteCount, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, TopicId};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use wire::ErrorCode;
+use wire::internal::shelf::{Request, Response};
 
 /// A log that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShelfError {
     /// It is not here.
     #[error("no partition {partition} of topic {topic} in this region")]
@@ -25,6 +35,9 @@ pub enum ShelfError {
         /// Where the log starts.
         start: Offset,
     },
+    /// Nothing is known to have happened; the same call may succeed soon.
+    #[error("not yet: {0}")]
+    NotReady(String),
     /// The disk failed.
     #[error("{0}")]
     Failed(String),
@@ -44,22 +57,12 @@ impl Broker {
         leased.then(|| known.obeyed())
     }
 
-    /// The partitions of a topic here: from the log start to the high watermark, and their bytes.
-    pub fn extents(&self, topic: TopicId) -> Option<Vec<(PartitionId, OffsetRange, ByteCount)>> {
-        let held = self.0.partitions.held();
-        let partitions = held.with_id(topic)?.held().map(|partition| {
-            let marks = partition.marks();
-            (partition.number(), OffsetRange::new(marks.start, marks.high_watermark), partition.size())
-        });
-        Some(partitions.collect())
-    }
-
     /// About `max` bytes of whole batches from the one that holds `from` on, at least one; none at the end. Of an owner
     /// what is committed, of a copy all that is on disk.
     ///
     /// # Errors
     /// [`ShelfError`] says why not.
-    pub async fn read_batches(
+    async fn read_batches(
         &self,
         topic: TopicId,
         partition: PartitionId,
@@ -87,4 +90,34 @@ fn read(partition: &Partition, from: Offset, max: ByteCount, committed: bool) ->
         Some(slice) => slice.to_bytes().map_err(failed),
         None => Ok(Bytes::new()),
     }
+}
+
+/// Answers a call of a backup or a restore that runs on another broker of the region.
+pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
+    let request: Request = call.decode(body)?;
+    let broker = broker.clone();
+    Ok(call.reply_later(async move {
+        let question = serde_json::from_slice(&request.question);
+        let answered = match question {
+            Ok(question) => broker.answer_shelf(question, request.batches).await,
+            Err(error) => Err(ShelfError::Failed(format!("the question cannot be read: {error}"))),
+        };
+        Some(match answered {
+            Ok((answer, batches)) => Response { answer: json(&answer), batches, ..Default::default() },
+            Err(error) => Response { error: code(&error), answer: json(&error), ..Default::default() },
+        })
+    }))
+}
+
+fn code(error: &ShelfError) -> ErrorCode {
+    match error {
+        ShelfError::Unknown { .. } | ShelfError::NotReady(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ShelfError::Dropped { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ShelfError::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    // All of it is plain data with text keys, which JSON can hold.
+    serde_json::to_vec(value).expect("plain data becomes JSON").into()
 }

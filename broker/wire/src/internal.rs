@@ -5,6 +5,7 @@ pub mod control;
 pub mod link_fetch;
 pub mod replica_fetch;
 pub mod replica_progress;
+pub mod shelf;
 
 use crate::codec::Message;
 
@@ -18,6 +19,7 @@ pub(crate) const fn flexible_from(api_key: i16) -> Option<i16> {
         link_fetch::Request::KEY => Some(link_fetch::Request::FLEXIBLE_FROM),
         replica_fetch::Request::KEY => Some(replica_fetch::Request::FLEXIBLE_FROM),
         replica_progress::Request::KEY => Some(replica_progress::Request::FLEXIBLE_FROM),
+        shelf::Request::KEY => Some(shelf::Request::FLEXIBLE_FROM),
         _ => None,
     }
 }

@@ -54,16 +54,6 @@ impl Broker {
         held.named(OFFSETS_TOPIC).map(|topic| topic.partitions.clone()).unwrap_or_default()
     }
 
-    /// Whether every group of the region is coordinated here: then what is known of commits here is all there is.
-    pub(super) fn coordinates_all(&self, state: &State) -> bool {
-        let partitions = self.offsets_partitions();
-        !partitions.is_empty()
-            && partitions
-                .iter()
-                .enumerate()
-                .all(|(at, known)| known.as_ref().is_some_and(|partition| state.is_loaded(at, partition)))
-    }
-
     /// Whether groups that are to be coordinated here are still being read.
     pub(crate) fn is_loading_groups(&self) -> bool {
         let (partitions, image) = (self.offsets_partitions(), self.image());

@@ -20,8 +20,6 @@ use tokio::time::timeout;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The most commits of one answer.
 const PAGE_MAX: u32 = 10_000;
-/// A page that left out what other brokers keep would be taken for all there is.
-const NOT_ALL: &str = "the commits are being read, or other brokers of the region keep some of them";
 
 impl Broker {
     /// How far the commits go of the partitions of the topic that this broker leads and has read.
@@ -95,31 +93,21 @@ impl Broker {
         Ok(CommitPage { ownership_epoch: group.obeyed(), partitions: partitions.len() as i32, parts })
     }
 
-    /// The commits this region holds for a protection group.
+    /// The commits of a protection group that lie in one partition of the topic, which is led here.
     ///
     /// # Errors
-    /// While they are being read.
-    pub fn held_commits(&self, group: &ProtectionGroup) -> Result<Vec<Commit>, String> {
-        let image = self.image();
+    /// While they are being read, or when another broker leads it.
+    pub(crate) fn commits_in(&self, group: &ProtectionGroup, partition: PartitionId) -> Result<Vec<Commit>, String> {
+        let (image, partitions) = (self.image(), self.offsets_partitions());
         let state = self.0.groups.state();
-        if !self.coordinates_all(&state) {
-            return Err(NOT_ALL.to_owned());
+        if !state.is_loaded_here(partition, &partitions) {
+            return Err(format!("the commits in partition {partition} are being read, or another broker keeps them"));
         }
-        let is_covered = |consumer_group: &&GroupId| {
+        let covers = |consumer_group: &GroupId| {
             image.coordinating_group(consumer_group).is_some_and(|known| known.grant.group == *group)
         };
-        let groups: Vec<GroupId> = state.offsets.groups().filter(is_covered).cloned().collect();
-        let of = |group: &GroupId| {
-            let committed = state.offsets.of_group(group);
-            let changes: Vec<Change> = committed
-                .map(|(partition, record)| Change {
-                    key: CommitKey { group: group.clone(), partition: partition.clone() },
-                    committed: Some(record.clone()),
-                })
-                .collect();
-            changes
-        };
-        Ok(groups.iter().flat_map(of).map(commit).collect())
+        let all = state.offsets.feed(partition, Offset::ZERO, usize::MAX, covers).changes;
+        Ok(all.into_iter().filter(|change| change.committed.is_some()).map(commit).collect())
     }
 
     /// Writes commits that the owner took under `epoch` and keeps in its partition `partition` of the topic; then
@@ -202,7 +190,7 @@ impl Broker {
     ///
     /// # Errors
     /// When they cannot be written, or another region owns a group.
-    pub async fn restore_commits(&self, commits: Vec<Commit>) -> Result<u64, String> {
+    pub(crate) async fn restore_commits(&self, commits: Vec<Commit>) -> Result<u64, String> {
         let (mut entries, mut passes) = (Vec::with_capacity(commits.len()), Vec::new());
         let groups: BTreeSet<GroupId> = commits.iter().map(|commit| commit.consumer_group.clone()).collect();
         for group in &groups {

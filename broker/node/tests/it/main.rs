@@ -23,6 +23,7 @@ mod region_leaders;
 mod region_moves;
 mod region_orders;
 mod region_quotas;
+mod region_shelf;
 mod region_topics;
 mod region_versions;
 mod replication;

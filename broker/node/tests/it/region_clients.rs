@@ -52,12 +52,12 @@ async fn a_group_of_two_reads_everything_once_and_goes_on_after_a_restart() {
     read.sort();
     read.dedup();
     assert!(read.len() >= 100 && read.len() <= 200, "{}", read.len());
-    let before = commits(&broker, "g");
+    let before = commits(&broker, "g").await;
     assert!(!before.is_empty());
     world.stop(broker).await;
 
     let broker = start(&world, dir.path()).await;
-    assert_eq!(commits(&broker, "g"), before);
+    assert_eq!(commits(&broker, "g").await, before);
     kcat(&broker, &["-P", "-t", "t", "-K:"], &lines(200..210)).await;
     let committed: i64 = before.iter().map(|(_, _, offset, _)| offset).sum();
     let left = (210 - committed).to_string();

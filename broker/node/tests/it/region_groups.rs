@@ -272,7 +272,7 @@ async fn a_restart_keeps_commits_and_records_and_raises_epochs() {
         status.partitions.iter().find(|known| known.topic.as_str() == "t" && known.partition.0 == 2).unwrap();
     assert_eq!((partition.leader_epoch.0, partition.high_watermark.0, partition.writable), (4097, 3, true));
     assert!(partition.hash.is_some());
-    assert_eq!(commits(&stage.broker, "alone"), [("t".to_owned(), 2, 1, "alone".to_owned())]);
+    assert_eq!(commits(&stage.broker, "alone").await, [("t".to_owned(), 2, 1, "alone".to_owned())]);
 }
 
 #[tokio::test]

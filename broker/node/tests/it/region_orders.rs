@@ -114,9 +114,9 @@ async fn a_switch_loses_nothing_and_leaves_no_hole() {
     let written = consumer.produce("t", 0, batch(&["d"])).await;
     assert_eq!((written.error_code, written.base_offset), (ErrorCode::NONE, 3));
     assert_eq!(consumer.values("t", 0, 0).await, ["a", "b", "c", "d"]);
-    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 2, "two".to_owned())]);
+    assert_eq!(commits_of(&stage.two).await, [("t".to_owned(), 0, 2, "two".to_owned())]);
     commit_in_time(&consumer, "g", 4, "four").await;
-    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 4, "four".to_owned())]);
+    assert_eq!(commits_of(&stage.two).await, [("t".to_owned(), 0, 4, "four".to_owned())]);
 
     let refused = producer.produce("t", 0, batch(&["late"])).await;
     assert_eq!(refused.error_code, ErrorCode::POLICY_VIOLATION);
@@ -178,11 +178,11 @@ async fn an_owners_restart_between_stop_and_catch_up_does_not_unwind() {
     apply(&two, &page).await.unwrap();
     let Ok(Done::CaughtUp { commits: reached, .. }) = catch_up.await.unwrap() else { panic!("caught up") };
     assert!(reached.has_reached(&commits));
-    assert_eq!(crate::world::commits(&two, "b"), [("t".to_owned(), 0, 2, "last".to_owned())]);
+    assert_eq!(crate::world::commits(&two, "b").await, [("t".to_owned(), 0, 2, "last".to_owned())]);
 }
 
-fn commits_of(broker: &Broker) -> Vec<(String, i32, i64, String)> {
-    commits(broker, "g")
+async fn commits_of(broker: &Broker) -> Vec<(String, i32, i64, String)> {
+    commits(broker, "g").await
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_failover_goes_on_behind_a_hole() {
         "one control record"
     );
     assert_eq!(consumer.values("t", 0, base.0 + 1).await, ["c"]);
-    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 1, "one".to_owned())]);
+    assert_eq!(commits_of(&stage.two).await, [("t".to_owned(), 0, 1, "one".to_owned())]);
     let holding = &stage.two.holdings()[0];
     assert!(holding.owner && holding.open && holding.leased && !holding.sealed);
 }
@@ -274,11 +274,11 @@ async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_ol
     commit_in_time(&client(&stage.two).await, "g", 5, "new").await;
     let late = apply(&stage.two, &page).await;
     assert!(late.unwrap_err().contains("out of date"));
-    assert_eq!(commits_of(&stage.two), [("t".to_owned(), 0, 5, "new".to_owned())]);
+    assert_eq!(commits_of(&stage.two).await, [("t".to_owned(), 0, 5, "new".to_owned())]);
     // The old owner is a standby now, and takes the new one's over its own.
     let page: CommitPage = ask(&stage.two, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
     apply(&stage.one, &page).await.unwrap();
-    assert_eq!(commits_of(&stage.one), [("t".to_owned(), 0, 5, "new".to_owned())]);
+    assert_eq!(commits_of(&stage.one).await, [("t".to_owned(), 0, 5, "new".to_owned())]);
     let said: CommitMarks = page.parts.iter().map(|part| (part.partition, part.next)).collect();
     assert_eq!(stage.one.holdings()[0].commits, said);
     let groups = stage.one.consumer_groups();
@@ -289,11 +289,11 @@ async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_ol
 async fn commits_of_a_backup_come_back_in_the_owner_only() {
     let stage = two().await;
     commit_in_time(&client(&stage.one).await, "g", 3, "kept").await;
-    let saved = stage.one.held_commits(&default_group()).unwrap();
+    let saved = stage.one.region_shelf().commits(&default_group()).await.unwrap();
     commit_in_time(&client(&stage.one).await, "g", 9, "later").await;
-    assert_eq!(stage.one.restore_commits(saved.clone()).await, Ok(1));
-    assert_eq!(commits_of(&stage.one), [("t".to_owned(), 0, 3, "kept".to_owned())]);
-    assert!(stage.two.restore_commits(saved).await.is_err());
+    assert_eq!(stage.one.region_shelf().restore_commits(saved.clone()).await, Ok(1));
+    assert_eq!(commits_of(&stage.one).await, [("t".to_owned(), 0, 3, "kept".to_owned())]);
+    assert!(stage.two.region_shelf().restore_commits(saved).await.is_err());
 }
 
 #[tokio::test]

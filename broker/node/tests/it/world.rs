@@ -58,6 +58,8 @@ struct Member {
     name: RegionName,
     index: u16,
     broker: Broker,
+    /// The others of its region.
+    others: Vec<Broker>,
     renewed: bool,
 }
 
@@ -85,7 +87,7 @@ impl World {
         dir: &Path,
         change: impl FnOnce(&mut Config),
     ) -> Broker {
-        let index: u16 = name.strip_prefix('r').unwrap().parse::<u16>().unwrap() - 1;
+        let index = index_of(name);
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listeners = Listeners { clients: any, gateways: any, internal: any };
         let mut config = Config::new(region(name), index, dir.to_owned(), listeners);
@@ -95,7 +97,7 @@ impl World {
         let council = Arc::new(Seat(self.clone()));
         let ports = Ports { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), council };
         let broker = Broker::start(config, ports).await.unwrap();
-        let member = Member { name: region(name), index, broker: broker.clone(), renewed: true };
+        let member = Member { name: region(name), index, broker: broker.clone(), others: vec![], renewed: true };
         self.regions.lock().unwrap().push(member);
         self.tell().await;
         self.renew_once();
@@ -192,7 +194,14 @@ impl World {
     }
 }
 
+/// Regions are `r1`, `r2`, ...
+fn index_of(name: &str) -> u16 {
+    name.strip_prefix('r').unwrap().parse::<u16>().unwrap() - 1
+}
+
 fn address(member: &Member) -> RegionAddress {
+    let all = [&member.broker].into_iter().chain(&member.others);
+    let internal: Vec<_> = all.map(|broker| broker.addresses().unwrap().internal.to_string()).collect();
     let listeners = member.broker.addresses().unwrap();
     RegionAddress {
         region: member.name.clone(),
@@ -200,7 +209,7 @@ fn address(member: &Member) -> RegionAddress {
         incarnation: Incarnation(7),
         clients: listeners.clients.to_string(),
         gateways: listeners.gateways.to_string(),
-        internal: listeners.internal.to_string(),
+        internal: internal.join(","),
         council: "127.0.0.1:1".to_owned(),
         rest: "127.0.0.1:1".to_owned(),
     }
@@ -292,8 +301,15 @@ pub(crate) async fn carry_out(broker: &Broker, order: Order) -> Done {
 }
 
 /// The commits of one consumer group in a region: (topic, partition, offset, metadata).
-pub(crate) fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
-    let held = broker.held_commits(&default_group()).unwrap();
+pub(crate) async fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
+    let (shelf, deadline) = (broker.region_shelf(), tokio::time::Instant::now() + Duration::from_secs(20));
+    let held = loop {
+        match shelf.commits(&default_group()).await {
+            Ok(held) => break held,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "not in time: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
     let of = held.into_iter().filter(|commit| commit.consumer_group == GroupId::new(group));
     of.map(|commit| {
         (commit.topic.to_string(), commit.partition.0, commit.offset.map_or(-1, |offset| offset.0), commit.metadata)
@@ -311,7 +327,7 @@ impl World {
         for (slot, dir) in (0..).zip(dirs) {
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
             let listeners = Listeners { clients: any, gateways: any, internal: any };
-            let mut config = Config::new(region(name), 0, dir.path().to_owned(), listeners);
+            let mut config = Config::new(region(name), index_of(name), dir.path().to_owned(), listeners);
             config.slot = model::BrokerSlot(slot);
             config.controller = Some(peers[usize::from(slot)]);
             config.peers = (0..).map(model::BrokerSlot).zip(peers.iter().map(ToString::to_string)).collect();
@@ -321,7 +337,9 @@ impl World {
             brokers.push(Broker::start(config, ports).await.unwrap());
         }
         self.tell_until_real(&brokers[0], &region(name)).await;
-        let first = Member { name: region(name), index: 0, broker: brokers[0].clone(), renewed: true };
+        let others = brokers[1..].to_vec();
+        let (name, index) = (region(name), index_of(name));
+        let first = Member { name, index, broker: brokers[0].clone(), others, renewed: true };
         self.regions.lock().unwrap().push(first);
         brokers
     }

@@ -63,6 +63,7 @@ macro_rules! noise {
             withstands_noise::<internal::replica_fetch::Request>();
             withstands_noise::<internal::replica_fetch::Response>();
             withstands_noise::<internal::replica_progress::Request>();
+            withstands_noise::<internal::shelf::Request>();
             let keys = [$(<api::$module::Request as Message>::KEY),*];
             assert!(ApiKey::ALL.iter().all(|key| keys.contains(&key.number())));
         }

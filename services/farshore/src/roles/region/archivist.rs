@@ -1,6 +1,6 @@
 //! Backup and restore between this region's broker and the object store.
 
-use broker::{Broker, CopyFailure, ShelfError};
+use broker::{Broker, RegionShelf, ShelfError};
 use bytes::Bytes;
 use control_plane::ports::{
     ArchivedTopic, Archivist, BackupReceipt, BackupRequest, InspectError, PortError, Progress, RestoreReceipt,
@@ -18,18 +18,23 @@ use std::sync::Arc;
 /// How many partitions a backup reads at a time.
 const BACKUP_PARALLEL: usize = 4;
 
-/// Moves data between a broker and an archive.
+/// Moves data between a region and an archive.
 pub(super) struct BrokerArchivist {
     shelf: Arc<Shelf>,
     archive: Archive,
     region: RegionName,
 }
 
-struct Shelf(Broker);
+/// The region's logs, each at its leader; and the broker that speaks for the region.
+struct Shelf {
+    broker: Broker,
+    region: RegionShelf,
+}
 
 impl BrokerArchivist {
     pub(super) fn new(broker: Broker, archive: Archive, region: RegionName) -> Self {
-        Self { shelf: Arc::new(Shelf(broker)), archive, region }
+        let shelf = Arc::new(Shelf { region: broker.region_shelf(), broker });
+        Self { shelf, archive, region }
     }
 }
 
@@ -137,36 +142,27 @@ impl Archivist for BrokerArchivist {
 
 fn shelf(error: ShelfError) -> RegionError {
     match error {
+        ShelfError::NotReady(reason) => RegionError::NotReady(reason),
         ShelfError::Unknown { .. } => RegionError::NotReady(error.to_string()),
         ShelfError::Dropped { .. } | ShelfError::Failed(_) => RegionError::Refused(error.to_string()),
     }
 }
 
-fn copy(failure: CopyFailure) -> RegionError {
-    match failure {
-        CopyFailure::NotReady(reason) => RegionError::NotReady(reason),
-        CopyFailure::Sealed | CopyFailure::Failed(_) => RegionError::Refused(failure.to_string()),
-    }
-}
-
 impl BackupSource for Shelf {
     fn ownership<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<OwnershipEpoch, RegionError>> {
-        let serves = self.0.serves(group);
+        let serves = self.broker.serves(group);
         Box::pin(async move {
             serves.ok_or_else(|| RegionError::NotReady(format!("this region does not serve {group} now")))
         })
     }
 
     fn commits<'a>(&'a self, group: &'a ProtectionGroup) -> PortFuture<'a, Result<Vec<Commit>, RegionError>> {
-        let held = self.0.held_commits(group).map_err(RegionError::NotReady);
-        Box::pin(async move { held })
+        Box::pin(async move { self.region.commits(group).await.map_err(shelf) })
     }
 
     fn extents(&self, topic: TopicId) -> PortFuture<'_, Result<Vec<Extent>, RegionError>> {
-        let extents = self.0.extents(topic);
         Box::pin(async move {
-            let extents = extents.ok_or_else(|| RegionError::NotReady(format!("no topic {topic} here")))?;
-            let extents = extents.into_iter();
+            let extents = self.region.extents(topic).await.map_err(shelf)?.into_iter();
             Ok(extents.map(|(partition, range, size)| Extent { partition, range, bytes: size.0 }).collect())
         })
     }
@@ -179,7 +175,7 @@ impl BackupSource for Shelf {
     ) -> PortFuture<'_, Result<LogRead, RegionError>> {
         Box::pin(async move {
             let max = ByteCount(bytes_max.into());
-            match self.0.read_batches(topic, partition, from, max, true).await {
+            match self.region.read(topic, partition, from, max, true).await {
                 Ok(batches) => Ok(LogRead::Batches(batches)),
                 Err(ShelfError::Dropped { start, .. }) => Ok(LogRead::Dropped { log_start: start }),
                 Err(error) => Err(shelf(error)),
@@ -190,15 +186,14 @@ impl BackupSource for Shelf {
 
 impl RestoreTarget for Shelf {
     fn span(&self, (topic, partition): CopyKey) -> PortFuture<'_, Result<LogSpan, RegionError>> {
-        let state = self.0.copy_state(topic, partition);
         Box::pin(async move {
-            let state = state.map_err(copy)?;
-            Ok(LogSpan { start: state.start, tail: state.flushed })
+            let span = self.region.span(topic, partition).await.map_err(shelf)?;
+            Ok(LogSpan { start: span.start, tail: span.end })
         })
     }
 
     fn begin(&self, (topic, partition): CopyKey, at: Offset) -> PortFuture<'_, Result<(), RegionError>> {
-        Box::pin(async move { self.0.restart_copy(topic, partition, at).await.map_err(copy) })
+        Box::pin(async move { self.region.begin(topic, partition, at).await.map_err(shelf) })
     }
 
     fn append(
@@ -207,11 +202,7 @@ impl RestoreTarget for Shelf {
         at: Offset,
         batches: Bytes,
     ) -> PortFuture<'_, Result<(), RegionError>> {
-        Box::pin(async move {
-            self.0.append_copy(topic, partition, at, batches).await.map_err(copy)?;
-            let tail = self.0.copy_state(topic, partition).map_err(copy)?.tail;
-            self.0.copy_flushed(topic, partition, tail).await.map_err(copy)
-        })
+        Box::pin(async move { self.region.append(topic, partition, at, batches).await.map_err(shelf) })
     }
 
     fn read(
@@ -221,12 +212,12 @@ impl RestoreTarget for Shelf {
         bytes_max: u32,
     ) -> PortFuture<'_, Result<Bytes, RegionError>> {
         Box::pin(async move {
-            self.0.read_batches(topic, partition, from, ByteCount(bytes_max.into()), false).await.map_err(shelf)
+            self.region.read(topic, partition, from, ByteCount(bytes_max.into()), false).await.map_err(shelf)
         })
     }
 
     fn finish(&self, (topic, partition): CopyKey, range: OffsetRange) -> PortFuture<'_, Result<(), RegionError>> {
-        Box::pin(async move { self.0.raise_copy_start(topic, partition, range.start).await.map_err(copy) })
+        Box::pin(async move { self.region.finish(topic, partition, range.start).await.map_err(shelf) })
     }
 
     fn apply_commits<'a>(
@@ -234,6 +225,6 @@ impl RestoreTarget for Shelf {
         _: &'a ProtectionGroup,
         commits: Vec<Commit>,
     ) -> PortFuture<'a, Result<(), RegionError>> {
-        Box::pin(async move { self.0.restore_commits(commits).await.map(drop).map_err(RegionError::NotReady) })
+        Box::pin(async move { self.region.restore_commits(commits).await.map(drop).map_err(shelf) })
     }
 }
