@@ -10,6 +10,9 @@ pub struct FollowMetadata {
     pub since: u64,
     /// How long to wait for a newer one.
     pub max_wait_ms: u32,
+    /// Whether the version alone is enough for an answer when there is no newer one.
+    #[serde(default)]
+    pub brief: bool,
 }
 
 /// The answer to [`FollowMetadata`]: who leads what in one region.

@@ -4,7 +4,9 @@ use crate::Broker;
 use crate::replica::{CopyError, Ear, Partition, Standing};
 use bytes::Bytes;
 use log::EpochStart;
-use model::{ByteCount, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use model::{
+    ByteCount, CopyTerm, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
+};
 use record::Batches;
 use std::io;
 use std::path::PathBuf;
@@ -73,6 +75,17 @@ impl Broker {
         }
     }
 
+    /// Whether this broker leads the partition as a copy, so that a link may write to it.
+    pub fn leads_copy(&self, topic: TopicId, partition: PartitionId) -> bool {
+        let held = self.0.partitions.held();
+        held.partition(topic, partition).is_some_and(|held| matches!(held.standing(), Standing::Copy { .. }))
+    }
+
+    /// Moves whenever this broker may have become something else to some partition.
+    pub fn standing_changes(&self) -> watch::Receiver<u64> {
+        self.0.partitions.changes()
+    }
+
     /// What a copy holds.
     ///
     /// # Errors
@@ -89,14 +102,16 @@ impl Broker {
         })
     }
 
-    /// Follows how far a copy is on the disks of its whole in-sync set; the sender is dropped when it is a copy no more.
+    /// Follows how far a copy is on the disks of its whole in-sync set; the sender is dropped when it is a copy no more, or
+    /// under another term.
     ///
     /// # Errors
     /// [`CopyFailure::NotReady`] while there is no such copy.
     pub fn watch_copy(&self, topic: TopicId, partition: PartitionId) -> Result<watch::Receiver<Offset>, CopyFailure> {
         let copy = self.copy(topic, partition)?;
         let (flushed, watched) = watch::channel(copy.marks().copy_watermark);
-        self.spawn(tell_flushed(self.clone(), copy, flushed));
+        let term = copy_term(&copy);
+        self.spawn(tell_flushed(self.clone(), copy, term, flushed));
         Ok(watched)
     }
 
@@ -258,12 +273,20 @@ impl Broker {
     }
 }
 
-async fn tell_flushed(broker: Broker, copy: Arc<Partition>, flushed: watch::Sender<Offset>) {
+/// The term it is led under as a copy, if it is.
+fn copy_term(partition: &Partition) -> Option<CopyTerm> {
+    match partition.standing() {
+        Standing::Copy { term, .. } => Some(term),
+        Standing::Owner { .. } | Standing::Replica { .. } | Standing::Idle => None,
+    }
+}
+
+async fn tell_flushed(broker: Broker, copy: Arc<Partition>, term: Option<CopyTerm>, flushed: watch::Sender<Offset>) {
     let (mut ear, mut stop) = (Ear::new(), broker.0.stop.subscribe());
     loop {
         ear.listen(&copy);
         let is_here = broker.0.partitions.held().partition(copy.topic_id, copy.number()).is_some();
-        if !is_here || !matches!(copy.standing(), Standing::Copy { .. }) {
+        if !is_here || term.is_none() || copy_term(&copy) != term {
             return;
         }
         let marks = copy.marks();

@@ -4,10 +4,13 @@
 //! here: the same groups lie in it.
 
 use crate::ports::{Sink, SinkError, Source};
+use crate::way::{Address, Way};
 use model::{CommitPage, CommitPart, CommitsSince, OwnershipEpoch, PartitionId, ProtectionGroup, SyncCommits};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// How long an idle source holds a request.
 const POLL: Duration = Duration::from_millis(500);
@@ -15,19 +18,33 @@ const POLL: Duration = Duration::from_millis(500);
 const PAGE: u32 = 2000;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Follows the commits of `group` under one grant, for ever.
-pub(crate) async fn follow(
-    group: ProtectionGroup,
-    epoch: OwnershipEpoch,
-    source: Arc<dyn Source>,
-    sink: Arc<dyn Sink>,
-) {
-    let mut link = CommitLink { group, epoch, sink, readings: Readings::default() };
+/// Which partitions are asked for where.
+type Plan = BTreeMap<Address, Vec<PartitionId>>;
+
+/// Follows the commits of `group` under one grant, for ever: those of each broker of the source on their own.
+pub(crate) async fn follow(group: ProtectionGroup, epoch: OwnershipEpoch, way: Arc<Way>, sink: Arc<dyn Sink>) {
+    let link =
+        Arc::new(CommitLink { group, epoch, way, sink, readings: Mutex::default(), counted: watch::Sender::new(0) });
+    let (mut routes, mut led) = (link.way.routes(), link.sink.led_changes());
+    let mut counted = link.counted.subscribe();
+    let (mut plan, mut carrying) = (Plan::new(), JoinSet::new());
     loop {
-        let since = link.readings.since(&link.sink.led_offsets());
-        if let Err(reason) = link.carry(&*source, since).await {
-            tracing::debug!(group = %link.group, reason, "commits are not carried");
-            tokio::time::sleep(RETRY_PAUSE).await;
+        let next = link.plan();
+        if next != plan {
+            // What was begun is begun again: what is there already is not written twice.
+            carrying = JoinSet::new();
+            for (address, partitions) in &next {
+                carrying.spawn(link.clone().carry_from(link.way.source(address), partitions.clone()));
+            }
+            plan = next;
+        }
+        tokio::select! {
+            Ok(()) = routes.changed() => {}
+            Ok(()) = led.changed() => {}
+            Ok(()) = counted.changed() => {}
+            // It ends only with a broken rule; then all of it begins anew.
+            Some(_) = carrying.join_next() => plan.clear(),
+            else => return,
         }
     }
 }
@@ -35,38 +52,81 @@ pub(crate) async fn follow(
 struct CommitLink {
     group: ProtectionGroup,
     epoch: OwnershipEpoch,
+    way: Arc<Way>,
     sink: Arc<dyn Sink>,
-    readings: Readings,
+    readings: Mutex<Readings>,
+    /// How many partitions of commits the source was seen to have.
+    counted: watch::Sender<usize>,
 }
 
 impl CommitLink {
-    /// Carries one page of what came after `since`.
-    async fn carry(&mut self, source: &dyn Source, since: Vec<CommitsSince>) -> Result<(), String> {
-        if since.is_empty() {
-            return Err("no partition of the offsets topic is led here".to_owned());
+    fn readings(&self) -> MutexGuard<'_, Readings> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who is asked for what is to be carried here. What nobody coordinates waits.
+    fn plan(&self) -> Plan {
+        let (wanted, routes) = (self.readings().wanted(&self.sink.led_offsets()), self.way.routes().borrow().clone());
+        let mut plan = Plan::new();
+        for partition in wanted {
+            if let Some(address) = routes.coordinator(partition) {
+                plan.entry(address.clone()).or_default().push(partition);
+            }
         }
+        plan
+    }
+
+    /// Carries what one broker of the source has of these partitions, for ever.
+    async fn carry_from(self: Arc<Self>, source: Arc<dyn Source>, partitions: Vec<PartitionId>) {
+        loop {
+            let since = self.readings().since(&partitions);
+            if let Err(reason) = self.carry(&*source, since).await {
+                tracing::debug!(group = %self.group, reason, "commits are not carried");
+                self.way.note_stale();
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+
+    /// Carries one page of what came after `since`.
+    async fn carry(&self, source: &dyn Source, since: Vec<CommitsSince>) -> Result<(), String> {
         let max_wait_ms = POLL.as_millis() as u32;
         let ask = SyncCommits { group: self.group.clone(), since, max_wait_ms, limit: PAGE };
         let page = source.commits(ask.clone()).await.map_err(|error| error.to_string())?;
         if page.ownership_epoch != self.epoch {
             return Err(format!("the source holds ownership epoch {}, not {}", page.ownership_epoch, self.epoch));
         }
-        let is_whole = page.parts.len() == ask.since.len();
-        let mut refused = self.readings.see(&page);
-        for part in page.parts.into_iter().filter(|part| self.readings.lack(part)).collect::<Vec<_>>() {
-            refused = self.write(part).await.err().map(|error| error.to_string()).or(refused);
+        let (here, there) = (self.sink.led_offsets().1, self.see(&page));
+        let exist =
+            ask.since.iter().filter(|since| usize::try_from(since.partition.0).is_ok_and(|n| n < there)).count();
+        let mut refused =
+            (page.parts.len() < exist).then(|| "the source does not lead all that was asked for".to_owned());
+        for part in page.parts {
+            if self.readings().lack(&part) {
+                let written = self.write(part).await;
+                refused = written.err().map(|error| error.to_string()).or(refused);
+            }
         }
-        match refused {
-            Some(reason) => Err(reason),
-            None if is_whole => Ok(()),
-            None => Err("the source does not lead all that was asked for".to_owned()),
+        if refused.is_some() && here != there {
+            tracing::warn!(group = %self.group, here, there, ?refused, "offsets topics differ in their partitions");
         }
+        // A source without any of them answers at once.
+        let refused = refused.or((exist == 0).then(|| "the source has none of these partitions".to_owned()));
+        refused.map_or(Ok(()), Err)
     }
 
-    async fn write(&mut self, mut part: CommitPart) -> Result<(), SinkError> {
+    /// Takes note of how many partitions the source has.
+    fn see(&self, page: &CommitPage) -> usize {
+        let count = usize::try_from(page.partitions).unwrap_or(0);
+        self.readings().count = Some(count);
+        self.counted.send_if_modified(|known| std::mem::replace(known, count) != count);
+        count
+    }
+
+    async fn write(&self, mut part: CommitPart) -> Result<(), SinkError> {
         let commits = std::mem::take(&mut part.commits);
         self.sink.apply_commits(&self.group, self.epoch, part.partition, commits, part.next).await?;
-        self.readings.heard.insert(part.partition, part.onwards());
+        self.readings().heard.insert(part.partition, part.onwards());
         Ok(())
     }
 }
@@ -80,22 +140,18 @@ struct Readings {
 }
 
 impl Readings {
-    /// What to ask for where `led` of `count` partitions are led here: those of the source with the same numbers, counted
-    /// around where it has more.
-    fn since(&self, (led, count): &(Vec<PartitionId>, usize)) -> Vec<CommitsSince> {
+    /// What is carried where `led` of `count` partitions are led: those of the source with the same numbers, counted around
+    /// where it has more.
+    fn wanted(&self, (led, count): &(Vec<PartitionId>, usize)) -> Vec<PartitionId> {
         let (step, there) = ((*count).max(1), self.count.unwrap_or(*count));
         let like = |number: &PartitionId| (usize::try_from(number.0).unwrap_or(0)..there).step_by(step);
-        let wanted = led.iter().flat_map(like).map(|number| PartitionId(number as i32));
-        let of = |number| self.heard.get(&number).copied().unwrap_or(CommitsSince::beginning(number));
-        wanted.map(of).collect()
+        led.iter().flat_map(like).map(|number| PartitionId(number as i32)).collect()
     }
 
-    /// Takes note of how many partitions there are; says what is wrong with that.
-    fn see(&mut self, page: &CommitPage) -> Option<String> {
-        let count = usize::try_from(page.partitions).ok();
-        let is_news = self.count.is_some_and(|known| Some(known) != count);
-        self.count = count;
-        is_news.then(|| format!("the source has {} partitions of commits now", page.partitions))
+    /// What to ask for.
+    fn since(&self, partitions: &[PartitionId]) -> Vec<CommitsSince> {
+        let of = |number: &PartitionId| self.heard.get(number).copied().unwrap_or(CommitsSince::beginning(*number));
+        partitions.iter().map(of).collect()
     }
 
     /// Whether the part says something new.
@@ -110,7 +166,7 @@ mod tests {
 
     fn asked(readings: &Readings, led: &[i32], count: usize) -> Vec<i32> {
         let led = led.iter().map(|number| PartitionId(*number)).collect();
-        readings.since(&(led, count)).into_iter().map(|since| since.partition.0).collect()
+        readings.wanted(&(led, count)).into_iter().map(|partition| partition.0).collect()
     }
 
     #[test]

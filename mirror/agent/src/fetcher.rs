@@ -1,4 +1,4 @@
-//! Gathers the fetches of many partitions into few requests to one source.
+//! Gathers the fetches of many partitions into few requests to one broker of a source.
 //!
 //! ```text
 //!   busy   records came last time     at once, answered soon         4 requests at the most
@@ -14,7 +14,7 @@ use mirror_core::window::{Answer, Body, Fetch};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -61,7 +61,7 @@ pub(crate) struct Served {
     pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-/// The way to one source.
+/// The lane to one broker.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     wishes: mpsc::UnboundedSender<Wish>,
@@ -69,13 +69,14 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Starts fetching from `source` until the handle is dropped.
-    pub(crate) fn start(source: Arc<dyn Source>) -> Self {
+    /// Starts fetching from `source` until the handle is dropped. `stale` is rung when it does not lead what it is asked for.
+    pub(crate) fn start(source: Arc<dyn Source>, stale: Arc<Notify>) -> Self {
         // Bounded by the number of partitions: each has one fetch under way.
         let (wishes, wished) = mpsc::unbounded_channel();
         let (is_connected, connected) = watch::channel(true);
         let dispatcher = Dispatcher {
             source,
+            stale,
             wished,
             busy: Lane::default(),
             idle: Lane::default(),
@@ -101,6 +102,7 @@ impl Fetcher {
 
 struct Dispatcher {
     source: Arc<dyn Source>,
+    stale: Arc<Notify>,
     wished: mpsc::UnboundedReceiver<Wish>,
     busy: Lane,
     idle: Lane,
@@ -188,7 +190,8 @@ impl Dispatcher {
 
     fn send(&mut self, wishes: Vec<Wish>, max_wait: Duration, room: OwnedSemaphorePermit) {
         if !wishes.is_empty() {
-            self.requests.spawn(ask(self.source.clone(), wishes, max_wait, self.bytes_max, room));
+            let (source, stale) = (self.source.clone(), self.stale.clone());
+            self.requests.spawn(ask(source, stale, wishes, max_wait, self.bytes_max, room));
         }
     }
 
@@ -230,6 +233,7 @@ async fn gathered(at: Instant, semaphore: Arc<Semaphore>) -> OwnedSemaphorePermi
 /// Sends one request and hands out its answers. Gives back what is to be polled again, unless there was no answer.
 async fn ask(
     source: Arc<dyn Source>,
+    stale: Arc<Notify>,
     wishes: Vec<Wish>,
     max_wait: Duration,
     bytes_max: u32,
@@ -248,6 +252,9 @@ async fn ask(
     let mut quiet = Vec::new();
     for (key, answer) in answers {
         let Some(wish) = wishes.remove(&key) else { continue };
+        if answer.body == Body::Unavailable {
+            stale.notify_one();
+        }
         let records = if let Body::Records(records) = &answer.body { Some(records.len()) } else { None };
         if records == Some(0) && !wish.is_busy && wish.asked_at.elapsed() < QUIET_MAX {
             quiet.push(wish);

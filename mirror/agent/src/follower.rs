@@ -12,8 +12,8 @@
 mod session;
 mod view;
 
-use crate::fetcher::Fetcher;
 use crate::ports::{CopyKey, Sink, SinkError};
+use crate::way::Way;
 use env::Clock;
 use mirror_core::window::{LineageStart, LogState, Partition as Window, Settings};
 use model::{ByteCount, CopyTerm, LinkPartitionStatus, Offset, OwnershipEpoch, ProtectionGroup, RegionName, TopicName};
@@ -37,7 +37,7 @@ const SEALED_LOOK: Duration = Duration::from_millis(250);
 const FAILED_LOOK: Duration = Duration::from_secs(1);
 
 /// Whom a partition follows.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Target {
     /// The group.
     pub(crate) group: ProtectionGroup,
@@ -52,14 +52,14 @@ pub(crate) struct Target {
     /// Whether the source compacts the topic.
     pub(crate) is_compacted: bool,
     /// The way there.
-    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) way: Arc<Way>,
 }
 
 impl PartialEq for Target {
     fn eq(&self, other: &Self) -> bool {
         let facts = |target: &Self| (target.is_owner, target.epoch, target.opening, target.is_compacted);
         let is_same = facts(self) == facts(other) && self.group == other.group && self.source == other.source;
-        is_same && Arc::ptr_eq(&self.fetcher, &other.fetcher)
+        is_same && Arc::ptr_eq(&self.way, &other.way)
     }
 }
 
@@ -114,9 +114,10 @@ impl Follower {
         !self.target.is_closed()
     }
 
-    /// How far what `source` holds has been collected.
-    pub(crate) fn collected(&self, source: &RegionName) -> Collected {
-        self.board.view().collected(source)
+    /// How far what `source` holds has been collected; `None` when it follows nobody.
+    pub(crate) fn collected(&self, source: &RegionName) -> Option<Collected> {
+        let follows = self.target.borrow().is_some();
+        follows.then(|| self.board.view().collected(source))
     }
 
     /// How far it is; `None` when it follows nobody.

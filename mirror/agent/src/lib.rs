@@ -1,13 +1,15 @@
 //! Sources, sinks and links of the mirror.
 //!
 //! ```text
-//!   source region                                target region
-//!   internal listener <--- fetcher <--- follower (window of mirror-core) ----> Sink (the region's broker)
-//!                     <--- commits task -------------------------------------> Sink
+//!   source region                                        one broker of the target region
+//!   leader of a  <--- fetcher <--- way <--- follower of a (window of mirror-core) ----> Sink (the broker)
+//!   leader of b  <--- fetcher <-----'  <--- follower of b ----------------------------> Sink
+//!   coordinators <--- commits task ---------------------------------------------------> Sink
 //! ```
 //!
 //! A link pulls: the target asks the owner of each protection group for what its copies lack, and appends it at the same
-//! offsets and under the same leader epochs. One task per partition keeps order there and stalls nobody else.
+//! offsets and under the same leader epochs. One task per partition keeps order there and stalls nobody else. In a region
+//! of several brokers each follows what it leads.
 //!
 //! [`archive`] is the other thing that is done with logs across regions: backups, and restores from them.
 
@@ -18,6 +20,7 @@ mod fetcher;
 mod follower;
 mod ports;
 mod source;
+mod way;
 
 pub use agent::Agent;
 pub use ports::{

@@ -6,8 +6,8 @@ use env::PortFuture;
 use mirror_core::gap::Gap;
 use mirror_core::window::{Answer, LogState};
 use model::{
-    Commit, CommitCursor, CommitPage, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
-    RegionAddress, SyncCommits, Timestamp, TopicId,
+    Commit, CommitCursor, CommitPage, FollowMetadata, LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,8 @@ pub struct SourceError(pub String);
 /// Asks for the commits of a protection group.
 pub type CommitsRequest = SyncCommits;
 
-/// Where a link reads: the region that owns a group, or, while what is left of a lost owner is collected, another copy of
-/// the same lineage. Such a copy answers with what is durable there as its high watermark, with the last epoch it has
+/// One broker of the region where a link reads: the region that owns a group, or, while what is left of a lost owner is
+/// collected, another copy of the same lineage. It answers for what it leads. Such a copy answers with what is durable there as its high watermark, with the last epoch it has
 /// copied as its leader epoch, and with the grant it obeys.
 pub trait Source: Send + Sync + 'static {
     /// Reads batches. Without partitions it only says whether the source answers.
@@ -62,12 +62,16 @@ pub trait Source: Send + Sync + 'static {
 
     /// Reads commits.
     fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>>;
+
+    /// Who leads what in its region, as soon as that is other than the asker knows.
+    fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>>;
 }
 
 /// Makes sources.
 pub trait Connector: Send + Sync + 'static {
-    /// The source at a region's address. It connects when it is asked, and again when it has to.
-    fn source(&self, address: &RegionAddress) -> Arc<dyn Source>;
+    /// The broker of `region` whose internal listener is at `address`. It connects when it is asked, and again when it has
+    /// to.
+    fn source(&self, region: &RegionAddress, address: &str) -> Arc<dyn Source>;
 }
 
 /// What was last heard of a source, for the broker's watermarks and reports.
@@ -135,6 +139,12 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Stores a gap.
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Whether the copy is led here, by this very broker: only then it is written.
+    fn leads(&self, key: CopyKey) -> bool;
+
+    /// Moves whenever something else may be led here than before.
+    fn led_changes(&self) -> watch::Receiver<u64>;
 
     /// The partitions of `__consumer_offsets` that are led here, whose groups' commits are taken here, and how many the
     /// topic has.

@@ -4,9 +4,11 @@ use crate::ports::{CommitsRequest, Connector, FetchAnswer, FetchRequest, Source,
 use env::PortFuture;
 use mirror_core::window::{Answer, Body, Diverging};
 use model::{
-    CommitPage, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId, RegionAddress, RegionName, Timestamp,
-    methods,
+    CommitPage, FollowMetadata, Incarnation, LeaderEpoch, Leaders, Offset, OwnershipEpoch, PartitionId, RegionAddress,
+    RegionName, Timestamp, methods,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::ErrorCode;
@@ -27,12 +29,12 @@ pub struct WireConnector {
 }
 
 impl Connector for WireConnector {
-    fn source(&self, address: &RegionAddress) -> Arc<dyn Source> {
-        Arc::new(WireSource { target: self.clone(), address: address.internal.clone(), idle: Mutex::default() })
+    fn source(&self, _: &RegionAddress, address: &str) -> Arc<dyn Source> {
+        Arc::new(WireSource { target: self.clone(), address: address.to_owned(), idle: Mutex::default() })
     }
 }
 
-/// A region's internal listener. Answers come in order on a connection, so each request under way has its own.
+/// A broker's internal listener. Answers come in order on a connection, so each request under way has its own.
 struct WireSource {
     target: WireConnector,
     address: String,
@@ -59,6 +61,19 @@ impl WireSource {
         let mut idle = self.idle.lock().expect("no holder of this lock panics");
         idle.retain(|connection| !connection.is_closed());
         idle.pop()
+    }
+
+    /// Calls a method by name.
+    async fn control<T: DeserializeOwned>(&self, method: &str, ask: &impl Serialize) -> Result<T, SourceError> {
+        let payload = serde_json::to_vec(ask).map_err(failed)?.into();
+        let request = control::Request { method: method.to_owned(), payload, ..Default::default() };
+        let response = self
+            .with_connection(async |connection| {
+                connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
+            })
+            .await?;
+        refused(response.error)?;
+        serde_json::from_slice(&response.payload).map_err(failed)
     }
 
     fn request(&self, request: FetchRequest) -> link_fetch::Request {
@@ -100,17 +115,11 @@ impl Source for WireSource {
     }
 
     fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {
-        Box::pin(async move {
-            let payload = serde_json::to_vec(&request).map_err(failed)?.into();
-            let request = control::Request { method: methods::SYNC_COMMITS.to_owned(), payload, ..Default::default() };
-            let response = self
-                .with_connection(async |connection| {
-                    connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
-                })
-                .await?;
-            refused(response.error)?;
-            serde_json::from_slice(&response.payload).map_err(failed)
-        })
+        Box::pin(async move { self.control(methods::SYNC_COMMITS, &request).await })
+    }
+
+    fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>> {
+        Box::pin(async move { self.control(methods::FOLLOW_METADATA, &ask).await })
     }
 }
 

@@ -140,7 +140,7 @@ async fn follow_connected(address: &str, state: &State) -> Result<(), FollowErro
     let connection = Connection::connect(address, "gateway", CONNECT_TIMEOUT).await?;
     let mut since = 0;
     loop {
-        let ask = FollowMetadata { since, max_wait_ms: LEADERS_WAIT.as_millis() as u32 };
+        let ask = FollowMetadata { since, max_wait_ms: LEADERS_WAIT.as_millis() as u32, brief: false };
         let payload = serde_json::to_vec(&ask)?.into();
         let request = control::Request { method: methods::FOLLOW_METADATA.to_owned(), payload, ..Default::default() };
         let response = connection.call_within(CALL_TIMEOUT, &request, 0).await?;

@@ -50,7 +50,14 @@ async fn newer_leaders(broker: &Broker, ask: FollowMetadata) -> Result<Arc<Leade
     let wait = Duration::from_millis(ask.max_wait_ms.into()).min(WAIT_MAX);
     let _ = timeout(wait, shown.wait_for(is_news)).await;
     let leaders = shown.borrow().clone();
+    let leaders =
+        leaders.map(|leaders| if ask.brief && leaders.version == ask.since { only_version(&leaders) } else { leaders });
     leaders.ok_or_else(|| (ErrorCode::LEADER_NOT_AVAILABLE, "the region is starting".to_owned()))
+}
+
+fn only_version(leaders: &Leaders) -> Arc<Leaders> {
+    let (topics, coordinators, brokers) = Default::default();
+    Arc::new(Leaders { region: leaders.region.clone(), version: leaders.version, topics, coordinators, brokers })
 }
 
 fn read<T: DeserializeOwned>(payload: &Bytes) -> Result<T, Refusal> {

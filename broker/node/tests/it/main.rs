@@ -20,6 +20,7 @@ mod region_coordinators;
 mod region_groups;
 mod region_hints;
 mod region_leaders;
+mod region_links;
 mod region_moves;
 mod region_orders;
 mod region_quotas;

@@ -6,11 +6,15 @@ use crate::world::World;
 use broker::Broker;
 use model::{FollowMetadata, Leaders, OwnershipEpoch, methods};
 
+fn asking(since: u64, max_wait_ms: u32) -> FollowMetadata {
+    FollowMetadata { since, max_wait_ms, brief: false }
+}
+
 #[tokio::test]
 async fn gateways_hear_at_once_who_leads_what() {
     let stage = two().await;
     let follow = async |broker: &Broker, since, max_wait_ms| {
-        ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since, max_wait_ms }).await.unwrap()
+        ask::<Leaders>(broker, methods::FOLLOW_METADATA, &asking(since, max_wait_ms)).await.unwrap()
     };
     let first = loop {
         let leaders = follow(&stage.one, 0, 5000).await;
@@ -23,9 +27,14 @@ async fn gateways_hear_at_once_who_leads_what() {
     assert_eq!((partition.leader, partition.leader_epoch.0, partition.writable), (0, 4096, true));
     assert_eq!((partition.ownership_epoch, &partition.isr[..]), (OwnershipEpoch(1), &[0][..]));
     assert_eq!(follow(&stage.one, first.version, 0).await, first, "nothing new");
+    let brief = FollowMetadata { brief: true, ..asking(first.version, 0) };
+    let nothing: Leaders = ask(&stage.one, methods::FOLLOW_METADATA, &brief).await.unwrap();
+    assert_eq!((nothing.version, nothing.topics, nothing.brokers), (first.version, vec![], vec![]));
+    let address = stage.one.addresses().unwrap().internal.to_string();
+    assert_eq!(first.brokers, [model::BrokerAddress { slot: 0, internal: address }]);
     let waiting = {
         let broker = stage.one.clone();
-        let ask_for = FollowMetadata { since: first.version, max_wait_ms: 20_000 };
+        let ask_for = asking(first.version, 20_000);
         tokio::spawn(async move { ask::<Leaders>(&broker, methods::FOLLOW_METADATA, &ask_for).await.unwrap() })
     };
     stage.world.create("u", 1).await;
@@ -54,8 +63,7 @@ async fn versions_of_the_leaders_rise_over_restarts() {
     let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
     let broker = world.start("r1", dir.path()).await;
     let version = async |broker: &Broker| {
-        let leaders = ask::<Leaders>(broker, methods::FOLLOW_METADATA, &FollowMetadata { since: 0, max_wait_ms: 5000 });
-        leaders.await.unwrap().version
+        ask::<Leaders>(broker, methods::FOLLOW_METADATA, &asking(0, 5000)).await.unwrap().version
     };
     let before = version(&broker).await;
     world.stop(broker).await;

@@ -1,9 +1,8 @@
 //! What other copies of a lineage hold and this one lacks, when the owner is lost.
 
-use super::Agent;
+use super::{Agent, Links};
 use crate::follower::Collected;
-use crate::ports::CopyKey;
-use model::{Grant, OwnershipEpoch, ProtectionGroup, RegionName};
+use model::{Grant, OwnershipEpoch, ProtectionGroup, RegionName, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,30 +29,30 @@ impl Detour {
 
 /// A detour that ends when it is dropped.
 struct Detoured<'a> {
-    agent: &'a Agent,
+    links: &'a Links,
     group: &'a ProtectionGroup,
     region: &'a RegionName,
     token: Arc<()>,
-    keys: Vec<CopyKey>,
+    topics: Vec<TopicId>,
     connected: watch::Receiver<bool>,
 }
 
 impl Drop for Detoured<'_> {
     fn drop(&mut self) {
-        let mut state = self.agent.state();
+        let mut state = self.links.state();
         // Another one may have begun meanwhile.
         if state.detours.get(self.group).is_some_and(|detour| Arc::ptr_eq(&detour.token, &self.token)) {
             state.detours.remove(self.group);
         }
         if let Some(assignment) = state.assignment.clone() {
-            self.agent.follow(&mut state, &assignment);
+            self.links.follow(&mut state, &assignment);
         }
     }
 }
 
 impl Agent {
-    /// Follows other copies of the same lineage, one region after the other, until everything they hold is durable here;
-    /// each for as long as `within` says. What this region holds and they lack stays. The owner is followed again
+    /// Follows other copies of the same lineage, one region after the other, until everything they hold of what is led here
+    /// is durable; each for as long as `within` says. What this region holds and they lack stays. The owner is followed again
     /// afterwards, as far as it can be reached.
     ///
     /// # Errors
@@ -66,7 +65,7 @@ impl Agent {
     ) -> Result<(), Vec<RegionName>> {
         let mut missed = Vec::new();
         for region in from {
-            let is_collected = match self.detour(group, region) {
+            let is_collected = match self.links.detour(group, region) {
                 Some(detoured) => detoured.collect(within).await,
                 None => false,
             };
@@ -76,8 +75,10 @@ impl Agent {
         }
         if missed.is_empty() { Ok(()) } else { Err(missed) }
     }
+}
 
-    /// Makes the copies of `group` follow `region`; `None` when it is not known or the group is owned here.
+impl Links {
+    /// Makes the copies of `group` that are led here follow `region`; `None` when it is not known or the group is owned here.
     fn detour<'a>(&'a self, group: &'a ProtectionGroup, region: &'a RegionName) -> Option<Detoured<'a>> {
         let mut state = self.state();
         let assignment = state.assignment.clone()?;
@@ -85,15 +86,13 @@ impl Agent {
         if grant.owner == assignment.region {
             return None;
         }
-        let connected = self.way(&mut state, &assignment, region)?.fetcher.connected();
+        let connected = self.way(&mut state, &assignment, region)?.connected();
         let token = Arc::new(());
         let detour = Detour { region: region.clone(), epoch: grant.ownership_epoch, token: token.clone() };
         state.detours.insert(group.clone(), detour);
         self.follow(&mut state, &assignment);
-        let topics: Vec<_> =
-            assignment.topics.iter().filter(|topic| topic.group == *group).map(|topic| topic.id).collect();
-        let keys = state.followers.keys().filter(|(topic, _)| topics.contains(topic)).copied().collect();
-        Some(Detoured { agent: self, group, region, token, keys, connected })
+        let topics = assignment.topics.iter().filter(|topic| topic.group == *group).map(|topic| topic.id).collect();
+        Some(Detoured { links: self, group, region, token, topics, connected })
     }
 }
 
@@ -116,12 +115,12 @@ impl Detoured<'_> {
         }
     }
 
-    /// Pending as long as any partition is; then refused if any is.
+    /// Pending as long as any partition is that is led here; then refused if any is.
     fn state(&self) -> Collected {
-        let state = self.agent.state();
-        let follower = |key| state.followers.get(key);
+        let state = self.links.state();
+        let of_group = state.followers.iter().filter(|((topic, _), _)| self.topics.contains(topic));
         let mut all = Collected::Done;
-        for collected in self.keys.iter().filter_map(follower).map(|follower| follower.collected(self.region)) {
+        for collected in of_group.filter_map(|(_, follower)| follower.collected(self.region)) {
             match collected {
                 Collected::Pending => return Collected::Pending,
                 Collected::Refused => all = Collected::Refused,

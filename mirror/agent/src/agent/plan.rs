@@ -1,11 +1,12 @@
 //! Which partition follows whom.
 
-use super::Way;
 use crate::follower::{Identity, Target};
 use crate::ports::CopyKey;
+use crate::way::Way;
 use mirror_core::window::LineageStart;
 use model::{Assignment, Grant, OffsetRange, PartitionId, RegionName, TopicName, TopicSpec, TopicState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Every partition of an assignment, and whom it follows, if anybody.
 pub(super) struct Plan(BTreeMap<CopyKey, (TopicName, Option<Target>)>);
@@ -18,21 +19,28 @@ impl Plan {
         Self(partitions.collect())
     }
 
-    /// The partitions of a group follow the region at the end of `way`.
-    pub(super) fn follow(&mut self, assignment: &Assignment, grant: &Grant, way: &Way) {
+    /// The partitions of a group that `leads` names follow the region at the end of `way`.
+    pub(super) fn follow(
+        &mut self,
+        assignment: &Assignment,
+        grant: &Grant,
+        way: &Arc<Way>,
+        leads: impl Fn(CopyKey) -> bool,
+    ) {
+        let source = &way.region().region;
         let openings: BTreeMap<CopyKey, LineageStart> = openings(grant).collect();
         for topic in assignment.topics.iter().filter(|topic| topic.group == grant.group) {
             let is_compacted = topic.config.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
-            for key in keys(topic) {
+            for key in keys(topic).filter(|key| leads(*key)) {
                 let Some((_, target)) = self.0.get_mut(&key) else { continue };
                 *target = Some(Target {
                     group: grant.group.clone(),
-                    source: way.address.region.clone(),
-                    is_owner: way.address.region == grant.owner,
+                    source: source.clone(),
+                    is_owner: *source == grant.owner,
                     epoch: grant.ownership_epoch,
                     opening: openings.get(&key).copied(),
                     is_compacted,
-                    fetcher: way.fetcher.clone(),
+                    way: way.clone(),
                 });
             }
         }

@@ -4,10 +4,12 @@ use super::view::Collected;
 use super::{Copy, Target};
 use crate::fetcher::{Served, Wish};
 use crate::ports::{SinkError, SourceMarks};
+use crate::way::{Address, Routes};
 use mirror_core::window::{Answer, Body, Command, Event, Fetch, Ticket};
 use model::Offset;
 use std::collections::VecDeque;
 use std::future::pending;
+use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -27,6 +29,9 @@ pub(super) struct Session<'a> {
     target: Target,
     flushed: watch::Receiver<Offset>,
     connected: watch::Receiver<bool>,
+    routes: watch::Receiver<Arc<Routes>>,
+    /// Who is asked.
+    at: Address,
     asked: Asked,
     is_busy: bool,
     refusals: u32,
@@ -42,6 +47,8 @@ enum Asked {
 enum Happened {
     Flushed,
     Link,
+    /// Other brokers of the source may lead what they did not.
+    Routes,
     /// A fetch has waited long enough.
     Due(Fetch),
     Answered(Ticket, Option<Served>),
@@ -63,10 +70,11 @@ impl Asked {
 impl<'a> Session<'a> {
     /// A session whose window is on the board.
     pub(super) fn new(copy: &'a Copy, target: Target, mut flushed: watch::Receiver<Offset>) -> Self {
-        let mut connected = target.fetcher.connected();
+        let (mut connected, routes) = (target.way.connected(), target.way.routes());
         connected.mark_changed();
         flushed.mark_changed();
-        Self { copy, target, flushed, connected, asked: Asked::Nothing, is_busy: true, refusals: 0 }
+        let at = target.way.address_of(&copy.identity.key);
+        Self { copy, target, flushed, connected, routes, at, asked: Asked::Nothing, is_busy: true, refusals: 0 }
     }
 
     /// Follows until there is another target.
@@ -82,6 +90,7 @@ impl<'a> Session<'a> {
                     Err(_) => return Ok(End::CopyGone),
                 },
                 Ok(()) = self.connected.changed() => Happened::Link,
+                Ok(()) = self.routes.changed() => Happened::Routes,
                 happened = self.asked.next() => happened,
             };
             self.deal_with(happened).await?;
@@ -95,6 +104,7 @@ impl<'a> Session<'a> {
                 self.handle(Event::Flushed { to }).await
             }
             Happened::Link => self.link().await,
+            Happened::Routes => self.turn().await,
             Happened::Due(fetch) => {
                 self.ask(fetch);
                 Ok(())
@@ -107,6 +117,15 @@ impl<'a> Session<'a> {
                 }
             }
         }
+    }
+
+    /// Asks another broker at once if that is the one to ask now, whatever becomes of what was asked before.
+    async fn turn(&mut self) -> Result<(), SinkError> {
+        let at = self.routes.borrow_and_update().of(&self.copy.identity.key).clone();
+        if std::mem::replace(&mut self.at, at.clone()) == at {
+            return Ok(());
+        }
+        self.link().await
     }
 
     async fn link(&mut self) -> Result<(), SinkError> {
@@ -220,6 +239,6 @@ impl<'a> Session<'a> {
         let (reply, answer) = oneshot::channel();
         self.asked = Asked::Now(fetch.ticket, answer);
         let (key, is_busy, asked_at) = (self.copy.identity.key, self.is_busy, Instant::now());
-        self.target.fetcher.ask(Wish { key, fetch, is_busy, asked_at, reply });
+        self.target.way.ask(Wish { key, fetch, is_busy, asked_at, reply });
     }
 }

@@ -445,6 +445,46 @@ async fn thousands_of_commits_come_page_by_page() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_is_read_at_its_leader_and_moves_with_it_while_others_go_on() {
+    let mut world = World::new(2, 4);
+    world.region(1).spread(2, &[(key(2), 1), (key(3), 1)]);
+    world.assign();
+    (0..4).for_each(|partition| world.region(1).produce(key(partition), 2));
+    world.until_equal(2, 1).await;
+
+    world.region(1).change(|state| _ = state.hung.insert(1));
+    (0..4).for_each(|partition| world.region(1).produce(key(partition), 2));
+    let hung_at = Instant::now();
+    let is_there = |partition| ranges(world.region(2), key(partition)).len() == 2;
+    until("the others go on", || is_there(0) && is_there(1)).await;
+    assert!(hung_at.elapsed() < Duration::from_secs(1), "{:?}", hung_at.elapsed());
+    assert!(!is_there(2) && !is_there(3));
+
+    world.region(1).spread(2, &[]);
+    let moved_at = Instant::now();
+    world.until_equal(2, 1).await;
+    assert!(moved_at.elapsed() < Duration::from_secs(4), "nobody waits for who led before: {:?}", moved_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_led_here_is_followed() {
+    let world = World::new(2, 3);
+    world.region(2).lead_all_but(&[key(0), key(2)]);
+    let followed = || world.agent(2).status().iter().map(|link| link.partition.0).collect::<Vec<_>>();
+    until("one is followed", || followed() == [1]).await;
+    (0..3).for_each(|partition| world.region(1).produce(key(partition), 1));
+    until("it is copied", || ranges(world.region(2), key(1)).len() == 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((ranges(world.region(2), key(0)), ranges(world.region(2), key(2))), (vec![], vec![]));
+    world.region(2).lead_all_but(&[key(1)]);
+    until("the others are followed", || followed() == [0, 2]).await;
+    world.until_equal(2, 1).await;
+    world.region(1).produce(key(1), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(ranges(world.region(2), key(1)).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_links_do_nothing_any_more() {
     let mut world = World::new(2, 5);
     world.region(1).produce(KEY, 1);

@@ -10,8 +10,9 @@ use mirror::{
 use mirror_core::gap::Gap;
 use mirror_core::window::{Answer, Body, Diverging, LogState};
 use model::{
-    Commit, CommitCursor, CommitPage, CommitPart, Incarnation, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch,
-    PartitionId, ProtectionGroup, RegionName, Timestamp, TopicId, TopicName,
+    BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, FollowMetadata, Incarnation, LeaderEpoch, Leaders,
+    Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup, RegionName, Timestamp, TopicId,
+    TopicLeaders, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ pub(crate) struct Region {
     pub(crate) name: RegionName,
     state: Mutex<State>,
     bell: Notify,
+    led_changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -32,6 +34,15 @@ pub(crate) struct State {
     pub(crate) epoch: OwnershipEpoch,
     leadership: u32,
     pub(crate) is_sealed: bool,
+    /// Copies that another broker of the region leads.
+    pub(crate) led_elsewhere: BTreeSet<CopyKey>,
+    /// How many brokers it has as a source; one if nobody says otherwise.
+    pub(crate) brokers: u16,
+    /// Which of them leads a partition, if not the first.
+    pub(crate) led_by: BTreeMap<CopyKey, u16>,
+    /// Those that take questions and answer none.
+    pub(crate) hung: BTreeSet<u16>,
+    leaders_version: u64,
     /// Whether it answers nobody.
     pub(crate) is_down: bool,
     /// How long each answer travels.
@@ -63,7 +74,8 @@ pub(crate) struct Held {
 
 impl Region {
     pub(crate) fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: RegionName::new(name).unwrap(), state: Mutex::default(), bell: Notify::new() })
+        let (name, led_changes) = (RegionName::new(name).unwrap(), watch::Sender::new(0));
+        Arc::new(Self { name, state: Mutex::default(), bell: Notify::new(), led_changes })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -96,6 +108,20 @@ impl Region {
     pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
         self.bell.notify_waiters();
+    }
+
+    /// Has as many brokers from now on, which lead partitions as `led_by` says.
+    pub(crate) fn spread(&self, brokers: u16, led_by: &[(CopyKey, u16)]) {
+        self.change(|state| {
+            (state.brokers, state.led_by) = (brokers, led_by.iter().copied().collect());
+            state.leaders_version += 1;
+        });
+    }
+
+    /// Another broker of the region leads these copies.
+    pub(crate) fn lead_all_but(&self, keys: &[CopyKey]) {
+        self.change(|state| state.led_elsewhere = keys.iter().copied().collect());
+        self.led_changes.send_modify(|count| *count += 1);
     }
 
     /// Serves everything under `epoch`. What lies in `holes` was given out by an owner before.
@@ -190,18 +216,36 @@ impl State {
         if self.is_sealed { Err(SinkError::Sealed) } else { self.copy(key) }
     }
 
-    fn answer(&self, asked: &FetchPartition, bytes_left: usize) -> Answer {
-        let nothing = Answer {
-            source_time: Timestamp(1_000_000),
-            source_tail: Offset(-1),
-            high_watermark: Offset(-1),
-            log_start: Offset(-1),
-            leader_epoch: LeaderEpoch::NONE,
-            ownership_epoch: OwnershipEpoch(0),
-            oldest_unread: Timestamp::NONE,
-            body: Body::Unavailable,
+    fn leader(&self, key: CopyKey) -> u16 {
+        self.led_by.get(&key).copied().unwrap_or(0)
+    }
+
+    fn leaders(&self, region: &RegionName) -> Leaders {
+        let led = |key: &CopyKey| PartitionLeader {
+            partition: key.1,
+            leader: self.leader(*key),
+            leader_epoch: self.leader_epoch(),
+            ownership_epoch: self.epoch,
+            isr: vec![],
+            writable: self.is_owner,
         };
-        let Some(held) = self.logs.get(&asked.key) else { return nothing };
+        let topic = |key: &CopyKey| TopicLeaders {
+            id: key.0,
+            name: TopicName::new("orders").unwrap(),
+            partitions: vec![led(key)],
+        };
+        let broker = |slot| BrokerAddress { slot, internal: format!("{region}/{slot}") };
+        Leaders {
+            region: region.clone(),
+            version: self.leaders_version,
+            topics: self.logs.keys().map(topic).collect(),
+            coordinators: vec![Some(0)],
+            brokers: (0..self.brokers).map(broker).collect(),
+        }
+    }
+
+    fn answer(&self, asked: &FetchPartition, bytes_left: usize) -> Answer {
+        let Some(held) = self.logs.get(&asked.key) else { return nothing() };
         let (log, epochs) = (&held.log, held.log.epochs());
         let leader_epoch = if self.is_owner { self.leader_epoch() } else { epochs.last_epoch() };
         let body = if asked.last_epoch > leader_epoch {
@@ -220,8 +264,22 @@ impl State {
             leader_epoch,
             ownership_epoch: self.epoch,
             body,
-            ..nothing
+            ..nothing()
         }
+    }
+}
+
+/// What a broker says that does not lead the partition.
+fn nothing() -> Answer {
+    Answer {
+        source_time: Timestamp(1_000_000),
+        source_tail: Offset(-1),
+        high_watermark: Offset(-1),
+        log_start: Offset(-1),
+        leader_epoch: LeaderEpoch::NONE,
+        ownership_epoch: OwnershipEpoch(0),
+        oldest_unread: Timestamp::NONE,
+        body: Body::Unavailable,
     }
 }
 
@@ -233,8 +291,8 @@ fn diverging(log: &MemoryLog, asked: &FetchPartition) -> Option<Diverging> {
     (epoch < asked.last_epoch || end < asked.from).then_some(Diverging { epoch, end })
 }
 
-/// How another region reaches this one.
-pub(crate) struct MemorySource(pub(crate) Arc<Region>);
+/// How another region reaches one broker of this one.
+pub(crate) struct MemorySource(pub(crate) Arc<Region>, pub(crate) u16);
 
 /// Counts a fetch as under way.
 struct UnderWay<'a>(&'a Region);
@@ -256,6 +314,12 @@ impl Drop for UnderWay<'_> {
 }
 
 impl MemorySource {
+    async fn until_it_answers(&self) {
+        if self.0.state().hung.contains(&self.1) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn look(&self, request: &FetchRequest) -> Result<(FetchAnswer, bool), SourceError> {
         let state = self.0.state();
         if state.is_down {
@@ -263,7 +327,8 @@ impl MemorySource {
         }
         let (mut answers, mut bytes, mut is_urgent) = (Vec::new(), 0, request.partitions.is_empty());
         for asked in &request.partitions {
-            let answer = state.answer(asked, (request.bytes_max as usize).saturating_sub(bytes));
+            let bytes_left = (request.bytes_max as usize).saturating_sub(bytes);
+            let answer = if state.leader(asked.key) == self.1 { state.answer(asked, bytes_left) } else { nothing() };
             match &answer.body {
                 Body::Records(records) => bytes += records.len(),
                 _ => is_urgent = true,
@@ -277,15 +342,36 @@ impl MemorySource {
 impl Source for MemorySource {
     fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>> {
         Box::pin(async move {
+            self.until_it_answers().await;
             let _under_way = (!request.partitions.is_empty()).then(|| UnderWay::new(&self.0, &request));
             let deadline = Instant::now() + request.max_wait;
             loop {
                 let heard = self.0.bell.notified();
                 let (answers, is_enough) = self.look(&request)?;
                 if is_enough || Instant::now() >= deadline {
+                    self.until_it_answers().await;
                     let delay = self.0.state().delay;
                     tokio::time::sleep(delay).await;
                     return Ok(answers);
+                }
+                let _ = timeout_at(deadline, heard).await;
+            }
+        })
+    }
+
+    fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>> {
+        Box::pin(async move {
+            self.until_it_answers().await;
+            let deadline = Instant::now() + Duration::from_millis(ask.max_wait_ms.into());
+            loop {
+                let heard = self.0.bell.notified();
+                let leaders = self.0.state().leaders(&self.0.name);
+                if self.0.state().brokers < 2 {
+                    // There is nobody else to ask.
+                    std::future::pending::<()>().await;
+                }
+                if leaders.version != ask.since || Instant::now() >= deadline {
+                    return Ok(leaders);
                 }
                 let _ = timeout_at(deadline, heard).await;
             }
@@ -394,6 +480,14 @@ impl Sink for Region {
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {
         self.state().gaps.push(gap);
         done(Ok(()))
+    }
+
+    fn leads(&self, key: CopyKey) -> bool {
+        !self.state().led_elsewhere.contains(&key)
+    }
+
+    fn led_changes(&self) -> watch::Receiver<u64> {
+        self.led_changes.subscribe()
     }
 
     fn led_offsets(&self) -> (Vec<PartitionId>, usize) {

@@ -44,9 +44,10 @@ impl Clock for TokioClock {
 struct MemoryConnector(Vec<Arc<Region>>);
 
 impl Connector for MemoryConnector {
-    fn source(&self, address: &RegionAddress) -> Arc<dyn Source> {
-        let region = self.0.iter().find(|region| region.name == address.region).unwrap();
-        Arc::new(MemorySource(region.clone()))
+    fn source(&self, region: &RegionAddress, address: &str) -> Arc<dyn Source> {
+        let region = self.0.iter().find(|known| known.name == region.region).unwrap();
+        let slot = address.split_once('/').map_or(0, |(_, slot)| slot.parse().unwrap());
+        Arc::new(MemorySource(region.clone(), slot))
     }
 }
 
@@ -154,13 +155,18 @@ impl World {
 
     pub(crate) fn assignment(&self, region: &RegionName) -> Assignment {
         let names: Vec<_> = self.regions.iter().map(|region| region.name.clone()).collect();
+        let internal = |index: usize| {
+            let brokers =
+                (0..self.regions[index].state().brokers.max(1)).map(|slot| format!("{}/{slot}", names[index]));
+            brokers.collect::<Vec<_>>().join(",")
+        };
         let address = |(index, name): (usize, &RegionName)| RegionAddress {
             region: name.clone(),
             index: index as u16,
             incarnation: Incarnation(1),
             clients: String::new(),
             gateways: String::new(),
-            internal: name.to_string(),
+            internal: internal(index),
             council: String::new(),
             rest: String::new(),
         };

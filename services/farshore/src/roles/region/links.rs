@@ -90,6 +90,14 @@ impl Sink for BrokerSink {
         Box::pin(async move { self.0.record_gap((&gap).into()).map_err(|error| SinkError::Failed(error.to_string())) })
     }
 
+    fn leads(&self, (topic, partition): CopyKey) -> bool {
+        self.0.leads_copy(topic, partition)
+    }
+
+    fn led_changes(&self) -> watch::Receiver<u64> {
+        self.0.standing_changes()
+    }
+
     fn led_offsets(&self) -> (Vec<PartitionId>, usize) {
         self.0.led_offsets_partitions()
     }
