@@ -55,6 +55,7 @@ impl Broker {
     }
 
     fn clean_all(&self) -> Cleaned {
+        self.sweep_strays();
         let (image, held) = (self.image(), self.0.partitions.held());
         let mut cleaned = Cleaned::default();
         for partition in held.partitions() {

@@ -40,6 +40,7 @@ mod shelf;
 pub mod standalone;
 mod status;
 mod storage_health;
+mod strays;
 mod topics;
 
 pub use broker::Broker;

@@ -98,7 +98,7 @@ impl LogDirs {
             let Some(id) = dir.id() else { continue };
             ledger.name(id, dir.path());
             // A copy of what is somewhere else by now stays a stray.
-            for place in dir.places() {
+            for (place, _) in dir.logs() {
                 if ledger.home(place).is_none() {
                     ledger.add(place, id);
                 }

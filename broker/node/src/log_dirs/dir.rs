@@ -121,19 +121,19 @@ impl LogDir {
         }
     }
 
-    /// The partitions whose logs are in it.
-    pub(super) fn places(&self) -> Vec<Place> {
+    /// The logs in it and whose they are, as far as it can be read.
+    pub(crate) fn logs(&self) -> Vec<(Place, PathBuf)> {
         logs(&self.path)
     }
 }
 
-/// The partitions whose logs are in `dir`, as far as it can be read.
-pub(super) fn logs(dir: &Path) -> Vec<Place> {
+/// The logs in `dir` and whose they are, as far as it can be read.
+pub(super) fn logs(dir: &Path) -> Vec<(Place, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let place = |entry: fs::DirEntry| {
         let (name, path) = (entry.file_name(), entry.path());
         let (_, number) = name.to_str()?.rsplit_once('-')?;
-        Some((log::topic_of(&path)?, PartitionId(number.parse().ok()?)))
+        Some(((log::topic_of(&path)?, PartitionId(number.parse().ok()?)), path))
     };
     entries.filter_map(|entry| place(entry.ok()?)).collect()
 }

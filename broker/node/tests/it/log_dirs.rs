@@ -8,7 +8,9 @@ use broker::Broker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use wire::ErrorCode;
-use wire::api::{describe_log_dirs, list_offsets, metadata, offset_commit, offset_fetch};
+use wire::api::{
+    alter_partition_reassignments as alter, describe_log_dirs, list_offsets, metadata, offset_commit, offset_fetch,
+};
 
 /// The directories of a broker: whether each can be used, and which partitions of which topics are in it.
 async fn directories(client: &Client) -> BTreeMap<PathBuf, (ErrorCode, BTreeSet<(String, i32)>)> {
@@ -301,4 +303,33 @@ async fn a_tmpfs_filled_to_the_last_byte_stops_its_partitions_only() {
 async fn an_ext4_filled_to_the_last_byte_stops_its_partitions_only() {
     let Some(disk) = Disk::ext4(16) else { return };
     a_full_disk_stops_its_partitions_only(disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_moved_away_while_its_broker_was_down_is_put_aside() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, "t", 1).await;
+    cluster.leaders("t", is_complete).await;
+    write_all(&cluster, 1, "v").await;
+    cluster.stop(0).await;
+    let partition = alter::Partition { replicas: Some(vec![2, 3]), ..Default::default() };
+    let topic = alter::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+    let request = alter::Request { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
+    let answer = cluster.client(1).await.0.call(&request, 0).await.unwrap();
+    assert_eq!(answer.responses[0].partitions[0].error_code, ErrorCode::NONE);
+    cluster.leaders("t", |led| led.replica_nodes == [2, 3]).await;
+    cluster.start(0).await;
+    cluster.settle().await;
+    let logs = cluster.config(0).data_dir.join("topics");
+    eventually("it is put aside", async || {
+        cluster.broker(0).clean().await;
+        !logs.join("t-0").exists()
+    })
+    .await;
+    let names = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strays: Vec<_> = names.filter(|name| name.ends_with("-stray")).collect();
+    assert_eq!(strays.len(), 1);
+    assert!(strays[0].starts_with("t-0."), "{strays:?}");
+    all_hold(&cluster, 1, &["v"]).await;
+    cluster.end().await;
 }
