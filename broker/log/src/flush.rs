@@ -8,7 +8,7 @@
 use crate::epochs::Epochs;
 use crate::recovery_point::RecoveryPoint;
 use crate::segment::Segment;
-use crate::view::{Mark, Shared};
+use crate::view::{Mark, Shared, View};
 use crate::{FileError, FlushError, Log, Sealed, files};
 use model::Offset;
 use std::io;
@@ -182,13 +182,20 @@ impl Log {
         }
         self.flush()?;
         let view = self.view();
-        if self.unflushed.point == Some(RecoveryPoint { mark: view.tail, clean: true }) {
+        if self.unflushed.point.is_some_and(|point| point.mark == view.tail && (point.clean || self.is_void(&view))) {
             return Ok(());
         }
         self.snapshot_durably(view.tail.offset)?;
         view.active().trim()?;
         view.active().sync_all()?;
         Ok(RecoveryPoint { mark: view.tail, clean: true }.write_durably(&self.dir)?)
+    }
+}
+
+impl Log {
+    /// Whether there is nothing in it that a start could find out: ten thousand empty logs are closed at once.
+    fn is_void(&self, view: &View) -> bool {
+        view.segments.len() == 1 && view.active().size() == 0 && self.producers.len() == 0
     }
 }
 

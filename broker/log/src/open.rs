@@ -168,9 +168,10 @@ impl Opening {
 
     /// Opens a segment by reading it, and cuts off what cannot be trusted; says whether all of it could.
     fn scan_segment(&mut self, base: Offset) -> Result<bool, OpenError> {
-        self.recovery.clean = false;
         let segment = Arc::new(Segment::reopen(&self.dir, base, &self.config)?);
         let length = segment.file.metadata().map_err(files::failed("inspect", &segment.path))?.len();
+        // In an empty one there is nothing to scan.
+        self.recovery.clean &= length == 0;
         let known = self.known_bytes(base);
         if length < known {
             return Err(self.damaged(&segment, length, format!("the file ends here, {known} bytes were flushed")));

@@ -1,6 +1,7 @@
 //! Opening the three listeners, and closing everything again.
 
 use crate::listener::{self, Budget, Door, Hall};
+use crate::partitions::Held;
 use crate::replica::Partition;
 use crate::{Broker, Listeners};
 use model::{ByteCount, Offset};
@@ -20,6 +21,8 @@ const DISK_LOOK: Duration = Duration::from_secs(1);
 const WATERMARK_NOTES: Duration = Duration::from_secs(5);
 /// How often to look for records that have waited for the disk long enough; `flush.ms` is kept to this.
 const FLUSH_LOOK: Duration = Duration::from_millis(500);
+/// How many logs are closed at once.
+const CLOSING_AT_ONCE: usize = 8;
 /// How often producers that are gone are forgotten.
 const PRODUCER_SWEEP: Duration = Duration::from_secs(600);
 /// A producer that wrote nothing for so long is forgotten (Kafka's `producer.id.expiration.ms`).
@@ -160,10 +163,21 @@ impl Broker {
         let closing = tokio::task::spawn_blocking(move || {
             broker.0.storage.flusher.close();
             broker.note_watermarks();
-            broker.0.partitions.held().partitions().for_each(|partition| partition.close());
+            close_all(&broker.0.partitions.held());
         });
         if closing.await.is_err() {
             tracing::error!("logs were not closed in an orderly way; they are recovered at the next start");
         }
     }
+}
+
+/// Closes every log, several at once: most of it is waiting for the disk.
+fn close_all(held: &Held) {
+    let logs: Vec<_> = held.partitions().collect();
+    let part = logs.len().div_ceil(CLOSING_AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        for part in logs.chunks(part) {
+            scope.spawn(move || part.iter().for_each(|log| log.close()));
+        }
+    });
 }
