@@ -118,7 +118,7 @@ impl CommitLink {
     /// Takes note of how many partitions the source has.
     fn see(&self, page: &CommitPage) -> usize {
         let count = usize::try_from(page.partitions).unwrap_or(0);
-        self.readings().count = Some(count);
+        self.readings().count(count);
         self.counted.send_if_modified(|known| std::mem::replace(known, count) != count);
         count
     }
@@ -148,6 +148,14 @@ impl Readings {
         led.iter().flat_map(like).map(|number| PartitionId(number as i32)).collect()
     }
 
+    /// The source was seen to have so many. One that has none yet is not taken at its word: whoever asks it for nothing never
+    /// hears of the first.
+    fn count(&mut self, count: usize) {
+        if count > 0 {
+            self.count = Some(count);
+        }
+    }
+
     /// What to ask for.
     fn since(&self, partitions: &[PartitionId]) -> Vec<CommitsSince> {
         let of = |number: &PartitionId| self.heard.get(number).copied().unwrap_or(CommitsSince::beginning(*number));
@@ -173,9 +181,11 @@ mod tests {
     fn each_partition_is_carried_by_the_leader_of_the_one_with_its_number() {
         let mut readings = Readings::default();
         assert_eq!(asked(&readings, &[0, 2], 4), [0, 2], "as many there as here, as long as nothing is known");
-        readings.count = Some(10);
+        readings.count(0);
+        assert_eq!(asked(&readings, &[0, 2], 4), [0, 2], "a source that has none yet is asked on");
+        readings.count(10);
         assert_eq!(asked(&readings, &[0, 2], 4), [0, 4, 8, 2, 6]);
-        readings.count = Some(2);
+        readings.count(2);
         assert_eq!(asked(&readings, &[0, 2], 4), [0]);
         assert_eq!(asked(&readings, &[], 4), [0; 0]);
     }
