@@ -206,7 +206,9 @@ check("topics are created, refused, described, configured and deleted", async (s
       const asked = { resources: [{ ...resource, configurationKeys: ["retention.ms"] }] };
       return (await admin.describeConfigs(asked)).flatMap(({ configs }) => configs.map(({ name, value }) => [name, value]));
     };
-    same(await configured(), [["retention.ms", "123456"]], "retention.ms");
+    // Through the gateway any region may answer; one that is no owner hears of a topic a moment later.
+    const retained = async () => configured().then(([entry]) => entry?.[1], () => undefined);
+    await until("retention.ms is known", async () => (await retained()) === "123456");
     const change = { name: "retention.ms", configOperation: SET, value: "234567" };
     await admin.incrementalAlterConfigs({ resources: [{ ...resource, configs: [change] }] });
     await until("retention.ms is changed", async () => (await configured())[0][1] === "234567");
