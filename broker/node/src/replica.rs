@@ -273,13 +273,13 @@ impl Partition {
     /// Has it flushed if its oldest record that is not has waited for `flush.ms`, or for so long that a crash would leave
     /// much to recover.
     pub(crate) fn flush_if_due(self: &Arc<Self>) {
-        let settings = self.settings();
-        let lazily = if settings.flush == Flush::Os { LAZY_FLUSH_OS } else { LAZY_FLUSH };
-        let age_max = settings.topic.flush_age_max.min(lazily);
         let marks = self.marks();
         if marks.flushed >= marks.tail {
             return;
         }
+        let settings = self.settings();
+        let lazily = if settings.flush == Flush::Os { LAZY_FLUSH_OS } else { LAZY_FLUSH };
+        let age_max = settings.topic.flush_age_max.min(lazily);
         let oldest = self.held().log.as_ref().and_then(|log| log.append_time(marks.flushed));
         if oldest.is_none_or(|time| self.storage.clock.now().since(time) >= age_max) {
             self.storage.flusher.request(self);

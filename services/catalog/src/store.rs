@@ -39,6 +39,8 @@ async fn found(path: &Path) -> Result<(), CatalogError> {
     migrations::migrator(migrations::ALL).run_direct(None, &mut connection, false).await?;
     connection.close().await?;
     sync_file(&draft)?;
+    // A write-ahead log that a catalog removed by hand has left would be played into the new one.
+    remove_logs_of(path)?;
     replace(&draft, path)
 }
 
@@ -60,9 +62,7 @@ pub(crate) async fn copy_into(connection: &mut SqliteConnection, image: &Path) -
 /// Copies `image` beside `path`, so that it can take its place by a rename.
 pub(crate) fn stage(image: &Path, path: &Path) -> Result<PathBuf, CatalogError> {
     let staged = beside(path, "-incoming");
-    for leftover in [beside(&staged, "-wal"), beside(&staged, "-shm"), beside(&staged, "-journal")] {
-        remove_if_there(&leftover)?;
-    }
+    remove_logs_of(&staged)?;
     std::fs::copy(image, &staged).map_err(CatalogError::file("copy a snapshot to", &staged))?;
     sync_file(&staged)?;
     Ok(staged)
@@ -82,6 +82,10 @@ pub(crate) async fn close_for_good(mut connection: SqliteConnection, path: &Path
 pub(crate) fn replace(staged: &Path, path: &Path) -> Result<(), CatalogError> {
     std::fs::rename(staged, path).map_err(CatalogError::file("put a snapshot in the place of", path))?;
     sync_directory_of(path)
+}
+
+fn remove_logs_of(path: &Path) -> Result<(), CatalogError> {
+    ["-wal", "-shm", "-journal"].into_iter().try_for_each(|suffix| remove_if_there(&beside(path, suffix)))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -92,6 +92,19 @@ async fn the_position_is_stored_with_the_effects() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_catalog_that_was_removed_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut catalog, path) = open(directory.path(), "live").await;
+    apply(&mut catalog, &log()).await;
+    let left = PathBuf::from(format!("{}-wal", path.display()));
+    assert!(left.metadata().unwrap().len() > 0);
+    std::fs::copy(left, directory.path().join("removed-wal")).unwrap();
+    let (new, _) = open(directory.path(), "removed").await;
+    assert_eq!(*new.applied(), Position::default());
+    assert!(new.view().groups.is_empty());
+}
+
+#[tokio::test]
 async fn a_batch_that_is_not_finished_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let log = log();

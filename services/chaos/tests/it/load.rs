@@ -117,10 +117,9 @@ impl Load {
         }
         let producer = producer(bootstrap, journal, changes);
         let mut threads = vec![write(producer, topic, partitions, per_second, journal.clone(), stop.clone())];
-        threads.push(read(alone(bootstrap, topic, partitions, changes), "alone", journal.clone(), stop.clone()));
-        for _ in 0..2 {
-            threads.push(read(member(bootstrap, topic, changes), "group", journal.clone(), stop.clone()));
-        }
+        threads.push(Reader::new("alone", journal, &stop).read(alone(bootstrap, topic, partitions, changes)));
+        let group = Reader::new("group", journal, &stop);
+        threads.extend((0..2).map(|_| group.clone().read(member(bootstrap, topic, changes))));
         Self { stop, threads }
     }
 
@@ -222,21 +221,44 @@ fn member(bootstrap: &str, topic: &str, changes: &[(&str, &str)]) -> BaseConsume
     consumer
 }
 
-/// Reads until told to stop and nothing has come for a while.
-fn read(consumer: BaseConsumer, reader: &'static str, journal: Journal, stop: Arc<AtomicBool>) -> JoinHandle<()> {
-    const QUIET: Duration = Duration::from_secs(3);
-    thread::spawn(move || {
-        let mut last = Instant::now();
-        while !stop.load(Ordering::Relaxed) || last.elapsed() < QUIET {
-            // Errors are transient: a broker that is down, a coordinator that moves. What is missing shows in the end.
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                let (partition, offset) = (place(message.topic(), message.partition()), Offset(message.offset()));
-                let value = value_of(message.payload());
-                journal.tell(reader, Event::Polled { reader: reader.to_owned(), partition, offset, value });
-                last = Instant::now();
+/// What the consumers of one reader share.
+#[derive(Clone)]
+struct Reader {
+    name: &'static str,
+    journal: Journal,
+    stop: Arc<AtomicBool>,
+    /// Whether one of them has read anything.
+    has_read: Arc<AtomicBool>,
+}
+
+impl Reader {
+    fn new(name: &'static str, journal: &Journal, stop: &Arc<AtomicBool>) -> Self {
+        Self { name, journal: journal.clone(), stop: stop.clone(), has_read: Arc::default() }
+    }
+
+    /// Reads until told to stop and nothing has come for a while: longer while nothing came at all.
+    fn read(self, consumer: BaseConsumer) -> JoinHandle<()> {
+        const QUIET: Duration = Duration::from_secs(3);
+        thread::spawn(move || {
+            let mut last = Instant::now();
+            while !self.stop.load(Ordering::Relaxed)
+                || last.elapsed() < if self.has_read.load(Ordering::Relaxed) { QUIET } else { PATIENCE }
+            {
+                // Errors are transient: a broker that is down, a coordinator that moves. What is missing shows in the end.
+                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                    self.tell(&message);
+                    last = Instant::now();
+                }
             }
-        }
-    })
+        })
+    }
+
+    fn tell(&self, message: &impl Message) {
+        let (partition, offset) = (place(message.topic(), message.partition()), Offset(message.offset()));
+        let value = value_of(message.payload());
+        self.has_read.store(true, Ordering::Relaxed);
+        self.journal.tell(self.name, Event::Polled { reader: self.name.to_owned(), partition, offset, value });
+    }
 }
 
 fn value_of(payload: Option<&[u8]>) -> u64 {
