@@ -58,6 +58,9 @@ pub struct RestoredTopic {
 pub struct RestoreSummary {
     /// How many partitions, each with the hash of the backup.
     pub partitions: u64,
+    /// How many of them were being written at one moment, at most.
+    #[serde(default)]
+    pub partitions_at_once: u64,
     /// How many records.
     pub records: u64,
     /// How many bytes.
@@ -84,6 +87,10 @@ pub struct CreateRestore {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub group_offsets: bool,
+    /// How many partitions are written at a time; 4 when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub parallel: Option<u32>,
 }
 
 /// A topic to be restored.

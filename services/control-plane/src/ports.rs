@@ -151,6 +151,8 @@ pub struct RestoreRequest {
 pub struct RestoreReceipt {
     /// What was written.
     pub partitions: Vec<RestoredPartition>,
+    /// How many partitions were being written at one moment, at most.
+    pub at_once: u64,
     /// How many commits were restored.
     pub commits: u64,
 }

@@ -17,6 +17,7 @@ mod keep;
 mod restore;
 mod workshop;
 
+pub(crate) use restore::PARALLEL_MAX;
 pub use restore::{RestoreWish, TopicWish};
 pub(crate) use workshop::Workshop;
 

@@ -3,6 +3,7 @@
 use super::{PARALLEL_MAX, ProgressListener};
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
@@ -21,12 +22,38 @@ pub struct Progress {
 
 /// Where workers tell how far they are.
 #[derive(Clone)]
-pub(super) struct Tracker(Arc<watch::Sender<Progress>>);
+pub(super) struct Tracker(Arc<watch::Sender<Progress>>, Arc<Overlap>);
+
+/// How many partitions are being worked on, and the most there ever were.
+#[derive(Default)]
+struct Overlap {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Overlap {
+    /// Counts `work` from when it first runs until it ends.
+    async fn count<T>(&self, work: impl Future<Output = T>) -> T {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        let done = work.await;
+        self.now.fetch_sub(1, Ordering::Relaxed);
+        done
+    }
+}
 
 impl Tracker {
     pub(super) fn new(partitions_total: usize, bytes_total: u64) -> Self {
         let partitions_total = partitions_total as u64;
-        Self(Arc::new(watch::Sender::new(Progress { bytes_total, partitions_total, ..Progress::default() })))
+        Self(
+            Arc::new(watch::Sender::new(Progress { bytes_total, partitions_total, ..Progress::default() })),
+            Arc::default(),
+        )
+    }
+
+    /// How many partitions were being worked on at one moment, at most.
+    pub(super) fn at_once(&self) -> u64 {
+        self.1.most.load(Ordering::Relaxed)
     }
 
     pub(super) fn add_bytes(&self, bytes: u64) {
@@ -60,7 +87,8 @@ where
         while tasks.len() < width.clamp(1, PARALLEL_MAX)
             && let Some(item) = next()
         {
-            tasks.spawn(work(item));
+            let (work, overlap) = (work(item), tracker.1.clone());
+            tasks.spawn(async move { overlap.count(work).await });
         }
         tokio::select! {
             joined = tasks.join_next() => match joined {

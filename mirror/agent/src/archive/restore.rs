@@ -47,6 +47,8 @@ pub struct RestoreRequest {
 pub struct RestoreReceipt {
     /// What was written, in the order of topics and partitions.
     pub partitions: Vec<RestoredLog>,
+    /// How many partitions were being written at one moment, at most.
+    pub at_once: u64,
     /// How many commits of consumer groups were restored.
     pub commits: u64,
 }
@@ -86,10 +88,11 @@ impl Archive {
         let contents = self.contents(&request.backup).await?;
         let plan = RestorePlan::new(&contents.manifest, &contents.partitions, &selection(&request.topics))?;
         self.check_objects(&plan).await?;
-        let mut partitions = self.write_partitions(&target, &request, &contents.partitions, &plan, listener).await?;
+        let (mut partitions, at_once) =
+            self.write_partitions(&target, &request, &contents.partitions, &plan, listener).await?;
         partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let commits = if request.with_offsets { self.restore_commits(&*target, &request, &contents).await? } else { 0 };
-        Ok(RestoreReceipt { partitions, commits })
+        Ok(RestoreReceipt { partitions, at_once, commits })
     }
 
     /// Looks at the store before anything is written: nothing may be missing or cut off.
@@ -113,7 +116,7 @@ impl Archive {
         manifests: &BTreeMap<String, PartitionManifest>,
         plan: &RestorePlan,
         listener: ProgressListener<'_>,
-    ) -> Result<Vec<RestoredLog>, ArchiveFailure> {
+    ) -> Result<(Vec<RestoredLog>, u64), ArchiveFailure> {
         let mut queue = WorkQueue::new(plan);
         let tracker = Tracker::new(plan.items.len(), queue.bytes().1);
         let ids: BTreeMap<_, _> = request.topics.iter().map(|topic| (&topic.archived, topic.id)).collect();
@@ -122,7 +125,8 @@ impl Archive {
             let (key, manifest) = ((ids[&item.topic], item.partition), manifests[&item.manifest].clone());
             PartitionRestore { target, objects, tracker, key, topic: item.target, name: item.manifest }.run(manifest)
         };
-        pool::run(request.parallel, &tracker, listener, || queue.take(), work).await
+        let partitions = pool::run(request.parallel, &tracker, listener, || queue.take(), work).await?;
+        Ok((partitions, tracker.at_once()))
     }
 
     async fn restore_commits(

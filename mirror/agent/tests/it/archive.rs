@@ -137,6 +137,7 @@ async fn a_restored_region_is_byte_equal_with_its_commits() {
     assert_equal(&source, &target);
     assert_eq!(done.partitions.iter().map(|log| log.bytes).sum::<u64>(), receipt.bytes);
     assert_eq!(done.commits, 2);
+    assert!((2..=3).contains(&done.at_once), "{} partitions at once", done.at_once);
     let expected = [commit(ORDERS, 0, Some(17)), commit(BILLS, 0, Some(2))];
     let expected = expected.map(|commit| Commit { topic_id: restored(commit.topic_id), ..commit });
     assert_eq!(target.state().commits, expected);
@@ -261,7 +262,8 @@ async fn a_restore_that_is_resumed_does_not_fetch_what_is_there() {
     let watched = Arc::new(Faulty { objects: store, ..Faulty::default() });
     let again = archive(watched.clone());
     target.state().finished.clear();
-    assert_eq!(again.restore(target.clone(), restore_request(), &silent).await.unwrap(), first);
+    let second = again.restore(target.clone(), restore_request(), &silent).await.unwrap();
+    assert_eq!((second.partitions, second.commits), (first.partitions, first.commits));
     assert!(!watched.reads.lock().unwrap().iter().any(|key| key.ends_with(".seg")));
     assert_equal(&source, &target);
 }

@@ -193,6 +193,9 @@ pub enum RestoreOutcome {
 pub struct RestoreSummary {
     /// How many partitions.
     pub partitions: u64,
+    /// How many of them were being written at one moment, at most.
+    #[serde(default)]
+    pub at_once: u64,
     /// How many records.
     pub records: u64,
     /// How many bytes.

@@ -248,6 +248,7 @@ fn work() -> Vec<Change> {
             restore: "restore-1".into(),
             outcome: RestoreOutcome::Completed(RestoreSummary {
                 partitions: 2,
+                at_once: 2,
                 records: 100,
                 bytes: ByteCount(4096),
                 offsets: 1,

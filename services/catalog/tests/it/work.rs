@@ -134,7 +134,7 @@ async fn with_backup() -> Council {
 }
 
 fn completed() -> RestoreOutcome {
-    RestoreOutcome::Completed(RestoreSummary { partitions: 2, records: 1, bytes: ByteCount(1), offsets: 0 })
+    RestoreOutcome::Completed(RestoreSummary { partitions: 2, at_once: 2, records: 1, bytes: ByteCount(1), offsets: 0 })
 }
 
 #[tokio::test]

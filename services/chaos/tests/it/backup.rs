@@ -48,6 +48,7 @@ fn a_deleted_topic_comes_back_from_a_scheduled_backup_and_its_readers_go_on() {
     let summary = restored.summary.as_ref().expect("a completed restore has a summary");
     assert_eq!((summary.partitions, summary.records), (PARTITIONS as u64, (PARTITIONS as i64 * RECORDS) as u64));
     assert_eq!(summary.group_offsets, PARTITIONS as u64);
+    assert!(summary.partitions_at_once > 1, "one partition after the other: {summary:?}");
     story.member.read_and_commit(BACKED_UP, RECORDS);
     story.wait_for_equal_copies(&before);
     story.check_committed(RECORDS);

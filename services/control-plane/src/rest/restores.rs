@@ -5,7 +5,7 @@ use super::asked::{Json, Path, Query, maybe_name, name, page, shown};
 use super::backups::{shown_progress, work_state};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, duration_ms, maybe_time, time};
-use crate::work::{RestoreWish, TopicWish};
+use crate::work::{PARALLEL_MAX, RestoreWish, TopicWish};
 use ::api::restores::{CreateRestore, Restore, RestoreSummary, RestoredTopic};
 use ::api::{Page, Paging};
 use axum::extract::State;
@@ -51,11 +51,21 @@ async fn create(State(api): State<Api>, Json(asked): Json<CreateRestore>) -> Ans
         group: maybe_name(asked.group.as_deref())?,
         backup: asked.backup,
         with_offsets: asked.group_offsets,
-        parallel: None,
+        parallel: parallel(asked.parallel)?,
     };
     let id = api.works().restore(wish, super::BY).await?;
     let restore = api.reader().restore(&id).await?.ok_or_else(|| Refused::unknown("restore", &id))?;
     accepted(shown_restore(restore, api.now()), &format!("/v1/restores/{id}"))
+}
+
+fn parallel(asked: Option<u32>) -> Answered<Option<u32>> {
+    match asked {
+        Some(count) if !(1..=PARALLEL_MAX).contains(&count) => {
+            let detail = format!("{count} partitions at a time; 1 to {PARALLEL_MAX} are possible");
+            Err(Refused::unprocessable(detail))
+        }
+        _ => Ok(asked),
+    }
 }
 
 fn shown_restore(restore: reader::Restore, now: Timestamp) -> Restore {
@@ -76,6 +86,7 @@ fn shown_restore(restore: reader::Restore, now: Timestamp) -> Restore {
         duration_ms: duration_ms(restore.started_at, restore.ended_at, now),
         summary: restore.summary.map(|summary| RestoreSummary {
             partitions: summary.partitions,
+            partitions_at_once: summary.at_once,
             records: summary.records,
             bytes: summary.bytes.0,
             group_offsets: summary.offsets,

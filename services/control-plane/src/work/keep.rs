@@ -199,6 +199,7 @@ fn is_evaluating(drill: &Drill) -> bool {
 fn restore_summary(receipt: &RestoreReceipt) -> RestoreSummary {
     RestoreSummary {
         partitions: receipt.partitions.len() as u64,
+        at_once: receipt.at_once,
         records: receipt.partitions.iter().map(|partition| partition.records).sum(),
         bytes: ByteCount(receipt.partitions.iter().map(|partition| partition.bytes).sum()),
         offsets: receipt.commits,

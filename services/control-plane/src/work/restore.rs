@@ -18,7 +18,8 @@ const REALISED_TIMEOUT: Duration = Duration::from_secs(30);
 const REALISED_POLL: Duration = Duration::from_millis(50);
 /// How many partitions are written at a time unless somebody says otherwise.
 const PARALLEL_DEFAULT: u32 = 4;
-const PARALLEL_MAX: u32 = 64;
+/// How many at most.
+pub(crate) const PARALLEL_MAX: u32 = 64;
 
 /// A restore somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]

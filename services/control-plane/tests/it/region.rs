@@ -439,7 +439,7 @@ impl Shelf {
                 partitions.push(RestoredPartition { topic, partition: n, records: 100, bytes: 1000, sha256 });
             }
         }
-        Ok(RestoreReceipt { partitions, commits: u64::from(request.with_offsets) })
+        Ok(RestoreReceipt { at_once: 1, partitions, commits: u64::from(request.with_offsets) })
     }
 }
 

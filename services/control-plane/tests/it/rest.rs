@@ -345,6 +345,7 @@ async fn backups_restores_schedules_and_drills_are_begun_and_told() {
     let restore = served.until(&format!("/v1/restores/{restore}"), |restore| restore["state"] == "completed").await;
     assert_eq!((&restore["topics"][0]["target"], &restore["summary"]["records"]), (&json!("old"), &json!(100)));
     served.post("/v1/restores", json!({"backup": "none"})).await.problem(404, "not_found");
+    served.post("/v1/restores", json!({"backup": id, "parallel": 65})).await.problem(422, "unprocessable");
     served.platform.world.backups.lock().unwrap().clear();
     let damaged = served.post("/v1/restores", json!({"backup": id})).await;
     assert_eq!(damaged.problem(422, "unprocessable")["retryable"], false);

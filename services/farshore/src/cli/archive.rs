@@ -54,6 +54,9 @@ pub(crate) enum Restore {
         /// Leaves the offsets of consumer groups alone.
         #[arg(long)]
         no_group_offsets: bool,
+        /// How many partitions are written at a time, 1 to 64; 4 by default.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+        parallel: Option<u32>,
         /// Answers at once instead of waiting for the end.
         #[arg(long)]
         no_wait: bool,
@@ -101,9 +104,9 @@ impl Restore {
                 let restores: Vec<RestoreDocument> = list(&api, "/v1/restores").await?;
                 table::print(place.json, &restores, |restores| restore_rows(restores))
             }
-            Self::Create { backup, group, topics, no_group_offsets, no_wait } => {
+            Self::Create { backup, group, topics, no_group_offsets, parallel, no_wait } => {
                 let group = backup.is_none().then_some(group);
-                let asked = CreateRestore { backup, group, topics, group_offsets: !no_group_offsets };
+                let asked = CreateRestore { backup, group, topics, group_offsets: !no_group_offsets, parallel };
                 let begun: RestoreDocument = api.post("/v1/restores", &asked).await?;
                 show(place, if no_wait { begun } else { finished(&api, &begun.id).await? })
             }
@@ -251,8 +254,18 @@ fn backup_rows(backups: &[Document]) -> Table {
 }
 
 fn restore_rows(restores: &[RestoreDocument]) -> Table {
-    let mut table =
-        Table::new(["restore", "backup", "state", "started", "took", "topics", "records", "size", "group offsets"]);
+    let mut table = Table::new([
+        "restore",
+        "backup",
+        "state",
+        "started",
+        "took",
+        "topics",
+        "records",
+        "size",
+        "at once",
+        "group offsets",
+    ]);
     for restore in restores {
         let summary = restore.summary.as_ref();
         let named: Vec<&str> = restore.topics.iter().map(|topic| topic.target.as_str()).collect();
@@ -265,6 +278,7 @@ fn restore_rows(restores: &[RestoreDocument]) -> Table {
             named.join(","),
             or_dash(summary.map(|held| held.records)),
             or_dash(summary.map(|held| super::bytes(held.bytes))),
+            or_dash(summary.map(|held| held.partitions_at_once)),
             or_dash(summary.map(|held| held.group_offsets)),
         ]);
     }

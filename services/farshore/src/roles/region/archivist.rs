@@ -135,7 +135,8 @@ impl Archivist for BrokerArchivist {
                 bytes: log.bytes,
                 sha256: log.content_hash.to_string(),
             });
-            Ok(RestoreReceipt { partitions: partitions.collect(), commits: receipt.commits })
+            let (partitions, at_once) = (partitions.collect(), receipt.at_once);
+            Ok(RestoreReceipt { partitions, at_once, commits: receipt.commits })
         })
     }
 }
