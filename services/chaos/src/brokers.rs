@@ -3,10 +3,12 @@
 //!
 //! What the brokers say to each other goes over wires that can be held; clients reach them directly.
 
+mod disks;
 mod wires;
 
 use crate::platform::guard::Guard;
 use crate::platform::{Error, free_base, process};
+use disks::Disks;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -42,6 +44,8 @@ pub struct Brokers {
     doors: Vec<(SocketAddr, SocketAddr)>,
     wires: Wires,
     running: Vec<Option<Running>>,
+    /// What their data lie on, if it is disks of their own.
+    disks: Option<Disks>,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,26 @@ impl Brokers {
     /// # Errors
     /// [`Error`] says what was missing or went wrong.
     pub fn start(binary: PathBuf, directory: PathBuf, count: usize) -> Result<Self, Error> {
+        let mut brokers = Self::prepare(binary, directory, count)?;
+        brokers.start_all()?;
+        Ok(brokers)
+    }
+
+    /// The same, each on an ext4 of its own whose power can be cut; `None` where none can be mounted, and why.
+    ///
+    /// # Errors
+    /// [`Error`] says what else was missing or went wrong.
+    pub fn start_on_disks(binary: PathBuf, directory: PathBuf, count: usize) -> Result<Result<Self, Error>, Error> {
+        let mut brokers = Self::prepare(binary, directory, count)?;
+        match Disks::mount(&(0..count).map(|slot| brokers.data_path(slot)).collect::<Vec<_>>()) {
+            Ok(disks) => brokers.disks = Some(disks),
+            Err(error) => return Ok(Err(error)),
+        }
+        brokers.start_all()?;
+        Ok(Ok(brokers))
+    }
+
+    fn prepare(binary: PathBuf, directory: PathBuf, count: usize) -> Result<Self, Error> {
         if !binary.is_file() {
             return Err(Error::NoBinary(binary));
         }
@@ -69,9 +93,7 @@ impl Brokers {
             ports.push(port);
         }
         let running = (0..count).map(|_| None).collect();
-        let mut brokers = Self { binary, directory, ports, doors, wires, running };
-        brokers.start_all()?;
-        Ok(brokers)
+        Ok(Self { binary, directory, ports, doors, wires, running, disks: None })
     }
 
     /// How many there are, running or not.
@@ -107,7 +129,7 @@ impl Brokers {
             .args(["broker", "--port", &self.ports[slot].to_string(), "--slot", &slot.to_string()])
             .args(["--peers", &self.peers_of(slot), "--internal-at", &self.doors[slot].1.to_string()])
             .arg("--data-dir")
-            .arg(self.directory.join(slot.to_string()))
+            .arg(self.data_path(slot))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -153,6 +175,17 @@ impl Brokers {
     /// Kills all of them at the same moment.
     pub fn kill_all(&mut self) {
         self.kill_all_of(&(0..self.count()).collect::<Vec<_>>());
+    }
+
+    /// Takes the power away from all disks at the same moment, kills the brokers, and gives the disks back: they hold what
+    /// was flushed.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn cut_power(&mut self) -> Result<(), Error> {
+        self.disks.as_ref().map_or(Ok(()), Disks::cut_power)?;
+        self.kill_all();
+        self.disks.as_ref().map_or(Ok(()), Disks::restore_power)
     }
 
     fn kill_all_of(&mut self, slots: &[usize]) {
@@ -239,6 +272,10 @@ impl Brokers {
         (0..self.count()).map(end).collect()
     }
 
+    fn data_path(&self, slot: usize) -> PathBuf {
+        self.directory.join(slot.to_string())
+    }
+
     fn log_path(&self, slot: usize) -> PathBuf {
         self.directory.join(format!("{slot}.log"))
     }
@@ -248,6 +285,7 @@ impl Drop for Brokers {
     fn drop(&mut self) {
         self.heal();
         self.kill_all();
+        drop(self.disks.take());
         let _best_effort = fs::remove_dir_all(&self.directory);
     }
 }

@@ -10,7 +10,7 @@ mod scene;
 
 use chaos::brokers::Cut;
 use orders::{elect, reassign, try_write};
-use scene::{PARTITIONS, play, rest, series};
+use scene::{PARTITIONS, play, play_on_disks, rest, series};
 use std::time::Duration;
 
 /// How long a producer may stand still when a broker is killed.
@@ -89,6 +89,15 @@ fn nobody_hears_the_leader() {
 fn all_brokers_are_killed_at_once() {
     play("kill-all", None, |act| {
         act.fault("kill", "all", chaos::brokers::Brokers::kill_all);
+        act.heal("all", |brokers| brokers.start_all().unwrap());
+    });
+}
+
+/// All disks lose what was not flushed, at one moment.
+#[test]
+fn the_power_of_all_disks_is_cut() {
+    play_on_disks("power-cut", |act| {
+        act.fault("power-cut", "all", |brokers| brokers.cut_power().unwrap());
         act.heal("all", |brokers| brokers.start_all().unwrap());
     });
 }

@@ -30,11 +30,13 @@ const CLIENT: [(&str, &str); 2] = [("socket.timeout.ms", "4000"), ("topic.metada
 
 /// Started by the first test that asks for it; one fault at a time.
 static REGION: LazyLock<Mutex<Brokers>> = LazyLock::new(|| {
-    let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let directory = parent.join(format!("brokers-{}", std::process::id()));
-    let brokers = Brokers::start(binary(), directory, BROKERS);
+    let brokers = Brokers::start(binary(), directory("brokers"), BROKERS);
     Mutex::new(brokers.unwrap_or_else(|error| panic!("the region does not start: {error}")))
 });
+
+fn directory(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()))
+}
 
 /// How often each fault is played.
 pub(super) fn series() -> usize {
@@ -74,12 +76,26 @@ pub(super) fn play(name: &str, limit: Option<Duration>, fault: impl Fn(&mut Act<
     brokers.heal();
     (0..BROKERS).for_each(|slot| brokers.resume(slot).unwrap());
     brokers.start_all().unwrap();
+    play_in(&mut brokers, name, limit, fault);
+}
+
+/// The same in a region whose power can be cut; says so where there is none.
+pub(super) fn play_on_disks(name: &str, fault: impl Fn(&mut Act<'_>)) {
+    let _alone = REGION.lock().unwrap_or_else(PoisonError::into_inner);
+    match Brokers::start_on_disks(binary(), directory("disks"), BROKERS) {
+        Ok(Ok(mut brokers)) => play_in(&mut brokers, name, None, fault),
+        Ok(Err(error)) => eprintln!("SKIPPED: {error}; run the tests as root where file systems can be mounted"),
+        Err(error) => panic!("the region does not start: {error}"),
+    }
+}
+
+fn play_in(brokers: &mut Brokers, name: &str, limit: Option<Duration>, fault: impl Fn(&mut Act<'_>)) {
     let (bootstrap, topic, journal) = (brokers.bootstrap(), unique(name), Journal::new());
-    until(&brokers, "the topic is made", || match create_replicated(&bootstrap, &topic, PARTITIONS, 3) {
+    until(brokers, "the topic is made", || match create_replicated(&bootstrap, &topic, PARTITIONS, 3) {
         Ok(()) => true,
         Err(error) => error.contains("already exists"),
     });
-    let mut act = Act { brokers: &mut brokers, journal, topic, round: 0 };
+    let mut act = Act { brokers, journal, topic, round: 0 };
     act.wait_until_whole();
     let load = Load::start_with(&bootstrap, &act.topic, PARTITIONS, PER_SECOND.0, &act.journal, &CLIENT);
     let other = Confluent::start(&bootstrap, &act.topic, PARTITIONS, PER_SECOND.1, &act.journal);
