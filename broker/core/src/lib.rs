@@ -13,6 +13,7 @@ pub mod liveness;
 pub mod metadata;
 pub mod partition;
 pub mod quota;
+pub mod region;
 pub mod retention;
 pub mod session;
 pub mod topic;

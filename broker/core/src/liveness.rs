@@ -167,8 +167,8 @@ impl Liveness {
         }
         self.looked = now;
         self.heard.retain(|slot, heard| image.broker(*slot).is_some_and(|known| known.session == heard.beat.session));
-        self.doomed.retain(|session| image.brokers().any(|(_, known)| known.session == *session));
-        let brokers = image.brokers();
+        self.doomed.retain(|session| image.members().any(|(_, known)| known.session == *session));
+        let brokers = image.members();
         brokers.filter_map(|(slot, known)| self.change(now, slot, known.session, known.admission)).collect()
     }
 
@@ -311,7 +311,7 @@ mod tests {
         silent: &[BrokerSlot],
     ) -> Option<(u64, Vec<Change>)> {
         (from..=to).step_by(100).find_map(|now| {
-            for (slot, _) in image.brokers().filter(|(slot, _)| !silent.contains(slot)) {
+            for (slot, _) in image.members().filter(|(slot, _)| !silent.contains(slot)) {
                 judge.on_heartbeat(at(now), image, beat(image, slot));
             }
             let changes = judge.on_tick(at(now), image);
@@ -391,7 +391,7 @@ mod tests {
     fn a_broker_that_registered_is_let_in_when_it_is_ready() {
         let mut image = cluster(3);
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location };
+        let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location, desk: false };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!() };
         let mut judge = Liveness::begin(TIMING, 1, at(0));
         let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false };

@@ -168,11 +168,11 @@ pub struct RegionAddress {
     pub index: u16,
     /// Its current incarnation.
     pub incarnation: Incarnation,
-    /// `host:port` its own Kafka clients use.
+    /// `host:port` its own Kafka clients use; of several brokers in the order of their slots, separated by commas.
     pub clients: String,
-    /// `host:port` the gateways use.
+    /// The same of the gateways' listeners.
     pub gateways: String,
-    /// `host:port` of the internal listener: links, offset sync, metadata followers.
+    /// The same of the internal listeners: links, offset sync, metadata followers.
     pub internal: String,
     /// `host:port` of its council node.
     pub council: String,

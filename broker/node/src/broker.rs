@@ -12,6 +12,7 @@ use crate::partitions::Partitions;
 use crate::ports::{Council, Links, Ports};
 use crate::producer_ids::ProducerIds;
 use crate::quotas::Quotas;
+use crate::region::Newest;
 use crate::replica::{Flusher, News, Storage};
 use crate::replication::{Fetchers, Followers};
 use crate::{Config, Listeners};
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) council: Arc<dyn Council>,
     /// Set when the mirror is there.
     pub(crate) links: OnceLock<Arc<dyn Links>>,
+    /// The council's newest assignment this broker has heard of.
+    pub(crate) newest: Newest,
     /// The region's metadata as this broker has made it real.
     pub(crate) image: watch::Sender<Arc<Image>>,
     /// The partitions on this broker's disk.
@@ -116,6 +119,7 @@ impl Broker {
             entropy: ports.entropy,
             council: ports.council,
             links: OnceLock::new(),
+            newest: Newest::default(),
             image: watch::Sender::default(),
             partitions: Partitions::default(),
             gates: Gates::on(if config.is_clustered() { Footing::lost() } else { Footing::firm() }),

@@ -22,6 +22,9 @@ pub struct Config {
     pub controller: Option<SocketAddr>,
     /// Where the controllers of all brokers of the region are reached, by slot; empty for a broker that is its region.
     pub peers: BTreeMap<BrokerSlot, String>,
+    /// The one of them that is the region's desk: it speaks for the region to the council and hosts no partitions.
+    /// `None` where the council speaks to a broker.
+    pub desk: Option<BrokerSlot>,
     /// How many of them vote on the metadata, from the first slot on: 1, 3 or 5. The others follow.
     pub controllers: usize,
     /// Where it stands.
@@ -34,6 +37,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where it keeps its logs, each perhaps on a disk of its own (`log.dirs`); empty for one directory in `data_dir`.
     pub log_dirs: Vec<PathBuf>,
+    /// Where the region keeps everything: files it names to the council are named from here on. The same, unless the region
+    /// has several brokers on one disk.
+    pub region_dir: PathBuf,
     /// Where its own Kafka clients connect.
     pub clients: SocketAddr,
     /// Where gateways connect: no policy errors, no names of other nodes.
@@ -78,10 +84,12 @@ impl Config {
             slot: BrokerSlot(0),
             controller: None,
             peers: BTreeMap::new(),
+            desk: None,
             controllers: 3,
             location: Location::default(),
             rebalance_every: Duration::from_secs(30),
             liveness: Timing { silence_max: Duration::from_millis(1300) },
+            region_dir: data_dir.clone(),
             data_dir,
             log_dirs: Vec::new(),
             clients: listeners.clients,
@@ -113,9 +121,15 @@ impl Config {
         !self.peers.is_empty()
     }
 
-    /// How many brokers the region is to have.
+    /// Whether it is the region's desk.
+    pub(crate) fn is_desk(&self) -> bool {
+        self.desk == Some(self.slot)
+    }
+
+    /// How many brokers that host partitions the region is to have.
     pub(crate) fn broker_count(&self) -> usize {
-        self.peers.len().max(1)
+        let desks = self.desk.iter().filter(|desk| self.peers.contains_key(desk)).count();
+        (self.peers.len() - desks).max(1)
     }
 
     /// Where it is to listen.

@@ -15,7 +15,7 @@ pub(crate) use gates::Gates;
 use crate::controller::{ChangeError, Controller};
 use crate::{Broker, Listeners};
 use broker_core::metadata::{Answer, BrokerEpoch, Choice, Command};
-use model::{Assignment, ProtectionGroup};
+use model::Assignment;
 use tokio::sync::{mpsc, oneshot};
 use worker::Worker;
 
@@ -39,8 +39,8 @@ impl From<ChangeError> for ControlError {
 enum Job {
     /// Make an assignment real.
     Assign(Box<Assignment>),
-    /// Propose these and make them real. Producers may jump forward in partitions of `jumps` that start to be led.
-    Change { commands: Vec<Command>, jumps: Option<ProtectionGroup> },
+    /// Propose these and make them real.
+    Change(Vec<Command>),
     /// Hand these over, as far as this broker leads them.
     HandOver(Vec<Choice>),
     /// Register again: that session is over.
@@ -78,19 +78,15 @@ impl Control {
     /// # Errors
     /// The first that was refused; those before it were made.
     pub(crate) async fn change(&self, commands: Vec<Command>) -> Result<Vec<Answer>, ControlError> {
-        self.ask(Job::Change { commands, jumps: None }).await
+        self.ask(Job::Change(commands)).await
     }
 
-    /// The same for the opening of a group after an unplanned failover.
+    /// Makes everything real here that the region has agreed on before the call.
     ///
     /// # Errors
-    /// As [`Control::change`].
-    pub(crate) async fn open(
-        &self,
-        commands: Vec<Command>,
-        jumps: Option<ProtectionGroup>,
-    ) -> Result<Vec<Answer>, ControlError> {
-        self.ask(Job::Change { commands, jumps }).await
+    /// When it is not known whether this is all, or something cannot be made real.
+    pub(crate) async fn catch_up(&self) -> Result<(), ControlError> {
+        self.change(Vec::new()).await.map(drop)
     }
 
     /// Hands `moves` over, as far as this broker leads them; returns when that is real.

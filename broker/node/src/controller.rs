@@ -9,7 +9,7 @@ mod join;
 mod leases;
 mod office;
 
-pub(crate) use calls::{Question, Reply};
+pub(crate) use calls::{Question, Reply, encode};
 pub(crate) use leases::Lease;
 pub(crate) use office::Office;
 

@@ -191,7 +191,7 @@ impl Broker {
         let copied = copy.archive(&path, from)?;
         tail.range = OffsetRange::new(copied.range.start.min(from), copied.range.end);
         tail.bytes = copied.bytes;
-        tail.file = path.strip_prefix(&self.0.config.data_dir).unwrap_or(&path).display().to_string();
+        tail.file = path.strip_prefix(&self.0.config.region_dir).unwrap_or(&path).display().to_string();
         if tail.records > 0 {
             self.0.facts.record_diverged(tail.clone())?;
         }
@@ -262,14 +262,6 @@ impl Broker {
     /// When it cannot be written.
     pub fn record_gap(&self, gap: Gap) -> io::Result<()> {
         self.0.facts.record_gap(gap)
-    }
-
-    /// The council has stored these facts.
-    ///
-    /// # Errors
-    /// When that cannot be kept; they are reported again then.
-    pub fn acknowledge(&self, diverged: &[DivergedTail], gaps: &[Gap]) -> io::Result<()> {
-        self.0.facts.acknowledge(diverged, gaps)
     }
 }
 

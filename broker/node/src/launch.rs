@@ -37,6 +37,9 @@ impl Broker {
             broker.spawn(broker.clone().hold_office());
             broker.spawn(broker.clone().beat());
             broker.spawn(broker.clone().borrow_leases());
+            if let Some(desk) = broker.0.config.desk.filter(|desk| *desk != broker.0.config.slot) {
+                broker.spawn(broker.clone().follow_assignment(desk));
+            }
         }
         broker.replicate();
         broker.coordinate_groups();
@@ -61,7 +64,10 @@ impl Broker {
     /// # Errors
     /// What is in the way; it can be tried again.
     pub async fn assign(&self, assignment: Assignment) -> Result<(), ControlError> {
-        self.control().assign(assignment).await
+        let assigned = self.control().assign(assignment.clone()).await;
+        // Links follow even where a partition could not be made real.
+        self.0.newest.note(assignment);
+        assigned
     }
 
     /// The council confirmed the grant: writes may be acknowledged until then, on the region's other brokers too.

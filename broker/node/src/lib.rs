@@ -33,6 +33,7 @@ mod partitions;
 mod ports;
 mod producer_ids;
 mod quotas;
+mod region;
 mod replica;
 mod replication;
 mod settings;

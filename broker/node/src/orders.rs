@@ -1,19 +1,23 @@
 //! Orders of a run: carried out once per (run, step), under the grant they name, and journaled with their answer.
+//!
+//! What an order changes the whole region agrees on first; then the brokers that lead the group's partitions say that it is
+//! so, each for its own.
 
-mod ends;
+pub(crate) mod ends;
 
 use crate::Broker;
-use crate::control::ControlError;
+use crate::control::{ControlError, OFFSETS_TOPIC};
+use crate::region::{Ask, CATCH_UP_TIMEOUT, DRAIN_TIMEOUT, SETTLE_TIMEOUT, Told, Unsaid};
 use broker_core::metadata::{Answer, Command, Group};
-use ends::{caught_up, ends, flushed_ends, opened_ends, sealed};
-use model::{Action, CommitMarks, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName, StepId};
+use broker_core::region::{self, Incomplete, Said};
+use model::{
+    Action, BrokerSlot, CommitMarks, Done, Opening, Order, OrderError, PartitionEnd, ProtectionGroup, RegionName,
+    StepId,
+};
 use std::time::Duration;
-use tokio::time::timeout;
 
-/// How long writes that were taken may need for their answers.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a copy may need to catch up within one attempt of the order.
-const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the links may need to fetch what other standbys hold.
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Broker {
     /// Carries out an order. One that was carried out before gets the same answer and has no further effect.
@@ -74,6 +78,7 @@ impl Broker {
         }
     }
 
+    /// What the region has agreed on holds on all of its brokers once they hear of it; whoever has to know asks them.
     async fn change(&self, order: &Order, command: impl Fn(&Order) -> Command) -> Result<Done, OrderError> {
         self.control().change(vec![command(order)]).await.map_err(|error| self.failed(error))?;
         Ok(Done::Ok)
@@ -84,14 +89,15 @@ impl Broker {
             return Err(self.not_ready(format!("it does not own {}", order.group)));
         }
         self.change(order, |order| stop(order, true)).await?;
-        if let Some(gate) = self.0.gates.of(&order.group) {
-            let drained = timeout(DRAIN_TIMEOUT, gate.drained()).await;
-            drained.map_err(|_| self.failed("writes that were taken are not answered yet"))?;
-        }
-        let read = timeout(DRAIN_TIMEOUT, self.groups_loaded()).await;
-        read.map_err(|_| self.failed("the commits of its consumer groups are still being read"))?;
-        let ends = flushed_ends(self, &order.group).await.map_err(|error| self.failed(error))?;
-        Ok(Done::Stopped { ends, commits: self.commit_marks() })
+        let ask = Ask::Drained(order.group.clone());
+        let commits = |commits: &Said<CommitMarks>| {
+            let image = self.image();
+            region::commits_of_leaders(&image, image.topic_named(OFFSETS_TOPIC), commits)
+        };
+        let is_enough = |_: &[PartitionEnd], said: &Said<CommitMarks>| commits(said).map(drop);
+        let (ends, said) = self.ask_ends(&order.group, ask, DRAIN_TIMEOUT, is_enough).await?;
+        let commits = commits(&said).map_err(|incomplete| self.unsaid(&Unsaid::Incomplete(incomplete)))?;
+        Ok(Done::Stopped { ends, commits })
     }
 
     async fn catch_up(
@@ -100,27 +106,28 @@ impl Broker {
         wanted: &[PartitionEnd],
         commits: &CommitMarks,
     ) -> Result<Done, OrderError> {
-        let all = async {
-            caught_up(self, wanted).await;
-            self.commits_reached(&order.group, order.ownership_epoch, commits).await;
+        let (group, epoch) = (order.group.clone(), order.ownership_epoch);
+        let ask = Ask::CaughtUp { group, epoch, ends: wanted.to_vec(), commits: commits.clone() };
+        let is_enough = |ends: &[PartitionEnd], said: &Said<CommitMarks>| {
+            region::holds(ends, wanted).and_then(|()| region::has_commits(&region::merged(said), commits))
         };
-        let reached = timeout(CATCH_UP_TIMEOUT, all).await;
-        reached.map_err(|_| self.failed("its copies have not caught up yet"))?;
-        let commits = self.reached_commits(&order.group, order.ownership_epoch);
-        Ok(Done::CaughtUp { ends: ends(self, &order.group), commits })
+        let (ends, said) = self.ask_ends(&order.group, ask, CATCH_UP_TIMEOUT, is_enough).await?;
+        Ok(Done::CaughtUp { ends, commits: region::merged(&said) })
     }
 
     async fn collect(&self, group: &ProtectionGroup, from: &[RegionName]) -> Result<Done, OrderError> {
-        let links = self.0.links.get().ok_or_else(|| self.not_ready("its links are not started".to_owned()))?;
-        links.collect(group, from).await.map_err(|error| self.failed(error))?;
-        let ends = flushed_ends(self, group).await.map_err(|error| self.failed(error))?;
+        let ask = Ask::Collected { group: group.clone(), from: from.to_vec() };
+        let (ends, _) = self.ask_ends(group, ask, COLLECT_TIMEOUT, |_, _| Ok(())).await?;
         Ok(Done::CaughtUp { ends, commits: CommitMarks::default() })
     }
 
     async fn seal(&self, order: &Order) -> Result<Done, OrderError> {
         self.change(order, |order| seal(order, true)).await?;
-        flushed_ends(self, &order.group).await.map_err(|error| self.failed(error))?;
-        Ok(Done::Sealed { partitions: sealed(self, &order.group) })
+        let read = |told: &Told| if let Told::Sealed(partitions) = told { Some(partitions.clone()) } else { None };
+        let (group, ask) = (&order.group, Ask::Sealed(order.group.clone()));
+        let sealed = self.ask_leaders(group, &ask, SETTLE_TIMEOUT, read, |_, _| Ok(())).await;
+        let (partitions, _) = sealed.map_err(|unsaid| self.unsaid(&unsaid))?;
+        Ok(Done::Sealed { partitions })
     }
 
     async fn open(&self, order: &Order, openings: &[Opening], unplanned: bool) -> Result<Done, OrderError> {
@@ -130,9 +137,40 @@ impl Broker {
         }
         self.check_openings(openings)?;
         if !group.opened {
-            self.start_and_open(order, unplanned).await.map_err(|error| self.failed(error))?;
+            self.start_leaders(order, unplanned).await.map_err(|error| self.failed(error))?;
+            // Everything is durable on all brokers before clients are let in on any.
+            self.all_begun(&order.group).await?;
+            self.change(order, |order| opened(order, unplanned)).await?;
         }
-        Ok(Done::Opened { ends: opened_ends(self, &order.group).await.map_err(|error| self.failed(error))? })
+        Ok(Done::Opened { ends: self.all_begun(&order.group).await? })
+    }
+
+    async fn all_begun(&self, group: &ProtectionGroup) -> Result<Vec<PartitionEnd>, OrderError> {
+        let begun = self.ask_ends(group, Ask::Begun(group.clone()), SETTLE_TIMEOUT, |_, _| Ok(())).await;
+        begun.map(|(ends, _)| ends)
+    }
+
+    /// Where the partitions of `group` end, as their leaders answer `ask`, and how far the commits go that each broker knows
+    /// of, once both `is_enough`.
+    async fn ask_ends(
+        &self,
+        group: &ProtectionGroup,
+        ask: Ask,
+        within: Duration,
+        is_enough: impl Fn(&[PartitionEnd], &Said<CommitMarks>) -> Result<(), Incomplete>,
+    ) -> Result<(Vec<PartitionEnd>, Said<CommitMarks>), OrderError> {
+        let read = |told: &Told| if let Told::Ends { ends, .. } = told { Some(ends.clone()) } else { None };
+        let is_enough = |ends: &[PartitionEnd], told: &Said<Told>| is_enough(ends, &commits_said(told));
+        let ends = self.ask_leaders(group, &ask, within, read, is_enough).await;
+        let (ends, told) = ends.map_err(|unsaid| self.unsaid(&unsaid))?;
+        Ok((ends, commits_said(&told)))
+    }
+
+    fn unsaid(&self, unsaid: &Unsaid) -> OrderError {
+        match unsaid {
+            Unsaid::Incomplete(_) => self.not_ready(unsaid.to_string()),
+            Unsaid::Failed { .. } => self.failed(unsaid),
+        }
     }
 
     /// The openings came with the grant; an order that names others is not about this grant.
@@ -150,20 +188,15 @@ impl Broker {
         Ok(())
     }
 
-    async fn start_and_open(&self, order: &Order, unplanned: bool) -> Result<(), ControlError> {
-        let (image, slot) = (self.image(), self.0.config.slot);
-        let Some(session) = image.broker(slot).map(|broker| broker.session) else {
-            return Err(ControlError("the broker is not registered yet".to_owned()));
-        };
-        let starts = image.opening_starts(slot, &order.group);
+    /// Has every broker lead under the new grant what it is to lead.
+    async fn start_leaders(&self, order: &Order, unplanned: bool) -> Result<(), ControlError> {
+        let image = self.image();
+        let due = image.brokers().map(|(slot, known)| (slot, known.session, image.opening_starts(slot, &order.group)));
+        let due = due.filter(|(_, _, starts)| !starts.is_empty());
+        let starts = due.map(|(broker, session, starts)| Command::StartLeaders { broker, session, starts });
         let (group, ownership_epoch) = (order.group.clone(), order.ownership_epoch);
-        let start = Command::StartLeaders { broker: slot, session, starts };
-        let jumps = unplanned.then(|| group.clone());
-        // Everything is durable before clients are let in.
-        let answers = self.control().open(vec![start], jumps).await?;
-        check_started(answers)?;
-        self.control().change(vec![Command::Open { group, ownership_epoch, unplanned }]).await?;
-        Ok(())
+        let jumps = unplanned.then_some(Command::AllowJumps { group, ownership_epoch });
+        check_started(self.control().change(jumps.into_iter().chain(starts).collect()).await?)
     }
 
     async fn journal(&self, order: &Order, done: Done) -> Result<Done, OrderError> {
@@ -186,6 +219,15 @@ impl Broker {
     }
 }
 
+/// How far the commits go that each broker knows of.
+fn commits_said(told: &Said<Told>) -> Said<CommitMarks> {
+    let commits = |(slot, told): (&BrokerSlot, &Told)| match told {
+        Told::Ends { commits, .. } => Some((*slot, commits.clone())),
+        _ => None,
+    };
+    told.iter().filter_map(commits).collect()
+}
+
 /// Every leadership has to be started before the group is opened.
 fn check_started(answers: Vec<Answer>) -> Result<(), ControlError> {
     let starts = answers.into_iter().flat_map(|answer| match answer {
@@ -199,6 +241,10 @@ fn check_started(answers: Vec<Answer>) -> Result<(), ControlError> {
 /// The step whose effect `step` takes back.
 fn undone(step: &StepId) -> Option<StepId> {
     step.as_str().strip_suffix(".undo").and_then(|name| StepId::new(name).ok())
+}
+
+fn opened(order: &Order, unplanned: bool) -> Command {
+    Command::Open { group: order.group.clone(), ownership_epoch: order.ownership_epoch, unplanned }
 }
 
 fn stop(order: &Order, stopped: bool) -> Command {

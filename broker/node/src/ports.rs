@@ -1,7 +1,8 @@
 //! What a broker needs from outside its region's data plane. Implemented where the platform is put together.
 
 use env::{Clock, Entropy, PortFuture};
-use model::{ProtectionGroup, RegionName, TopicId, TopicName, TopicSpec};
+use model::{LinkPartitionStatus, ProtectionGroup, RegionName, TopicId, TopicName, TopicSpec};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub struct Ports {
 }
 
 /// A topic that a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
     /// Its name.
     pub name: TopicName,
@@ -31,7 +32,8 @@ pub struct NewTopic {
 pub type ConfigChange = (String, Option<String>);
 
 /// Why the council did not change what it was asked to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CouncilError {
     /// A topic of that name is there, or was deleted and its name is kept for a restore.
     #[error("topic {0} exists already")]
@@ -85,6 +87,9 @@ pub trait Links: Send + Sync + 'static {
         group: &'a ProtectionGroup,
         from: &'a [RegionName],
     ) -> PortFuture<'a, Result<(), CollectError>>;
+
+    /// How far the copies are behind their sources that this broker leads.
+    fn status(&self) -> Vec<LinkPartitionStatus>;
 }
 
 /// Why nothing was collected.

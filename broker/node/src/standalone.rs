@@ -198,7 +198,7 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
         internal: at.internal.to_string(),
     });
     let (slot, location) = (config.slot, config.location.clone());
-    image.apply(Command::RegisterBroker { slot, incarnation: Incarnation(1), addresses, location })?;
+    image.apply(Command::RegisterBroker { slot, incarnation: Incarnation(1), addresses, location, desk: false })?;
     let session = image.broker(slot).expect("it was registered").session;
     image.apply(Command::Unfence { term: 0, broker: slot, session })?;
     image.apply(Command::Obey { council_index: 1, grant: grant(broker, 1) })?;

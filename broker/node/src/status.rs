@@ -9,10 +9,16 @@ use model::{BrokerSlot, CopyTerm, Holding, Incarnation, OffsetRange, PartitionSt
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The broker stopped before it could say how it is.
+/// The region could not say how it is, or what it was told is not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the broker did not look at its partitions: {0}")]
+#[error("the region does not answer: {0}")]
 pub struct StatusError(String);
+
+impl StatusError {
+    pub(crate) fn of(reason: &(impl ToString + ?Sized)) -> Self {
+        Self(reason.to_string())
+    }
+}
 
 /// How far a replica is behind a leader on this broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,27 +79,18 @@ impl Broker {
         }
     }
 
-    /// Answers as long as the threads that serve connections do.
+    /// What this broker knows of itself alone: of the partitions it holds, whoever leads them. With hashes as
+    /// [`status`](Self::status).
     ///
     /// # Errors
     /// [`StatusError`] when the broker is stopping.
-    pub async fn answers(&self) -> Result<(), StatusError> {
-        let answered = self.0.data_plane.handle().spawn(async {}).await;
-        answered.map_err(|error| StatusError(error.to_string()))
-    }
-
-    /// The region as it sees itself, with a hash over every partition's committed batches if `with_hashes`; that reads
-    /// all of their headers.
-    ///
-    /// # Errors
-    /// [`StatusError`] when the broker is stopping.
-    pub async fn status(&self, with_hashes: bool) -> Result<RegionStatus, StatusError> {
+    pub async fn own_status(&self, with_hashes: bool) -> Result<RegionStatus, StatusError> {
         let broker = self.clone();
         if !with_hashes {
             return Ok(broker.look(false));
         }
         let looked = tokio::task::spawn_blocking(move || broker.look(true)).await;
-        looked.map_err(|error| StatusError(error.to_string()))
+        looked.map_err(|error| StatusError::of(&error))
     }
 
     fn look(&self, with_hashes: bool) -> RegionStatus {

@@ -73,9 +73,9 @@ pub struct RoutedTopic {
 pub struct RoutedRegion {
     /// The region.
     pub region: RegionName,
-    /// `host:port` of its gateways' listener.
+    /// `host:port` of the gateways' listener of each of its brokers, in the order of their slots, separated by commas.
     pub gateways: String,
-    /// `host:port` of its internal listener.
+    /// The same of their internal listeners.
     pub internal: String,
 }
 

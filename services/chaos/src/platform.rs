@@ -32,6 +32,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// How many regions.
     pub regions: u16,
+    /// How many brokers each of them has.
+    pub brokers: u16,
     /// Whether the data directory goes when the platform ends.
     pub temporary: bool,
     /// Further arguments of `farshore up`.
@@ -50,7 +52,7 @@ impl Options {
         let directory = parent.join(format!("platform-{}-{nanos}", std::process::id()));
         fs::create_dir_all(&directory).map_err(|e| Error::System(format!("cannot make {}", directory.display()), e))?;
         let (arguments, environment) = (Vec::new(), Vec::new());
-        Ok(Self { binary, directory, regions: 3, temporary: true, arguments, environment })
+        Ok(Self { binary, directory, regions: 3, brokers: 1, temporary: true, arguments, environment })
     }
 }
 
@@ -71,7 +73,8 @@ impl Platform {
     /// # Errors
     /// [`Error`] says what was missing or went wrong.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let base_port = free_base(ports_of(options.regions)).ok_or(Error::NoPorts(ports_of(options.regions)))?;
+        let ports = ports_of(&options);
+        let base_port = free_base(ports).ok_or(Error::NoPorts(ports))?;
         Self::start_at(options, base_port)
     }
 
@@ -368,9 +371,10 @@ impl Drop for Platform {
     }
 }
 
-/// How many ports a platform packs from its base on: 20 shared ones and 10 per region.
-fn ports_of(regions: u16) -> u16 {
-    20 + 10 * regions
+/// How many ports a platform packs from its base on: 20 shared ones and 10 per region; brokers that are processes of their
+/// own have 20 per region behind the first 100.
+fn ports_of(options: &Options) -> u16 {
+    if options.brokers > 1 { 100 + 20 * options.regions } else { 20 + 10 * options.regions }
 }
 
 fn up(options: &Options, base_port: u16) -> Result<Child, Error> {
@@ -379,6 +383,7 @@ fn up(options: &Options, base_port: u16) -> Result<Child, Error> {
     let file = |e| Error::System(format!("cannot write {}", path.display()), e);
     Command::new(&options.binary)
         .args(["up", "--base-port", &base_port.to_string(), "--regions", &options.regions.to_string()])
+        .args(["--brokers", &options.brokers.to_string()])
         .arg("--data-dir")
         .arg(&options.directory)
         .args(&options.arguments)

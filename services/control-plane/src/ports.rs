@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[error("{0}")]
 pub struct PortError(pub String);
 
-/// The region this node belongs to: its broker and its links.
+/// The region this node belongs to: its brokers and their links.
 pub trait Region: Send + Sync + 'static {
     /// Makes the assignment real, or as much of it as can be; returns once owned partitions are led and copies are
     /// followed. An assignment with a smaller council index than an earlier one changes nothing.
@@ -35,7 +35,7 @@ pub trait Region: Send + Sync + 'static {
     fn status(&self, with_hashes: bool) -> PortFuture<'_, Result<RegionStatus, PortError>>;
 
     /// How far its copies are behind their sources.
-    fn links(&self) -> Vec<LinkPartitionStatus>;
+    fn links(&self) -> PortFuture<'_, Vec<LinkPartitionStatus>>;
 
     /// Its consumer groups.
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>>;

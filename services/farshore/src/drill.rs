@@ -48,6 +48,9 @@ pub(crate) struct Common {
     /// How many regions a platform of its own has.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=5))]
     regions: u16,
+    /// How many brokers each of them has.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
+    brokers: u16,
     /// The protection group that is moved.
     #[arg(long, default_value = "default")]
     group: String,
@@ -147,7 +150,8 @@ impl Common {
         let mut stage = match self.attach {
             true => Stage::attach(place, &self.group)?,
             false => {
-                let scenery = Scenery { regions: self.regions, link_delay_ms: self.link_delay, keep: self.keep };
+                let (regions, brokers, link_delay_ms) = (self.regions, self.brokers, self.link_delay);
+                let scenery = Scenery { regions, brokers, link_delay_ms, keep: self.keep };
                 let (group, json) = (self.group.clone(), place.json);
                 tokio::task::spawn_blocking(move || Stage::build(scenery, &group, json)).await??
             }

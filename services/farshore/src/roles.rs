@@ -3,6 +3,7 @@
 mod context;
 mod front_door;
 mod gateway;
+mod member;
 mod metrics;
 mod region;
 mod s3;
@@ -13,6 +14,7 @@ use crate::up::child::end_with_supervisor;
 use crate::up::data_dir::DataDir;
 use anyhow::Result;
 use context::Context;
+pub(crate) use context::addresses as region_addresses;
 use model::RegionName;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs one process of a platform. The supervisor starts these; nobody else has to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Role {
-    /// `s3`, `gateway`, `witness` or the name of a region.
+    /// `s3`, `gateway`, `witness`, the name of a region, or that with the slot of one of its brokers: `r1-0`.
     name: String,
     /// The platform's data directory.
     #[arg(long)]
@@ -46,7 +48,10 @@ impl Role {
                 "s3" => s3::run(context).await,
                 "gateway" => gateway::run(context).await,
                 "witness" => witness::run(context).await,
-                region => region::run(context, RegionName::new(region)?).await,
+                name => match context.broker(name) {
+                    Some((region, slot)) => member::run(context, region, slot).await,
+                    None => region::run(context, RegionName::new(name)?).await,
+                },
             }
         });
         if let Err(error) = &outcome {

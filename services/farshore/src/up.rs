@@ -8,7 +8,7 @@ mod ready;
 mod supervisor;
 mod welcome;
 
-use addresses::Addresses;
+use addresses::{Addresses, BROKERS_PER_REGION_MAX};
 use anyhow::{Context, Result, bail};
 use data_dir::{DataDir, Platform};
 use model::{RegionName, TopicId};
@@ -29,6 +29,10 @@ pub(crate) struct Up {
     /// How many regions, from 2 to 5. An even number gets a witness, so that losing one region leaves a majority.
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=5))]
     regions: Option<u16>,
+    /// How many brokers each region has, from 1 to 3. One lives in its region's process. With more, each is a process of its
+    /// own beside the region's: records are on all of them before they are acknowledged, and losing one loses nothing.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=5))]
+    brokers: Option<u16>,
     /// Where everything is kept [default: farshore under the user's state directory]
     #[arg(long, env = "FARSHORE_DATA_DIR")]
     data_dir: Option<PathBuf>,
@@ -97,16 +101,38 @@ impl Up {
             (Some(known), _) => known.regions.clone(),
             (None, asked) => region_names(asked.unwrap_or(3))?,
         };
-        let count = regions.len() as u16;
+        let (count, brokers) = (regions.len() as u16, self.broker_count(data, known.as_ref())?);
         let addresses = match self.base_port {
-            Some(base) => Addresses::packed(base, count)?,
-            None => Addresses::well_known(count),
+            Some(base) => Addresses::packed(base, count, brokers)?,
+            None => Addresses::well_known(count, brokers),
         };
         let mut platform = known.unwrap_or_else(|| new_platform(regions, addresses.clone()));
+        platform.brokers = brokers;
         platform.addresses = addresses;
         platform.link_delay_ms = self.link_delay_ms;
         platform.flush.clone_from(&self.flush);
         Ok(platform)
+    }
+}
+
+impl Up {
+    /// How many brokers each region has: as many as it was begun with.
+    fn broker_count(&self, data: &DataDir, known: Option<&Platform>) -> Result<u16> {
+        let asked = self.brokers.or(known.map(|known| known.brokers)).unwrap_or(1);
+        if let Some(known) = known.filter(|known| known.brokers != asked) {
+            bail!(
+                "{} holds regions of {} brokers; leave --brokers away or choose another --data-dir",
+                data.path().display(),
+                known.brokers
+            );
+        }
+        if asked > BROKERS_PER_REGION_MAX {
+            bail!(
+                "--brokers {asked}: a gateway has {BROKERS_PER_REGION_MAX} virtual nodes for each region, so a region of \
+                 `farshore up` has {BROKERS_PER_REGION_MAX} brokers at most; choose 1 to {BROKERS_PER_REGION_MAX}"
+            );
+        }
+        Ok(asked)
     }
 }
 
@@ -118,7 +144,7 @@ async fn free_ports(platform: &Platform) -> Result<()> {
     let patience = if platform.formed { ENDING_PATIENCE } else { Duration::ZERO };
     let deadline = Instant::now() + patience;
     loop {
-        match platform.addresses.assert_free(&platform.regions, platform.has_witness()) {
+        match platform.addresses.assert_free(&platform.regions, platform.brokers, platform.has_witness()) {
             Err(_) if Instant::now() < deadline => tokio::time::sleep(ENDING_LOOK).await,
             known => return known,
         }
@@ -138,6 +164,7 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         cluster_id: format!("farshore-{}", &draw()[..13]),
         disk_ids: disks.map(|disk| (disk.to_owned(), draw())).collect(),
         regions,
+        brokers: 1,
         addresses,
         formed: false,
         s3_secret: draw(),

@@ -1,7 +1,7 @@
 //! Follows the council's routes and every region's leaders.
 
 use crate::PerRegion;
-use crate::state::{Ending, State};
+use crate::state::{Ending, State, bootstrap};
 use api::routes::{FollowRoutes, RouteLease, RoutedRegion};
 use env::PortFuture;
 use model::{FollowMetadata, GrantState, Leaders, OwnershipEpoch, ProtectionGroup, RegionName, methods};
@@ -17,8 +17,10 @@ const RENEWAL: Duration = model::limits::LEASE_RENEWAL;
 const RELEASE_WAIT: Duration = Duration::from_millis(100);
 const RELEASE_LOOK: Duration = Duration::from_millis(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-const LEADERS_WAIT: Duration = Duration::from_secs(10);
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a broker may wait for news of its region's leaders; one that is silent for longer than the timeout is left for
+/// another one, which knows who leads instead of it.
+const LEADERS_WAIT: Duration = Duration::from_secs(1);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The council did not answer; ask again.
@@ -127,10 +129,13 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn follow_region(region: RegionName, address: String, state: Arc<State>) {
+/// Follows whichever of the region's brokers answers.
+async fn follow_region(region: RegionName, addresses: String, state: Arc<State>) {
     loop {
-        if let Err(error) = follow_connected(&address, &state).await {
-            tracing::debug!(%region, %error, "its leaders cannot be followed");
+        for address in bootstrap(&addresses) {
+            if let Err(error) = follow_connected(address, &state).await {
+                tracing::debug!(%region, address, %error, "its leaders cannot be followed");
+            }
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
@@ -140,7 +145,7 @@ async fn follow_connected(address: &str, state: &State) -> Result<(), FollowErro
     let connection = Connection::connect(address, "gateway", CONNECT_TIMEOUT).await?;
     let mut since = 0;
     loop {
-        let ask = FollowMetadata { since, max_wait_ms: LEADERS_WAIT.as_millis() as u32, brief: false };
+        let ask = FollowMetadata { since, max_wait_ms: LEADERS_WAIT.as_millis() as u32, brief: true };
         let payload = serde_json::to_vec(&ask)?.into();
         let request = control::Request { method: methods::FOLLOW_METADATA.to_owned(), payload, ..Default::default() };
         let response = connection.call_within(CALL_TIMEOUT, &request, 0).await?;

@@ -20,8 +20,8 @@ const BIND_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) enum Door {
     /// The stable first address: what cannot be answered here goes to the owner of `default`.
     Bootstrap,
-    /// A virtual node: everything goes to the region it stands for.
-    Region(RegionName),
+    /// A virtual node: everything goes to the broker it stands for, by region and slot.
+    Broker(RegionName, u16),
 }
 
 /// Waits until the gateway stops.
@@ -88,7 +88,12 @@ pub(crate) async fn virtual_nodes(config: Config, state: Arc<State>, mut stopped
             listeners.entry(node.port).or_insert_with(|| {
                 let address = SocketAddr::new(config.host, node.port);
                 let mut tasks = JoinSet::new();
-                tasks.spawn(virtual_node(address, Door::Region(node.region), state.clone(), stopping.clone()));
+                tasks.spawn(virtual_node(
+                    address,
+                    Door::Broker(node.region, node.slot),
+                    state.clone(),
+                    stopping.clone(),
+                ));
                 tasks
             });
         }

@@ -2,7 +2,7 @@
 
 use crate::PerRegion;
 use crate::lease::Leases;
-use api::routes::{Route, RouteTable, RoutedTopic, VirtualNode};
+use api::routes::{Route, RouteTable, RoutedRegion, RoutedTopic, VirtualNode};
 use env::{BootInstant, Clock};
 use model::{GroupId, Leaders, PartitionLeader, ProtectionGroup, RegionName, TopicId, TopicLeaders};
 use std::sync::{Arc, Mutex, Weak};
@@ -149,6 +149,11 @@ impl State {
     }
 }
 
+/// The addresses of a region's brokers in the order of their slots, as they are written down: separated by commas.
+pub(crate) fn bootstrap(addresses: &str) -> Vec<&str> {
+    addresses.split(',').map(str::trim).collect()
+}
+
 impl Routing {
     /// The table, once there is one.
     pub(crate) fn table(&self) -> Option<&RouteTable> {
@@ -167,6 +172,11 @@ impl Routing {
         let count = self.nodes().iter().filter(stands_for).count();
         let choice = usize::try_from(partition).unwrap_or(0).checked_rem(count)?;
         self.nodes().iter().filter(stands_for).nth(choice)
+    }
+
+    /// Where a region is reached.
+    pub(crate) fn region(&self, name: &RegionName) -> Option<&RoutedRegion> {
+        self.table()?.regions.iter().find(|known| &known.region == name)
     }
 
     /// Whether clients of any protection group are sent to `region`.
@@ -191,6 +201,12 @@ impl Routing {
         let matches = self.table()?.groups.iter();
         let matches = matches.filter_map(|route| Some((route.coverage.consumer_group_closeness(group)?, route)));
         matches.max_by(|(n, a), (m, b)| n.cmp(m).then_with(|| b.group.cmp(&a.group))).map(|(_, route)| route)
+    }
+
+    /// The first slot of `region` whose broker was last said to lead anything.
+    pub(crate) fn live_slot(&self, region: &RegionName) -> u16 {
+        let coordinators = self.leaders.get(region).map(|leaders| leaders.coordinators.as_slice()).unwrap_or_default();
+        coordinators.iter().flatten().min().copied().unwrap_or(0)
     }
 
     /// The slot of the broker in `region` that coordinates a consumer group. The first, from a region that has not said.

@@ -34,7 +34,7 @@ pub struct Location {
     pub rack: String,
 }
 
-/// One broker of the region.
+/// One broker of the region, or its desk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broker {
     /// The incarnation of its disk.
@@ -46,6 +46,9 @@ pub struct Broker {
     pub location: Location,
     /// Its current session.
     pub session: BrokerEpoch,
+    /// Whether it is the region's desk: it speaks for the region to the council, and hosts no partitions.
+    #[serde(default)]
+    pub desk: bool,
     /// Whether it may lead and be in sync in this session.
     #[serde(default)]
     pub admission: Admission,
@@ -78,6 +81,7 @@ impl Image {
         incarnation: Incarnation,
         addresses: Addresses,
         location: Location,
+        desk: bool,
     ) -> Result<Answer, Refusal> {
         let known = self.brokers.get(&slot).map(|known| known.incarnation);
         if let Some(current) = known.filter(|known| *known > incarnation) {
@@ -85,7 +89,8 @@ impl Image {
         }
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);
-        self.brokers.insert(slot, Broker { incarnation, addresses, location, session, admission: Admission::Waiting });
+        let admission = Admission::Waiting;
+        self.brokers.insert(slot, Broker { incarnation, addresses, location, session, desk, admission });
         self.depose(slot, &[]);
         self.trust_disks(slot);
         if known.is_some_and(|known| known < incarnation) {
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn every_start_of_a_broker_is_a_new_session() {
         let (mut image, first) = registered();
-        let registered = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default());
+        let registered = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default(), false);
         let Ok(Answer::Registered { session }) = registered else { panic!() };
         assert!(session > first);
         let late = image.reserve_producer_ids(SLOT, first);
@@ -160,8 +165,8 @@ mod tests {
     #[test]
     fn a_replaced_disk_is_not_taken_back() {
         let mut image = founded();
-        image.register_broker(SLOT, Incarnation(4), Addresses::default(), Location::default()).unwrap();
-        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default());
+        image.register_broker(SLOT, Incarnation(4), Addresses::default(), Location::default(), false).unwrap();
+        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default(), false);
         assert!(matches!(old, Err(Refusal::Replaced { given: Incarnation(3), .. })));
     }
 
@@ -171,8 +176,8 @@ mod tests {
         let mut allot = || image.apply(super::super::Command::AllotIncarnation { slot: SLOT });
         assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(2) }));
         assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(3) }));
-        image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default()).unwrap();
-        let old = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default());
+        image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default(), false).unwrap();
+        let old = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default(), false);
         assert!(matches!(old, Err(Refusal::Replaced { .. })));
     }
 

@@ -30,6 +30,9 @@ pub enum Command {
         /// Where it stands.
         #[serde(default)]
         location: Location,
+        /// Whether it is the region's desk, which hosts no partitions.
+        #[serde(default)]
+        desk: bool,
     },
     /// The broker in that slot begins again with an empty disk. Answered with [`Answer::Allotted`].
     AllotIncarnation {
@@ -181,6 +184,14 @@ pub enum Command {
         broker: BrokerSlot,
         /// Its session.
         session: BrokerEpoch,
+    },
+    /// Leaderships of the group under this grant begin after an unplanned failover: mirrored producers may jump forward
+    /// once.
+    AllowJumps {
+        /// The group.
+        group: ProtectionGroup,
+        /// The grant.
+        ownership_epoch: OwnershipEpoch,
     },
     /// All partitions of the group are started under this grant: clients may write.
     Open {

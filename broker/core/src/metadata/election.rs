@@ -311,7 +311,7 @@ mod tests {
         image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
         fence(&mut image, 0);
         let (incarnation, addresses, location) = (model::Incarnation(2), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location };
+        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location, desk: false };
         image.apply(register).unwrap();
         let (term, broker, session) = (image.controller_term(), BrokerSlot(0), session(&image, 0));
         image.apply(Command::Unfence { term, broker, session }).unwrap();

@@ -150,7 +150,7 @@ mod tests {
         image.change_isr(topic, PartitionId(0), slot, 1, slots(&[0]), &[]).unwrap();
         image.fence(1, slot, session, &[]).unwrap();
         let (addresses, location) = (Default::default(), Default::default());
-        let registered = image.register_broker(slot, Incarnation(2), addresses, location);
+        let registered = image.register_broker(slot, Incarnation(2), addresses, location, false);
         let Ok(Answer::Registered { session }) = registered else { panic!() };
         image.unfence(1, slot, session).unwrap();
         let known = image.partition(topic, PartitionId(0)).unwrap();
@@ -176,7 +176,7 @@ mod tests {
         image.fence(3, slot, old, &[]).unwrap();
         assert_eq!(image.start_leaders(slot, old, &[]), Err(Refusal::Fenced(slot)));
         let (incarnation, addresses) = (Incarnation(1), Default::default());
-        image.register_broker(slot, incarnation, addresses, Default::default()).unwrap();
+        image.register_broker(slot, incarnation, addresses, Default::default(), false).unwrap();
         assert!(matches!(image.unfence(3, slot, old), Err(Refusal::SessionOver { .. })));
     }
 

@@ -39,6 +39,11 @@ impl Group {
         !self.owned && !self.sealed && !self.retired
     }
 
+    /// Whether mirrored producers may jump forward once where the grant's first leaderships begin.
+    pub fn allows_jumps(&self) -> bool {
+        self.jumps_below.is_some() && self.jumps_below == LeaderEpoch::of(self.obeyed(), 0).ok()
+    }
+
     fn check_epoch(&self, given: OwnershipEpoch) -> Result<(), Refusal> {
         let (group, obeyed) = (self.grant.group.clone(), self.obeyed());
         match given.cmp(&obeyed) {
@@ -139,6 +144,16 @@ impl Image {
         known.retired = true;
         known.council_index = council_index;
         Ok(Answer::Applied)
+    }
+
+    pub(super) fn allow_jumps(&mut self, group: &ProtectionGroup, epoch: OwnershipEpoch) -> Result<Answer, Refusal> {
+        let known = self.group_at(group, epoch)?;
+        if !known.owned {
+            return Err(known.not_owner());
+        }
+        let below = known.jumps_below.max(LeaderEpoch::of(epoch, 0).ok());
+        let changed = std::mem::replace(&mut known.jumps_below, below) != below;
+        Ok(if changed { Answer::Applied } else { Answer::Unchanged })
     }
 
     pub(super) fn open(

@@ -65,8 +65,8 @@ impl Image {
         use Command as C;
         match command {
             C::Found { region, incarnation } => self.found(region, incarnation),
-            C::RegisterBroker { slot, incarnation, addresses, location } => {
-                self.register_broker(slot, incarnation, addresses, location)
+            C::RegisterBroker { slot, incarnation, addresses, location, desk } => {
+                self.register_broker(slot, incarnation, addresses, location, desk)
             }
             C::AllotIncarnation { slot } => Ok(self.allot_incarnation(slot)),
             C::TakeOffice { term } => self.take_office(term),
@@ -91,6 +91,7 @@ impl Image {
             }
             C::FailReplicas { broker, session, failed, lost } => self.fail_replicas(broker, session, &failed, &lost),
             C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
+            C::AllowJumps { group, ownership_epoch } => self.allow_jumps(&group, ownership_epoch),
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
@@ -168,8 +169,13 @@ impl Image {
         self.brokers.get(&slot)
     }
 
-    /// All brokers, by slot.
+    /// All brokers that host partitions, by slot.
     pub fn brokers(&self) -> impl Iterator<Item = (BrokerSlot, &Broker)> {
+        self.members().filter(|(_, broker)| !broker.desk)
+    }
+
+    /// All members of the region, by slot: the brokers, and the desk if it has one.
+    pub fn members(&self) -> impl Iterator<Item = (BrokerSlot, &Broker)> {
         self.brokers.iter().map(|(slot, broker)| (*slot, broker))
     }
 

@@ -174,7 +174,7 @@ mod tests {
         image.change_isr(topic, ZERO, FIRST, 1, slots(&[0]), &[]).unwrap();
         let addresses = image.broker(FIRST).unwrap().addresses.clone();
         let (incarnation, location) = (model::Incarnation(1), Default::default());
-        image.apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location }).unwrap();
+        image.apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location, desk: false }).unwrap();
         let (session, lost) = (session(&image, FIRST), vec![(topic, ZERO), (topic, PartitionId(1))]);
         image.apply(Command::FailReplicas { broker: FIRST, session, failed: vec![], lost }).unwrap();
         assert_eq!(partition(&image, topic, 0).offline, slots(&[0]));

@@ -147,7 +147,7 @@ impl Image {
         if replicas.is_empty() || repeated {
             return Err(Refusal::BadReplicas(replicas.clone()));
         }
-        let stranger = replicas.iter().find(|slot| self.broker(**slot).is_none());
+        let stranger = replicas.iter().find(|slot| self.broker(**slot).is_none_or(|known| known.desk));
         stranger.map_or(Ok(()), |slot| Err(Refusal::UnknownBroker(*slot)))
     }
 }

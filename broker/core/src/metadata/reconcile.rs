@@ -39,7 +39,7 @@ fn changes(image: &Image, assignment: &Assignment, brokers: usize) -> Vec<Comman
     }
     commands.extend(grants(image, assignment));
     commands.extend(deletions(image, assignment));
-    if image.brokers.len() >= brokers.clamp(1, REPLICAS) {
+    if image.brokers().count() >= brokers.clamp(1, REPLICAS) {
         commands.extend(assignment.topics.iter().flat_map(|spec| topic(image, assignment.council_index, spec)));
     }
     commands.extend(retirements(image, assignment));
@@ -250,7 +250,7 @@ mod tests {
     /// A new session of the only broker, begun and let in.
     fn session_of(image: &Image) -> Vec<Command> {
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: SLOT, incarnation, addresses, location };
+        let register = Command::RegisterBroker { slot: SLOT, incarnation, addresses, location, desk: false };
         let Ok(Answer::Registered { session }) = image.clone().apply(register.clone()) else { panic!() };
         vec![register, Command::Unfence { term: 0, broker: SLOT, session }]
     }

@@ -111,7 +111,8 @@ impl Image {
     }
 
     fn check_placement(&self, placement: &[Vec<BrokerSlot>]) -> Result<(), Refusal> {
-        let stranger = placement.iter().flatten().find(|slot| !self.brokers.contains_key(slot));
+        let hosts = |slot: &BrokerSlot| self.broker(*slot).is_some_and(|known| !known.desk);
+        let stranger = placement.iter().flatten().find(|slot| !hosts(slot));
         stranger.map_or(Ok(()), |slot| Err(Refusal::UnknownBroker(*slot)))
     }
 

@@ -68,7 +68,7 @@ impl Image {
 
     /// The broker that coordinates consumer groups and gives out producer ids.
     pub fn coordinator(&self) -> Option<BrokerSlot> {
-        self.brokers.keys().next().copied()
+        self.brokers().next().map(|(slot, _)| slot)
     }
 
     /// Whether clients may write to `topic` here, given a lease.

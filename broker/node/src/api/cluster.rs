@@ -55,7 +55,8 @@ fn rack(location: &Location) -> Option<String> {
 pub(crate) fn nodes(broker: &Broker, image: &Image, call: &Call) -> Vec<Node> {
     let others = others(broker, image).filter(|(_, known)| !known.is_fenced());
     let others = others.filter_map(|(slot, known)| node(broker, call, slot, known));
-    [this_node(broker, call)].into_iter().chain(others).collect()
+    let this = (!broker.config().is_desk()).then(|| this_node(broker, call));
+    this.into_iter().chain(others).collect()
 }
 
 /// All brokers that are not.

@@ -5,8 +5,8 @@ use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
 use crate::topics::{is_usable, replica_count};
-use broker_core::metadata::{BrokerEpoch, Changes, Due, Image, Partition as Placed, Role, Topic};
-use model::{LeaderEpoch, PartitionId, ProtectionGroup, TopicId, TopicState};
+use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Partition as Placed, Role, Topic};
+use model::{LeaderEpoch, PartitionId, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -38,19 +38,10 @@ impl Failed {
     }
 }
 
-/// Makes `image`, which was `before`, real for the broker in its `session`, and what `failed` before. Producers may jump
-/// forward in partitions of the group `jumps` that begin to be led. It blocks. Gives what could not be made real; the rest
-/// is.
-pub(super) fn realise(
-    broker: &Broker,
-    before: &Image,
-    image: &Image,
-    session: BrokerEpoch,
-    jumps: Option<&ProtectionGroup>,
-    failed: Failed,
-) -> Failed {
+/// Makes `image`, which was `before`, real for the broker in its `session`, and what `failed` before. It blocks. Gives what
+/// could not be made real; the rest is.
+pub(super) fn realise(broker: &Broker, before: &Image, image: &Image, session: BrokerEpoch, failed: Failed) -> Failed {
     let mut changes = image.changes_since(before);
-    changes.groups.extend(jumps.cloned());
     changes.partitions.extend(failed.0.into_keys());
     broker.0.gates.follow(image);
     broker.0.quotas.follow(image);
@@ -61,7 +52,7 @@ pub(super) fn realise(
     for error in not_opened {
         failed.0.insert(error.partition_id(), not_made(error));
     }
-    let stage = Stage { broker, image, session, jumps };
+    let stage = Stage { broker, image, session };
     failed.0.extend(stage.stand_all(&places(broker, &touched)));
     failed
 }
@@ -127,8 +118,6 @@ struct Stage<'a> {
     broker: &'a Broker,
     image: &'a Image,
     session: BrokerEpoch,
-    /// Producers may jump forward in partitions of this group that begin to be led.
-    jumps: Option<&'a ProtectionGroup>,
 }
 
 /// What could not be made real.
@@ -185,7 +174,8 @@ impl Stage<'_> {
         let lineage = placed.lineage(epoch.ownership());
         let crossing = lineage.map(|lineage| Crossing { common_end: lineage.common_end, base: lineage.base });
         let replicas = Replicas::of(placed, self.broker.0.config.slot);
-        let jumps = self.jumps.is_some() && topic.group.as_ref() == self.jumps;
+        let group = topic.group.as_ref().and_then(|group| self.image.group(group));
+        let jumps = group.is_some_and(Group::allows_jumps);
         let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas });
         led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
     }

@@ -3,10 +3,10 @@
 use super::worker::Worker;
 use super::{ControlError, OFFSETS_PARTITIONS, OFFSETS_TOPIC};
 use crate::Listeners;
-use crate::controller::Controller;
+use crate::controller::{ChangeError, Controller};
 use crate::heart::Session;
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
-use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Placement, Start, TopicDraft};
+use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Placement, Refusal, Start, TopicDraft};
 use env::PortFuture;
 use model::{BrokerSlot, ProducerId, TopicId, TopicName, TopicState};
 use std::collections::BTreeMap;
@@ -45,6 +45,7 @@ impl Worker {
                 internal: self.broker.0.config.internal_at.clone().unwrap_or_else(|| internal.to_string()),
             },
             location: self.broker.0.config.location.clone(),
+            desk: self.broker.0.config.is_desk(),
         };
         let Answer::Registered { session: epoch } = self.controller.propose(&command).await? else { return Ok(()) };
         self.catch_up().await?;
@@ -61,7 +62,7 @@ impl Worker {
             self.controller.propose(&Command::Unfence { term, broker: self.slot(), session: epoch }).await?;
             return Ok(());
         }
-        self.make_real(None).await?;
+        self.make_real().await?;
         self.broker.0.heart.set(Session { epoch, ready: true });
         Ok(())
     }
@@ -86,7 +87,11 @@ impl Worker {
             epochs_above: None,
             placement: placed.partitions(0, OFFSETS_PARTITIONS),
         };
-        self.controller.propose(&Command::CreateTopic { council_index: None, topic }).await?;
+        match self.controller.propose(&Command::CreateTopic { council_index: None, topic }).await {
+            // Another member was first.
+            Ok(_) | Err(ChangeError::Refused(Refusal::NameTaken { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
         if self.broker.0.config.is_clustered() {
             self.start_own_topics().await?;
         }

@@ -5,7 +5,7 @@ use super::{Asked, ControlError, Job, OFFSETS_TOPIC};
 use crate::controller::Controller;
 use crate::{Broker, Listeners};
 use broker_core::metadata::{Answer, Choice, Command, Image};
-use model::{BrokerSlot, ProtectionGroup};
+use model::BrokerSlot;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -99,7 +99,7 @@ impl Worker {
         let followed = match self.broker.0.heart.session() {
             None if self.may_register() => self.register().await,
             None => Ok(()),
-            Some(_) => self.make_real(None).await,
+            Some(_) => self.make_real().await,
         };
         if let Err(error) = followed {
             tracing::warn!(%error, "the metadata is not real on this broker yet");
@@ -143,18 +143,18 @@ impl Worker {
     /// What was agreed on is made real even where the rest was refused.
     async fn work(&mut self, job: Job) -> Result<Vec<Answer>, ControlError> {
         self.note_known();
-        let (answers, jumps) = match job {
-            Job::Assign(assignment) => (self.assign(&assignment).await.map(|()| Vec::new()), None),
-            Job::Change { commands, jumps } => (self.propose(commands).await, jumps),
+        let answers = match job {
+            Job::Assign(assignment) => self.assign(&assignment).await.map(|()| Vec::new()),
+            Job::Change(commands) => self.propose(commands).await,
             Job::HandOver(moves) => {
                 // Whoever asks may know of more than this broker.
                 let caught_up = self.catch_up().await;
                 self.hand_over(moves).await;
-                (caught_up.map(|()| Vec::new()), None)
+                caught_up.map(|()| Vec::new())
             }
-            Job::BeginSession(over) => (self.begin_session(over).await.map(|()| Vec::new()), None),
+            Job::BeginSession(over) => self.begin_session(over).await.map(|()| Vec::new()),
         };
-        let made = self.make_real(jumps).await;
+        let made = self.make_real().await;
         answers.and_then(|answers| made.map(|()| answers))
     }
 
@@ -176,17 +176,17 @@ impl Worker {
     }
 
     /// Makes the agreed image real on this broker's disk, and then tells everybody of it.
-    pub(super) async fn make_real(&mut self, jumps: Option<ProtectionGroup>) -> Result<(), ControlError> {
+    pub(super) async fn make_real(&mut self) -> Result<(), ControlError> {
         let Some(session) = self.broker.0.heart.session() else { return Ok(()) };
         let (broker, before, image) = (self.broker.clone(), self.real.clone(), self.controller.image());
-        if Arc::ptr_eq(&before, &image) && self.failed.is_empty() && jumps.is_none() {
+        if Arc::ptr_eq(&before, &image) && self.failed.is_empty() {
             return Ok(());
         }
         let (real, failed) = (image.clone(), std::mem::take(&mut self.failed));
         let known = std::mem::take(&mut self.known);
         let making = move || {
             discard_gone(&broker, &known, &real);
-            realise(&broker, &before, &real, session.epoch, jumps.as_ref(), failed)
+            realise(&broker, &before, &real, session.epoch, failed)
         };
         let made = tokio::task::spawn_blocking(making).await;
         self.real = image.clone();

@@ -3,6 +3,7 @@
 use super::Lease;
 use crate::Broker;
 use crate::broker::Inner;
+use crate::region::{Ask, Told};
 use broker_core::liveness::{Heartbeat, Tail, Verdict};
 use broker_core::metadata::Choice;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub(crate) enum Question {
     Leases,
     /// To any broker: to hand over what it leads of these.
     HandOver(Vec<Choice>),
+    /// To a broker that hosts partitions, or to the desk: for the region's sake.
+    Region(Box<Ask>),
 }
 
 /// Its answer.
@@ -47,11 +50,13 @@ pub(crate) enum Reply {
     Leases(Vec<Lease>),
     /// It was done.
     Done,
+    /// What the region has to know of it.
+    Region(Box<Told>),
     /// It cannot be answered here and now.
     Unavailable(String),
 }
 
-pub(super) fn encode(message: &impl Serialize) -> Bytes {
+pub(crate) fn encode(message: &impl Serialize) -> Bytes {
     // Every message is plain data, which JSON can hold.
     serde_json::to_vec(message).expect("plain data becomes JSON").into()
 }
@@ -88,6 +93,7 @@ impl Broker {
             Question::Tails(wanted) => Reply::Tails(self.tails(&wanted)),
             Question::Join(slot) => self.let_join(slot).await,
             Question::Leases => Reply::Leases(self.leases()),
+            Question::Region(ask) => Reply::Region(Box::new(self.tell(*ask).await)),
             Question::HandOver(moves) => match self.control().hand_over(moves).await {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Unavailable(error.to_string()),

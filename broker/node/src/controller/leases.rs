@@ -10,7 +10,10 @@ use model::{BrokerSlot, OwnershipEpoch, ProtectionGroup};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
+
+/// How soon a broker whose clients wait for a lease asks again.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 /// What is left of the lease on one protection group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,17 +35,23 @@ impl Broker {
     /// Asks the others for their leases, as long as the council gives none to this broker.
     pub(crate) async fn borrow_leases(self) {
         let mut stop = self.0.stop.subscribe();
-        let mut ticks = interval(self.0.config.liveness.heartbeat());
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let pause = if self.waits_for_lease() { FIRST_PAUSE } else { self.0.config.liveness.heartbeat() };
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = sleep(pause) => {}
                 () = crate::listener::stopped(&mut stop) => return,
             }
             if !self.0.gates.is_in_contact() {
                 self.borrow_once().await;
             }
         }
+    }
+
+    /// Whether clients could write to a group if its lease were known here.
+    fn waits_for_lease(&self) -> bool {
+        let (image, now) = (self.image(), self.0.clock.boot());
+        let mut served = image.groups().filter(|group| group.takes_writes());
+        served.any(|group| self.0.gates.of(&group.grant.group).is_some_and(|gate| gate.leased_for(now).is_none()))
     }
 
     async fn borrow_once(&self) {
@@ -62,7 +71,7 @@ impl Broker {
 
     fn others(&self) -> Vec<BrokerSlot> {
         let image = self.image();
-        let others = image.brokers().filter(|(slot, known)| *slot != self.0.config.slot && !known.is_fenced());
+        let others = image.members().filter(|(slot, known)| *slot != self.0.config.slot && !known.is_fenced());
         others.map(|(slot, _)| slot).collect()
     }
 }

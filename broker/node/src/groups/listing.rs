@@ -4,10 +4,11 @@ use crate::Broker;
 use broker_core::group::offsets::Change;
 use broker_core::group::record::CommitKey;
 use model::{Commit, GroupId, ProtectionGroup};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A consumer group as its coordinator, or a copy of it, sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerGroup {
     /// Its name.
     pub name: String,
@@ -23,7 +24,7 @@ pub struct ConsumerGroup {
 
 impl Broker {
     /// Every consumer group that is coordinated here or whose commits are kept here.
-    pub fn consumer_groups(&self) -> Vec<ConsumerGroup> {
+    pub(crate) fn own_consumer_groups(&self) -> Vec<ConsumerGroup> {
         let (listed, committed) = self.list_groups();
         let names: BTreeSet<GroupId> = listed.into_iter().map(|listing| listing.group).chain(committed).collect();
         names.into_iter().map(|name| self.consumer_group(&name)).collect()

@@ -49,6 +49,10 @@ async fn newer_leaders(broker: &Broker, ask: FollowMetadata) -> Result<Arc<Leade
     let is_news = |shown: &Option<Arc<Leaders>>| shown.as_ref().is_some_and(|shown| shown.version != ask.since);
     let wait = Duration::from_millis(ask.max_wait_ms.into()).min(WAIT_MAX);
     let _ = timeout(wait, shown.wait_for(is_news)).await;
+    // One that was fenced and has not heard of it would lead the asker astray.
+    if broker.config().is_clustered() && !broker.0.gates.footing().stands(broker.0.clock.boot()) {
+        return Err((ErrorCode::LEADER_NOT_AVAILABLE, "this broker is not let in; ask another one".to_owned()));
+    }
     let leaders = shown.borrow().clone();
     let leaders =
         leaders.map(|leaders| if ask.brief && leaders.version == ask.since { only_version(&leaders) } else { leaders });

@@ -45,7 +45,8 @@ pub(crate) struct Leadership {
     pub(crate) gate: Arc<Gate>,
     /// Where the lineage of this grant departed from the one before, if records were left behind.
     pub(crate) crossing: Option<Crossing>,
-    /// Whether producers may skip forward once, though the log has no hole (what they wrote last may be lost).
+    /// Whether producers may skip forward once, though the log has no hole (what they wrote last may be lost); only where
+    /// the grant's first leadership begins.
     pub(crate) jumps: bool,
     /// Where the partition is.
     pub(crate) replicas: Replicas,
@@ -186,6 +187,10 @@ fn begin(log: &mut Log, leadership: &Leadership, node_id: i32, now: Timestamp) -
     if epoch < latest {
         return Err(LeadError::Stale { epoch, latest });
     }
+    // First, so that a crash in between does not leave a beginning without them.
+    if leadership.jumps && !has_begun(log, leadership) {
+        log.open_jumps()?;
+    }
     match due_crossing(log, leadership) {
         Some(Crossing { common_end, base }) if base > common_end => {
             log.open_epoch_across_hole(common_end, base, epoch, node_id, now)?;
@@ -195,9 +200,6 @@ fn begin(log: &mut Log, leadership: &Leadership, node_id: i32, now: Timestamp) -
         }
         _ => log.begin_epoch(epoch),
     }
-    if leadership.jumps {
-        log.open_jumps()?;
-    }
     let began_at = log.tail();
     abort_open_transactions(log, epoch, now)?;
     Ok(began_at)
@@ -205,8 +207,12 @@ fn begin(log: &mut Log, leadership: &Leadership, node_id: i32, now: Timestamp) -
 
 /// The crossing, unless an earlier start under the same grant has made it.
 fn due_crossing(log: &Log, leadership: &Leadership) -> Option<Crossing> {
-    let crossed = log.latest_epoch().ownership() >= leadership.epoch.ownership();
-    leadership.crossing.filter(|_| !crossed)
+    leadership.crossing.filter(|_| !has_begun(log, leadership))
+}
+
+/// Whether there was a leadership under the same grant, or a later one.
+fn has_begun(log: &Log, leadership: &Leadership) -> bool {
+    log.latest_epoch().ownership() >= leadership.epoch.ownership()
 }
 
 /// Nobody is left who could decide them: their producers were another region's clients.

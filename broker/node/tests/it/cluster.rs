@@ -186,7 +186,7 @@ impl Cluster {
 }
 
 /// An address nobody listens at. It lies below the ports that the system gives to whoever connects.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -17,6 +17,7 @@ mod region_brokers;
 mod region_clients;
 mod region_consumer_groups;
 mod region_coordinators;
+mod region_desk;
 mod region_groups;
 mod region_hints;
 mod region_leaders;

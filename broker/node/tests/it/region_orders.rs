@@ -281,7 +281,7 @@ async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_ol
     assert_eq!(commits_of(&stage.one).await, [("t".to_owned(), 0, 5, "new".to_owned())]);
     let said: CommitMarks = page.parts.iter().map(|part| (part.partition, part.next)).collect();
     assert_eq!(stage.one.holdings()[0].commits, said);
-    let groups = stage.one.consumer_groups();
+    let groups = stage.one.consumer_groups().await;
     assert_eq!((groups.len(), groups[0].state.as_str(), groups[0].commits.len()), (1, "Copy", 1));
 }
 

@@ -23,7 +23,7 @@ impl Cluster {
 
     /// How the only partition of the topic stands on the broker in `slot`.
     async fn stands(&self, slot: u16) -> PartitionStatus {
-        let status = self.broker(slot).status(true).await.unwrap();
+        let status = self.broker(slot).own_status(true).await.unwrap();
         status.partitions.into_iter().find(|partition| partition.topic.as_str() == TOPIC).unwrap()
     }
 
@@ -266,7 +266,7 @@ async fn copy_leader_first(brokers: &[Broker], topic: TopicId) -> Vec<Broker> {
 }
 
 async fn held(broker: &Broker, topic: TopicId) -> PartitionStatus {
-    let status = broker.status(true).await.unwrap();
+    let status = broker.own_status(true).await.unwrap();
     status.partitions.into_iter().find(|partition| partition.topic_id == topic).unwrap()
 }
 

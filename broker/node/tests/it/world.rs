@@ -336,12 +336,22 @@ impl World {
             let ports = Ports { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), council };
             brokers.push(Broker::start(config, ports).await.unwrap());
         }
-        self.tell_until_real(&brokers[0], &region(name)).await;
-        let others = brokers[1..].to_vec();
-        let (name, index) = (region(name), index_of(name));
-        let first = Member { name, index, broker: brokers[0].clone(), others, renewed: true };
-        self.regions.lock().unwrap().push(first);
+        self.speak_to(&brokers[0], brokers[1..].to_vec()).await;
         brokers
+    }
+
+    /// Speaks to `broker` for its region, which has `others`, from now on; returns when it has made real what is decided.
+    pub(crate) async fn speak_to(&self, broker: &Broker, others: Vec<Broker>) {
+        let name = broker.config().region.clone();
+        self.tell_until_real(broker, &name).await;
+        let index = index_of(name.as_str());
+        let member = Member { name, index, broker: broker.clone(), others, renewed: true };
+        self.regions.lock().unwrap().push(member);
+    }
+
+    /// The council, for one broker.
+    pub(crate) fn seat(self: &Arc<Self>) -> Arc<dyn Council> {
+        Arc::new(Seat(self.clone()))
     }
 
     async fn tell_until_real(&self, broker: &Broker, name: &RegionName) {

@@ -19,6 +19,7 @@ mod generated;
 mod house;
 mod librdkafka;
 mod load;
+mod lost_broker;
 mod matrix;
 mod nemesis;
 mod region_loss;

@@ -88,7 +88,7 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
     Ok(match call {
         Call::Order(order) => Reply::Order(region.order(order).await),
         Call::Status { with_hashes } => Reply::Status(Box::new(region.status(with_hashes).await?)),
-        Call::Links => Reply::Links(region.links()),
+        Call::Links => Reply::Links(region.links().await),
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
         _ => {
             region.answers().await?;

@@ -38,6 +38,6 @@ pub(super) async fn readyz(State(api): State<Api>) -> Answered<&'static str> {
 #[utoipa::path(get, path = "/metrics", tag = "probes",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    api.0.telemetry.update(&api.measure());
+    api.0.telemetry.update(&api.measure().await);
     ([("content-type", "text/plain; version=0.0.4")], api.0.telemetry.render()).into_response()
 }

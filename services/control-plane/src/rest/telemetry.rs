@@ -38,13 +38,17 @@ impl Telemetry for NoTelemetry {
 }
 
 impl Api {
-    pub(super) fn measure(&self) -> Measured {
+    pub(super) async fn measure(&self) -> Measured {
         let (view, node) = (self.view(), &self.0);
+        let links = match &node.ports.region {
+            Some(region) => region.links().await,
+            None => Vec::new(),
+        };
         let grants = view.groups.iter().map(|group| &group.grant);
         let picture = node.observatory.picture();
         let regions = picture.iter().flat_map(|picture| &picture.regions);
         Measured {
-            links: node.ports.region.as_ref().map(|region| region.links()).unwrap_or_default(),
+            links,
             groups: grants.map(|grant| (grant.group.clone(), grant.owner.clone(), grant.ownership_epoch)).collect(),
             scores: regions.map(|health| (health.region.clone(), health.score.value)).collect(),
             applied_index: self.reader().applied_index(),

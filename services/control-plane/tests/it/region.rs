@@ -131,6 +131,42 @@ impl Book {
     }
 }
 
+impl Book {
+    fn known_links(&self) -> Vec<LinkPartitionStatus> {
+        let pages = self.pages();
+        let Some(assignment) = &pages.assignment else { return vec![] };
+        let copied = assignment.groups.iter().filter(|grant| grant.owner != self.name);
+        let link = |grant: &model::Grant, topic: &TopicSpec, n: i32| {
+            let key = (topic.id, PartitionId(n));
+            let tail = pages.end(key).tail;
+            let source_tail = pages.source_tails.get(&key).copied().unwrap_or(tail);
+            LinkPartitionStatus {
+                topic_id: topic.id,
+                topic: topic.name.clone(),
+                partition: PartitionId(n),
+                group: grant.group.clone(),
+                source: grant.owner.clone(),
+                target: self.name.clone(),
+                state: "caught_up".into(),
+                tail,
+                source_tail: Some(source_tail),
+                lag_records: (source_tail.0 - tail.0).max(0) as u64,
+                lag_bytes: 0,
+                lag_seconds: 0.0,
+                silent_ms: self.world.silence_ms(&grant.owner),
+            }
+        };
+        let topics_of = |grant: &model::Grant| {
+            let group = grant.group.clone();
+            assignment.topics.iter().filter(move |topic| topic.group == group)
+        };
+        let links = copied.flat_map(|grant| {
+            topics_of(grant).flat_map(move |topic| (0..topic.partitions).map(move |n| (grant, topic, n)))
+        });
+        links.map(|(grant, topic, n)| link(grant, topic, n)).collect()
+    }
+}
+
 impl Pages {
     fn grant(&self, group: &ProtectionGroup) -> Option<&model::Grant> {
         self.assignment.as_ref()?.groups.iter().find(|grant| grant.group == *group)
@@ -334,38 +370,9 @@ impl Region for Book {
         Box::pin(async { Ok(status) })
     }
 
-    fn links(&self) -> Vec<LinkPartitionStatus> {
-        let pages = self.pages();
-        let Some(assignment) = &pages.assignment else { return vec![] };
-        let copied = assignment.groups.iter().filter(|grant| grant.owner != self.name);
-        let link = |grant: &model::Grant, topic: &TopicSpec, n: i32| {
-            let key = (topic.id, PartitionId(n));
-            let tail = pages.end(key).tail;
-            let source_tail = pages.source_tails.get(&key).copied().unwrap_or(tail);
-            LinkPartitionStatus {
-                topic_id: topic.id,
-                topic: topic.name.clone(),
-                partition: PartitionId(n),
-                group: grant.group.clone(),
-                source: grant.owner.clone(),
-                target: self.name.clone(),
-                state: "caught_up".into(),
-                tail,
-                source_tail: Some(source_tail),
-                lag_records: (source_tail.0 - tail.0).max(0) as u64,
-                lag_bytes: 0,
-                lag_seconds: 0.0,
-                silent_ms: self.world.silence_ms(&grant.owner),
-            }
-        };
-        let topics_of = |grant: &model::Grant| {
-            let group = grant.group.clone();
-            assignment.topics.iter().filter(move |topic| topic.group == group)
-        };
-        let links = copied.flat_map(|grant| {
-            topics_of(grant).flat_map(move |topic| (0..topic.partitions).map(move |n| (grant, topic, n)))
-        });
-        links.map(|(grant, topic, n)| link(grant, topic, n)).collect()
+    fn links(&self) -> PortFuture<'_, Vec<LinkPartitionStatus>> {
+        let links = self.known_links();
+        Box::pin(async { links })
     }
 
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {

@@ -29,6 +29,8 @@ pub(super) struct Stage {
 pub(super) struct Scenery {
     /// How many regions.
     pub(super) regions: u16,
+    /// How many brokers each of them has.
+    pub(super) brokers: u16,
     /// How long every link holds records back.
     pub(super) link_delay_ms: u64,
     /// Whether its directory stays.
@@ -52,11 +54,13 @@ impl Stage {
     pub(super) fn build(scenery: Scenery, group: &str, json: bool) -> Result<Self> {
         let mut options = Options::temporary(std::env::current_exe()?, &std::env::temp_dir())?;
         options.regions = scenery.regions;
+        options.brokers = scenery.brokers;
         options.temporary = !scenery.keep;
         options.arguments = vec!["--link-delay-ms".to_owned(), scenery.link_delay_ms.to_string()];
         let platform = Platform::start(options)?;
         let place = Place::in_directory(platform.directory().to_owned(), json);
-        eprintln!("a platform of {} regions in {}", scenery.regions, platform.directory().display());
+        let each = if scenery.brokers > 1 { format!(" of {} brokers", scenery.brokers) } else { String::new() };
+        eprintln!("a platform of {} regions{each} in {}", scenery.regions, platform.directory().display());
         Ok(Self { api: place.api(), place, group: group.to_owned(), own: Some(platform) })
     }
 

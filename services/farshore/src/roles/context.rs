@@ -1,6 +1,6 @@
 //! What every role knows: the platform as its data directory describes it.
 
-use crate::up::addresses::{RegionPorts, loopback};
+use crate::up::addresses::{MemberPorts, RegionPorts, loopback};
 use crate::up::data_dir::{DataDir, Platform};
 use anyhow::{Context as _, Result};
 use catalog::command::{Addresses, Founder, FoundingWitness};
@@ -46,6 +46,13 @@ impl Context {
         Ok((index, self.platform.addresses.regions[usize::from(index)]))
     }
 
+    /// The region and the slot of the broker whose process is called `name`.
+    pub(crate) fn broker(&self, name: &str) -> Option<(RegionName, u16)> {
+        let (region, slot) = name.rsplit_once('-')?;
+        let region = self.platform.regions.iter().find(|known| known.as_str() == region)?;
+        Some((region.clone(), slot.parse().ok().filter(|slot| *slot < self.platform.brokers)?))
+    }
+
     /// How the council began, with the addresses of today.
     pub(crate) fn founding(&self) -> Founding {
         let regions = self.platform.regions.iter().zip(&self.platform.addresses.regions);
@@ -62,7 +69,7 @@ impl Context {
         Founder {
             region: name.clone(),
             disk_id: self.platform.disk_ids.get(name.as_str()).cloned().unwrap_or_default(),
-            addresses: addresses(ports),
+            addresses: addresses(ports, self.platform.brokers),
         }
     }
 
@@ -122,13 +129,18 @@ impl Context {
     }
 }
 
-/// The addresses of a region, as the council stores them.
-pub(crate) fn addresses(ports: &RegionPorts) -> Addresses {
+/// The addresses of a region, as the council stores them: those of its `brokers` in the order of their slots, separated by
+/// commas.
+pub(crate) fn addresses(ports: &RegionPorts, brokers: u16) -> Addresses {
     let at = |port| loopback(port).to_string();
+    let all = |of_region: u16, of_member: fn(MemberPorts) -> u16| match brokers {
+        0 | 1 => at(of_region),
+        _ => (0..brokers).map(|slot| at(of_member(ports.member(slot)))).collect::<Vec<_>>().join(","),
+    };
     Addresses {
-        clients: at(ports.clients),
-        gateways: at(ports.gateways),
-        internal: at(ports.internal),
+        clients: all(ports.clients, |member| member.clients),
+        gateways: all(ports.gateways, |member| member.gateways),
+        internal: all(ports.internal, |member| member.internal),
         council: at(ports.council),
         rest: at(ports.rest),
     }

@@ -45,10 +45,13 @@ pub(super) async fn run(context: Context) -> Result<()> {
 /// Tells the council which ports this gateway has for the virtual nodes, until it has heard.
 async fn register(context: Context, council: Arc<Council>) {
     let addresses = &context.platform.addresses;
-    let nodes = context.platform.regions.iter().enumerate().map(|(index, region)| NodePort {
+    let slots = (0..)
+        .zip(&context.platform.regions)
+        .flat_map(|(index, region)| (0..context.platform.brokers).map(move |slot| (index, region, slot)));
+    let nodes = slots.map(|(index, region, slot)| NodePort {
         region: region.clone(),
-        slot: BrokerSlot(0),
-        port: addresses.virtual_node(index as u16, 0),
+        slot: BrokerSlot(slot),
+        port: addresses.virtual_node(index, slot),
     });
     let change = RegisterGateway {
         gateway: GATEWAY.to_owned(),

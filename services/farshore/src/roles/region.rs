@@ -1,4 +1,6 @@
-//! A region: broker, links, council node and REST in one process.
+//! A region: broker, links, council node and REST in one process. In a region of several brokers those, with their links,
+//! are processes of their own, and this one is the region's desk: it hosts no partitions, and keeps the region's lease
+//! whichever of them is lost.
 
 mod archivist;
 mod council;
@@ -9,7 +11,7 @@ use super::asked_to_end;
 use super::context::{Context, addresses};
 use crate::canary::WireCanary;
 use crate::roles::metrics::Metrics;
-use crate::up::addresses::loopback;
+use crate::up::addresses::{BROKERS_PER_REGION_MAX, RegionPorts, loopback};
 use anyhow::{Result, bail};
 use archivist::BrokerArchivist;
 use broker::{Broker, Flush, Listeners};
@@ -19,10 +21,13 @@ use control_plane::ports::Ports;
 use control_plane::{ControlPlane, PlaneConfig};
 use council::Topics;
 use env::real::{SystemClock, SystemEntropy};
+pub(super) use links::BrokerLinks;
 use mirror::archive::Archive;
 use mirror_core::archive::Layout;
-use model::RegionName;
+use model::{BrokerSlot, RegionName};
 use plane::DataPlane;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,10 +43,13 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let topics = Arc::new(Topics::default());
     let broker_ports = broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
-    let broker = Broker::start(broker_config(&context, &region, index)?, broker_ports).await?;
-    let data_plane = Arc::new(DataPlane::new(broker.clone(), region.clone(), clock.clone()));
-    broker.set_links(data_plane.clone());
-    let founder = Founder { region: region.clone(), disk_id, addresses: addresses(&ports) };
+    let broker = Broker::start(broker_config(&context, &region, None)?, broker_ports).await?;
+    if context.platform.brokers == 1 {
+        BrokerLinks::start(&broker, clock.clone());
+    }
+    let data_plane = Arc::new(DataPlane::new(broker.clone()));
+    let addresses = addresses(&ports, context.platform.brokers);
+    let founder = Founder { region: region.clone(), disk_id, addresses };
     let mut founding = context.founding();
     if !founding.is_formed {
         founding.regions[usize::from(index)].disk_id.clone_from(&founder.disk_id);
@@ -94,14 +102,24 @@ fn fail(reason: &str) -> Result<()> {
     bail!("a quorum of this region's process failed: {reason}")
 }
 
-fn broker_config(context: &Context, region: &RegionName, index: u16) -> Result<broker::Config> {
-    let (_, ports) = context.region(region)?;
-    let listeners = Listeners {
-        clients: loopback(ports.clients),
-        gateways: loopback(ports.gateways),
-        internal: loopback(ports.internal),
+/// What a region's only broker is started with or, in a region of several, the one in `slot`, or without one the desk.
+///
+/// # Errors
+/// When there is no such region.
+pub(super) fn broker_config(context: &Context, region: &RegionName, slot: Option<u16>) -> Result<broker::Config> {
+    let (index, ports) = context.region(region)?;
+    let dir = context.data.join(region.as_str());
+    let mut config = match context.platform.brokers {
+        1 => {
+            let listeners = Listeners {
+                clients: loopback(ports.clients),
+                gateways: loopback(ports.gateways),
+                internal: loopback(ports.internal),
+            };
+            broker::Config::new(region.clone(), index, dir, listeners)
+        }
+        brokers => member_config((region, index), &ports, brokers, slot.unwrap_or(DESK), dir),
     };
-    let mut config = broker::Config::new(region.clone(), index, context.data.join(region.as_str()), listeners);
     config.cluster_id.clone_from(&context.platform.cluster_id);
     config.flush = if context.platform.flush == "os" { Flush::Os } else { Flush::BeforeAck };
     config.log_dirs.clone_from(&context.platform.log_dirs);
@@ -109,4 +127,31 @@ fn broker_config(context: &Context, region: &RegionName, index: u16) -> Result<b
     // Groups of a platform on one machine start at once.
     config.initial_rebalance_delay = Duration::ZERO;
     Ok(config)
+}
+
+/// The desk comes behind all brokers, so that it votes on the region's metadata only where there are two of them.
+const DESK: u16 = BROKERS_PER_REGION_MAX;
+
+fn member_config(
+    (region, index): (&RegionName, u16),
+    ports: &RegionPorts,
+    brokers: u16,
+    slot: u16,
+    dir: PathBuf,
+) -> broker::Config {
+    let own = ports.member(slot);
+    let listeners = Listeners {
+        clients: loopback(own.clients),
+        gateways: loopback(own.gateways),
+        internal: loopback(own.internal),
+    };
+    let data_dir = if slot == DESK { dir.clone() } else { dir.join(format!("broker-{slot}")) };
+    let mut config = broker::Config::new(region.clone(), index, data_dir, listeners);
+    config.region_dir = dir;
+    config.slot = BrokerSlot(slot);
+    config.desk = Some(BrokerSlot(DESK));
+    config.controller = Some(loopback(own.controller));
+    let controller = |slot: u16| (BrokerSlot(slot), loopback(ports.member(slot).controller).to_string());
+    config.peers = (0..brokers).chain([DESK]).map(controller).collect::<BTreeMap<_, _>>();
+    config
 }

@@ -18,16 +18,22 @@ pub(crate) enum Role {
     S3,
     /// The council node outside the regions.
     Witness,
-    /// A region: broker, council node, mirror, REST.
+    /// A region: broker, council node, mirror, REST. In a region of several brokers all but brokers and mirror.
     Region(RegionName),
+    /// One of several brokers of a region, with its part of the mirror.
+    Broker(RegionName, u16),
     /// The gateway and the front door of REST.
     Gateway,
 }
 
 impl Role {
-    /// Whether it is started again when it ends: a dead region stays down until someone decides otherwise.
-    pub(crate) fn is_restarted(&self) -> bool {
-        !matches!(self, Self::Region(_))
+    /// The region it dies with, if any. What dies of a region stays down until someone decides otherwise; everything else is
+    /// started again when it ends.
+    pub(crate) fn region(&self) -> Option<&RegionName> {
+        match self {
+            Self::Region(region) | Self::Broker(region, _) => Some(region),
+            Self::S3 | Self::Witness | Self::Gateway => None,
+        }
     }
 }
 
@@ -37,6 +43,7 @@ impl fmt::Display for Role {
             Self::S3 => f.write_str("s3"),
             Self::Witness => f.write_str("witness"),
             Self::Region(region) => region.fmt(f),
+            Self::Broker(region, slot) => write!(f, "{region}-{slot}"),
             Self::Gateway => f.write_str("gateway"),
         }
     }

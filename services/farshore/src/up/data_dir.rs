@@ -24,6 +24,9 @@ pub(crate) struct Platform {
     pub(crate) cluster_id: String,
     /// The regions, in the order of their numbers.
     pub(crate) regions: Vec<RegionName>,
+    /// How many brokers each region has; with more than one each is a process of its own, and so is the region's desk.
+    #[serde(default = "one_broker")]
+    pub(crate) brokers: u16,
     /// The ports of the latest start.
     pub(crate) addresses: Addresses,
     /// Whether the council has been formed: from then on an empty region directory is a lost disk.
@@ -43,6 +46,10 @@ pub(crate) struct Platform {
     /// Where a broker that runs alone keeps its logs; empty for a place below its region's directory.
     #[serde(default)]
     pub(crate) log_dirs: Vec<PathBuf>,
+}
+
+fn one_broker() -> u16 {
+    1
 }
 
 fn flush_before_ack() -> String {
@@ -200,7 +207,8 @@ mod tests {
             version: 1,
             cluster_id: "c".into(),
             regions: vec![RegionName::new("r1").unwrap(), RegionName::new("r2").unwrap()],
-            addresses: Addresses::well_known(2),
+            brokers: 1,
+            addresses: Addresses::well_known(2, 1),
             formed: true,
             s3_secret: "s".into(),
             canary: TopicId::ZERO,

@@ -55,8 +55,15 @@ impl Supervisor {
 
     fn roles(&self) -> Vec<Role> {
         let witness = self.platform.has_witness().then_some(Role::Witness);
-        let regions = self.platform.regions.iter().cloned().map(Role::Region);
+        let regions = self.platform.regions.iter().flat_map(|region| self.region_roles(region));
         std::iter::once(Role::S3).chain(witness).chain(regions).chain([Role::Gateway]).collect()
+    }
+
+    /// What dies with a region: its process and, where it has several, its brokers.
+    fn region_roles(&self, region: &RegionName) -> Vec<Role> {
+        let brokers = if self.platform.brokers > 1 { self.platform.brokers } else { 0 };
+        let brokers = (0..brokers).map(|slot| Role::Broker(region.clone(), slot));
+        std::iter::once(Role::Region(region.clone())).chain(brokers).collect()
     }
 
     fn launch(&mut self, role: &Role) -> Result<u32> {
@@ -67,8 +74,8 @@ impl Supervisor {
 
     /// The process ids of each region.
     fn region_pids(&self) -> RegionPids {
-        let regions = self.platform.regions.iter();
-        regions.map(|region| (region.clone(), self.pid(&Role::Region(region.clone())).into_iter().collect())).collect()
+        let pids = |region: &RegionName| self.region_roles(region).iter().filter_map(|role| self.pid(role)).collect();
+        self.platform.regions.iter().map(|region| (region.clone(), pids(region))).collect()
     }
 
     fn pid(&self, role: &Role) -> Option<u32> {
@@ -112,11 +119,10 @@ impl Supervisor {
         let process = self.running.remove(&exit.role);
         let (role, reason, log) =
             (&exit.role, exit.reason(), self.data.join("logs").join(format!("{}.log", exit.role)));
-        if !role.is_restarted() {
-            eprintln!(
-                "region {role} is down ({reason}, see {}); `farshore region start {role}` brings it back",
-                log.display()
-            );
+        if let Some(region) = role.region() {
+            let what = if matches!(role, Role::Broker(..)) { "broker" } else { "region" };
+            let log = log.display();
+            eprintln!("{what} {role} is down ({reason}, see {log}); `farshore region start {region}` brings it back");
             return;
         }
         let pause = self.pause_before_restart(role, process.map_or(Duration::ZERO, |process| process.since.elapsed()));
@@ -157,12 +163,17 @@ impl Supervisor {
         if let Err(error) = self.platform.region_index(&region) {
             return Answer::Refused(format!("{error:#}"));
         }
-        let role = Role::Region(region);
-        if let Some(pid) = self.pid(&role) {
-            return Answer::Refused(format!("{role} is running as process {pid}"));
+        let roles = self.region_roles(&region);
+        let (running, missing): (Vec<_>, Vec<_>) = roles.into_iter().partition(|role| self.pid(role).is_some());
+        if missing.is_empty() {
+            let pids: Vec<_> = running.iter().filter_map(|role| self.pid(role)).map(|pid| pid.to_string()).collect();
+            let noun = if pids.len() == 1 { "process" } else { "processes" };
+            return Answer::Refused(format!("{region} is running as {noun} {}", pids.join(", ")));
         }
-        match self.launch(&role) {
-            Ok(pid) => Answer::Started { pid },
+        let started: Result<Vec<u32>> = missing.iter().map(|role| self.launch(role)).collect();
+        match started.as_deref() {
+            Ok([pid, ..]) => Answer::Started { pid: *pid },
+            Ok([]) => Answer::Refused(format!("{region} has no processes")),
             Err(error) => Answer::Refused(format!("{error:#}")),
         }
     }

@@ -1,9 +1,11 @@
 //! What `up` says once everything runs.
 
+use super::addresses::RegionPorts;
 use super::data_dir::{DataDir, Platform};
 use super::supervisor::RegionPids;
 use anyhow::Result;
 use api::endpoints::{Endpoints, RegionEndpoint};
+use model::RegionName;
 use std::fmt::Write;
 
 /// Writes `endpoints.json`, for scripts and for the command line.
@@ -18,7 +20,7 @@ fn endpoints(platform: &Platform, pids: &RegionPids) -> Endpoints {
     let addresses = &platform.addresses;
     let regions = platform.regions.iter().zip(&addresses.regions).map(|(name, ports)| RegionEndpoint {
         name: name.to_string(),
-        bootstrap: host(ports.clients),
+        bootstrap: bootstrap(platform, ports),
         pids: pids.get(name).cloned().unwrap_or_default(),
     });
     Endpoints {
@@ -27,6 +29,11 @@ fn endpoints(platform: &Platform, pids: &RegionPids) -> Endpoints {
         s3: format!("http://{}", host(addresses.s3)),
         regions: regions.collect(),
     }
+}
+
+/// Where clients of a region begin: the addresses of all of its brokers.
+fn bootstrap(platform: &Platform, ports: &RegionPorts) -> String {
+    crate::roles::region_addresses(ports, platform.brokers).clients
 }
 
 fn host(port: u16) -> String {
@@ -44,15 +51,15 @@ pub(crate) fn table(data: &DataDir, platform: &Platform, pids: &RegionPids) -> S
         host(addresses.s3)
     );
     for (name, ports) in platform.regions.iter().zip(&addresses.regions) {
-        let pid = pids.get(name).and_then(|pids| pids.first()).map_or("-".to_owned(), u32::to_string);
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  region {name:<5} {}   process {pid}", host(ports.clients));
+        let _ =
+            writeln!(text, "  region {name:<5} {}   process {}", bootstrap(platform, ports), listed(pids, name, "-"));
     }
-    let (farshore, pid) = (command(data), pids.get(&platform.regions[0]).and_then(|pids| pids.first()));
+    let (farshore, home) = (command(data), listed(pids, &platform.regions[0], "PID"));
     let tries = [
         (format!("{farshore} produce greetings hello"), "writes through the gateway"),
         (format!("{farshore} consume greetings"), "reads it back"),
-        (format!("kill -9 {}", pid.map_or("PID".to_owned(), u32::to_string)), "loses the home region; clients go on"),
+        (format!("kill -9 {home}"), "loses the home region; clients go on"),
         (format!("{farshore} run list"), "says what was done about it"),
         (format!("{farshore} drill region-loss"), "rehearses it on a platform of its own, measured"),
     ];
@@ -62,6 +69,13 @@ pub(crate) fn table(data: &DataDir, platform: &Platform, pids: &RegionPids) -> S
         let _ = writeln!(text, "  {line:<width$}   {what}");
     }
     text
+}
+
+/// The processes of a region, or `none`.
+fn listed(pids: &RegionPids, region: &RegionName, none: &str) -> String {
+    let pids = pids.get(region).filter(|pids| !pids.is_empty());
+    let text = |pids: &Vec<u32>| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    pids.map_or_else(|| none.to_owned(), text)
 }
 
 /// How this binary is called for this platform from the current directory.

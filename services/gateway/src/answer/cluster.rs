@@ -19,8 +19,8 @@ pub(super) fn answer(request: &Request, routing: &Routing) -> Response {
     }
 }
 
-/// The node that admin tools send their changes to: the owner of `default`.
+/// The node that admin tools send their changes to: a broker of the owner of `default` that lives.
 pub(super) fn controller(routing: &Routing) -> i32 {
-    let node = routing.default_owner().and_then(|owner| routing.node(owner, 0, 0));
+    let node = routing.default_owner().and_then(|owner| routing.node(owner, routing.live_slot(owner), 0));
     node.map_or(-1, |node| node.id)
 }

@@ -111,7 +111,7 @@ impl Inbound {
     /// Whether the region behind the door would refuse the request in any case: it owns nothing. It is not asked, because
     /// one that is stopped would not even refuse.
     fn is_elsewhere(&self, head: &Head) -> bool {
-        let Door::Region(region) = &self.door else { return false };
+        let Door::Broker(region, _) = &self.door else { return false };
         head.moves_with_owner() && !self.state.routing().owns(region)
     }
 
@@ -128,9 +128,9 @@ impl Inbound {
     /// Makes sure there is a connection to the region requests go to; false when it cannot be asked.
     async fn attach(&mut self) -> bool {
         let routing = self.state.routing();
-        let region = match &self.door {
-            Door::Region(region) => Some(region),
-            Door::Bootstrap => routing.default_owner(),
+        let (region, slot) = match &self.door {
+            Door::Broker(region, slot) => (Some(region), Some(*slot)),
+            Door::Bootstrap => (routing.default_owner(), None),
         };
         let Some(region) = region.filter(|region| self.state.may_serve(region)).cloned() else { return false };
         let cuts = self.state.cuts(&region);
@@ -138,7 +138,7 @@ impl Inbound {
             return true;
         }
         self.upstream = None;
-        let Ok(stream) = upstream::connect(&region, &routing).await else { return false };
+        let Ok(stream) = upstream::connect(&region, slot, &routing).await else { return false };
         let (read, write) = stream.into_split();
         self.attached.send_replace(Some((region.clone(), cuts)));
         self.upstream = Some((region.clone(), cuts, write));

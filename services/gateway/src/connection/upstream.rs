@@ -1,7 +1,7 @@
 //! The way to a region.
 
 use super::Closed;
-use crate::state::Routing;
+use crate::state::{Routing, bootstrap};
 use bytes::Bytes;
 use model::RegionName;
 use std::io;
@@ -15,17 +15,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// One call on a connection of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects to a region's gateways' listener.
+/// Connects to the gateways' listener of the broker in `slot` of a region; without a slot, of the first that is there.
 ///
 /// # Errors
-/// When the region is unknown or does not answer.
-pub(super) async fn connect(region: &RegionName, routing: &Routing) -> io::Result<TcpStream> {
-    let regions = routing.table().map(|table| table.regions.as_slice()).unwrap_or_default();
-    let known = regions.iter().find(|known| &known.region == region);
+/// When the region is unknown, has no such broker, or it does not answer.
+pub(super) async fn connect(region: &RegionName, slot: Option<u16>, routing: &Routing) -> io::Result<TcpStream> {
+    let known = routing.region(region);
     let known = known.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no region {region}")))?;
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&known.gateways)).await??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let all = bootstrap(&known.gateways);
+    let wanted = match slot {
+        Some(slot) => all.get(usize::from(slot)).map(std::slice::from_ref).unwrap_or_default(),
+        None => &all[..],
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("region {region} has no broker in slot {slot:?}"));
+    for address in wanted {
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|late| Err(late.into())) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Sends one whole request (without its prefix) on a connection of its own and waits for the answer, prefix included.
@@ -34,7 +47,7 @@ pub(super) async fn connect(region: &RegionName, routing: &Routing) -> io::Resul
 /// When the region does not answer.
 pub(super) async fn call(region: &RegionName, routing: &Routing, request: &[u8]) -> Result<Bytes, Closed> {
     let exchange = async {
-        let mut stream = connect(region, routing).await?;
+        let mut stream = connect(region, None, routing).await?;
         stream.write_all(&(request.len() as u32).to_be_bytes()).await?;
         stream.write_all(request).await?;
         let (read, _write) = stream.into_split();

@@ -3,3 +3,4 @@
 mod bootstrap;
 mod council;
 mod fencing;
+mod slots;

@@ -57,7 +57,7 @@ impl World {
             return;
         }
         let (addresses, location) = (Default::default(), Default::default());
-        let command = Command::RegisterBroker { slot: slot(broker), incarnation, addresses, location };
+        let command = Command::RegisterBroker { slot: slot(broker), incarnation, addresses, location, desk: false };
         self.propose(broker, Purpose::Register, command);
     }
 

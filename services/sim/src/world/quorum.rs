@@ -31,7 +31,7 @@ impl Quorum {
         for broker in 0..settings.brokers {
             let (addresses, location) = (Default::default(), Default::default());
             let (slot, incarnation) = (slot(broker), Incarnation(1));
-            apply(&mut image, Command::RegisterBroker { slot, incarnation, addresses, location });
+            apply(&mut image, Command::RegisterBroker { slot, incarnation, addresses, location, desk: false });
         }
         let replica = |partition: usize, nth: usize| slot((partition + nth) % settings.brokers);
         let replicas = |partition| (0..REPLICAS).map(|nth| replica(partition, nth)).collect();

@@ -1,15 +1,80 @@
-//! The region's broker as the sink of its links.
+//! The links that fill the copies a broker leads, and the broker as their sink.
 
-use broker::{Broker, CopyFailure, SourceMarks as BrokerMarks};
+use broker::{Broker, CollectError, CopyFailure, Links, SourceMarks as BrokerMarks};
 use bytes::Bytes;
 use env::real::SystemClock;
 use env::{Clock, PortFuture};
-use mirror::{CopyKey, Sink, SinkError, SourceMarks};
+use mirror::{Agent, CopyKey, Sink, SinkError, SourceMarks, WireConnector};
 use mirror_core::gap::Gap;
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
-use model::{Commit, CommitCursor, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup};
+use model::{
+    Assignment, Commit, CommitCursor, LinkPartitionStatus, Offset, OffsetRange, OwnershipEpoch, PartitionId,
+    ProtectionGroup, RegionName,
+};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long one other copy may take to be caught up with.
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The links into one broker. They follow the newest assignment that the broker hears of.
+pub(crate) struct BrokerLinks {
+    broker: Broker,
+    clock: Arc<dyn Clock>,
+    /// Made with the first assignment, which names the region's incarnation.
+    agent: OnceLock<Agent>,
+}
+
+impl BrokerLinks {
+    /// Starts them for as long as the process lives, and tells the broker of them.
+    pub(crate) fn start(broker: &Broker, clock: Arc<dyn Clock>) {
+        let links = Arc::new(Self { broker: broker.clone(), clock, agent: OnceLock::new() });
+        broker.set_links(links.clone());
+        let mut newest = broker.watch_assignment();
+        tokio::spawn(async move {
+            loop {
+                let assignment = newest.borrow_and_update().clone();
+                if let Some(assignment) = assignment {
+                    links.agent(&assignment).assign(&assignment);
+                }
+                if newest.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn agent(&self, assignment: &Assignment) -> &Agent {
+        self.agent.get_or_init(|| {
+            let region = assignment.region.clone();
+            let connector = WireConnector { region, incarnation: assignment.incarnation };
+            Agent::new(Arc::new(BrokerSink(self.broker.clone())), Arc::new(connector), self.clock.clone())
+        })
+    }
+}
+
+impl Links for BrokerLinks {
+    fn collect<'a>(
+        &'a self,
+        group: &'a ProtectionGroup,
+        from: &'a [RegionName],
+    ) -> PortFuture<'a, Result<(), CollectError>> {
+        Box::pin(async move {
+            let agent = self.agent.get().ok_or_else(|| CollectError("the links are not started yet".to_owned()))?;
+            if let Err(missed) = agent.collect(group, from, COLLECT_TIMEOUT).await {
+                // What they hold and this region lacks is counted as lost; the report says so.
+                tracing::warn!(%group, ?missed, "copies that could not be collected");
+            }
+            Ok(())
+        })
+    }
+
+    fn status(&self) -> Vec<LinkPartitionStatus> {
+        self.agent.get().map(Agent::status).unwrap_or_default()
+    }
+}
 
 /// Writes to the broker's copies.
 #[derive(Clone)]
