@@ -6,6 +6,7 @@
 use super::calls::encode;
 use super::{Controller, Question, Reply};
 use crate::Broker;
+use env::BootInstant;
 use model::{BrokerSlot, OwnershipEpoch, ProtectionGroup};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -22,8 +23,16 @@ pub(crate) struct Lease {
     pub(crate) group: ProtectionGroup,
     /// The grant.
     pub(crate) ownership_epoch: OwnershipEpoch,
-    /// For so long.
+    /// For so long, from when it was told.
     pub(crate) left: Duration,
+}
+
+impl Lease {
+    /// Until when it stands for a broker that asked at `asked_at`, on that broker's own clock: however long the answer was
+    /// on its way, it was told after it was asked for.
+    pub(crate) fn until(&self, asked_at: BootInstant) -> BootInstant {
+        asked_at.plus(self.left)
+    }
 }
 
 impl Broker {
@@ -63,8 +72,8 @@ impl Broker {
         }
         while let Some(answer) = asked.join_next().await {
             let Ok(Ok(Reply::Leases(leases))) = answer else { continue };
-            for Lease { group, ownership_epoch, left } in leases {
-                self.0.gates.borrow(&group, ownership_epoch, asked_at.plus(left));
+            for lease in leases {
+                self.0.gates.borrow(&lease.group, lease.ownership_epoch, lease.until(asked_at));
             }
         }
     }

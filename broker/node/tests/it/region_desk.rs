@@ -222,6 +222,26 @@ async fn writes_stop_on_all_brokers_by_one_order_even_when_one_is_lost_and_go_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_the_council_does_not_renew_ends_on_all_brokers() {
+    let desked = Desked::start("r1").await;
+    let topic = desked.world.create("t", PARTITIONS).await;
+    desked.led(topic, 3).await;
+    for partition in 0..PARTITIONS {
+        desked.write_in_time(topic, partition, "a").await;
+    }
+    desked.world.keep_leases("r1", false);
+    eventually("the desk's lease has lapsed", async || !desked.desk.holdings()[0].leased).await;
+    for partition in 0..PARTITIONS {
+        assert!(!desked.write(topic, partition, "b").await.is_ok(), "no broker has a lease for longer than its desk");
+    }
+    desked.world.keep_leases("r1", true);
+    for partition in 0..PARTITIONS {
+        desked.write_in_time(topic, partition, "c").await;
+    }
+    desked.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sealed_region_reports_what_all_replicas_hold_and_opens_behind_a_hole_on_all_brokers() {
     let mut desked = Desked::start("r2").await;
     let topic = desked.world.create("t", PARTITIONS).await;
