@@ -201,20 +201,17 @@ impl Evidence {
             let ours = entries.iter().filter(move |entry| (entry.process == DIRECT) == direct && entry.at > began);
             ours.filter(|entry| matches!(entry.event, Event::Acked { .. }))
         };
-        let before_the_end = acks(true).map(|entry| entry.at).max();
+        let before_the_end = acks(true).max_by_key(|entry| entry.at);
         let first_new = match self.unplanned {
             true => self.first_of_the_new_owner(entries),
             false => return claim(name, Verdict::Pass, "the old owner stopped by itself"),
         };
         match (before_the_end, first_new) {
             (_, None) => claim(name, Verdict::Unknown, "the new owner has acknowledged nothing"),
-            (Some(last), Some(first)) if last > first => {
-                let late = (last - first) / 1_000_000;
-                claim(
-                    name,
-                    Verdict::Fail,
-                    format!("the old region acknowledged a write {late} ms after the new owner's first"),
-                )
+            (Some(last), Some(first)) if last.at > first => {
+                let late = (last.at - first) / 1_000_000;
+                let what = format!("the old region acknowledged a write {late} ms after the new owner's first");
+                claim(name, Verdict::Fail, format!("{what}: {}", of_a_write(entries, last)))
             }
             _ => claim(name, Verdict::Pass, "a direct client got nothing from the old region any more"),
         }
@@ -257,6 +254,21 @@ impl Evidence {
             holes: Vec::new(),
         })
     }
+}
+
+/// Which write `ack` acknowledges, and how long before the fault, or after it, it was handed in.
+fn of_a_write(entries: &[Entry], ack: &Entry) -> String {
+    let Event::Acked { value, offset, .. } = ack.event else { return String::new() };
+    let is_sent = |entry: &&Entry| matches!(entry.event, Event::Sent { value: sent, .. } if sent == value);
+    let fault = entries.iter().find(|entry| matches!(entry.event, Event::Fault { .. }));
+    let handed_in = entries.iter().find(is_sent).zip(fault).map(|(sent, fault)| {
+        let millis = |nanos: u64| nanos / 1_000_000;
+        match fault.at.checked_sub(sent.at) {
+            Some(before) => format!("{} ms before the fault", millis(before)),
+            None => format!("{} ms after the fault", millis(sent.at - fault.at)),
+        }
+    });
+    format!("value {value} at offset {offset}, handed in {}", handed_in.unwrap_or_default())
 }
 
 /// The partition each value was sent to.

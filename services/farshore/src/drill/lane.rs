@@ -80,8 +80,10 @@ struct Batch {
     values: Vec<u64>,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Written(i64),
+    /// And that is written down.
+    Written,
     Again,
     OutOfOrder,
     Fatal(String),
@@ -164,7 +166,7 @@ impl Lane {
         let mut failed = false;
         for (batch, answer) in std::mem::take(&mut self.window).into_iter().zip(answers.into_iter().chain(again())) {
             match answer {
-                Answer::Written(base) => self.acknowledge(&batch, base),
+                Answer::Written => {}
                 // A batch cannot be in order behind one that has to be tried again.
                 Answer::OutOfOrder if failed => unresolved.push_back(batch),
                 Answer::OutOfOrder => return Err(format!("sequence number {} is out of order", batch.sequence)),
@@ -188,9 +190,21 @@ impl Lane {
             self.connection = Some(self.connect().await?);
         }
         let Some((connection, version)) = &self.connection else { return Ok(Vec::new()) };
-        let requests: Vec<produce::Request> = self.window.iter().map(|batch| self.request(batch)).collect();
-        let calls = requests.iter().map(|request| connection.call(request, *version));
-        Ok(all_in_order(calls).await.into_iter().map(answer).collect())
+        let requests: Vec<_> = self.window.iter().map(|batch| (batch, self.request(batch))).collect();
+        let calls = requests.iter().map(|(batch, request)| self.noted(batch, connection.call(request, *version)));
+        Ok(all_in_order(calls).await)
+    }
+
+    /// The answer for one batch. An acknowledgement is written down when it comes: those of the batches behind it may take
+    /// as long as their region is silent.
+    async fn noted(&self, batch: &Batch, call: impl Future<Output = Result<produce::Response, ClientError>>) -> Answer {
+        match verdict(call.await) {
+            Ok(base) => {
+                self.acknowledge(batch, base);
+                Answer::Written
+            }
+            Err(answer) => answer,
+        }
     }
 
     async fn connect(&self) -> Result<(Connection, i16), ClientError> {
@@ -257,21 +271,20 @@ fn again() -> impl Iterator<Item = Answer> {
     std::iter::repeat_with(|| Answer::Again)
 }
 
-fn answer(response: Result<produce::Response, ClientError>) -> Answer {
+/// Where the batch begins, below zero if nobody knows; or what else became of it.
+fn verdict(response: Result<produce::Response, ClientError>) -> Result<i64, Answer> {
     let found = match response {
         Ok(response) => response.responses.into_iter().flat_map(|topic| topic.partition_responses).next(),
-        Err(error) if error.is_retryable() => return Answer::Again,
-        Err(error) => return Answer::Fatal(error.to_string()),
+        Err(error) if error.is_retryable() => return Err(Answer::Again),
+        Err(error) => return Err(Answer::Fatal(error.to_string())),
     };
-    match found {
-        None => Answer::Fatal("the answer names no partition".to_owned()),
-        Some(found) => match found.error_code {
-            ErrorCode::NONE => Answer::Written(found.base_offset),
-            ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Answer::Written(-1),
-            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => Answer::OutOfOrder,
-            code if code.is_retriable() => Answer::Again,
-            code => Answer::Fatal(format!("{code} {}", found.error_message.unwrap_or_default())),
-        },
+    let found = found.ok_or_else(|| Answer::Fatal("the answer names no partition".to_owned()))?;
+    match found.error_code {
+        ErrorCode::NONE => Ok(found.base_offset),
+        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Ok(-1),
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => Err(Answer::OutOfOrder),
+        code if code.is_retriable() => Err(Answer::Again),
+        code => Err(Answer::Fatal(format!("{code} {}", found.error_message.unwrap_or_default()))),
     }
 }
 
@@ -288,4 +301,52 @@ async fn all_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
     })
     .await;
     pending.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::TopicName;
+    use std::future::{pending, ready};
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn lane(journal: &Journal) -> Lane {
+        let route = Route {
+            producer: "direct".to_owned(),
+            identity: Identity { id: ProducerId(1), epoch: 0 },
+            partition: 0,
+            region: Some(RegionName::new("r1").unwrap()),
+            per_second: 50.0,
+            size: 8,
+        };
+        let cluster = crate::drill::reader::client("127.0.0.1:1");
+        Lane::new(route, cluster, journal.clone(), Arc::default())
+    }
+
+    fn written_at(base_offset: i64) -> Result<produce::Response, ClientError> {
+        let partition = produce::PartitionResponse { base_offset, ..Default::default() };
+        let topic = produce::TopicResponse { partition_responses: vec![partition], ..Default::default() };
+        Ok(produce::Response { responses: vec![topic], ..Default::default() })
+    }
+
+    #[test]
+    fn an_acknowledgement_is_written_down_when_it_comes_whatever_becomes_of_those_behind_it() {
+        let journal = Journal::new(TopicName::new("t").unwrap());
+        let lane = lane(&journal);
+        let [first, second] = [0, 1].map(|sequence| Batch { sequence, values: vec![sequence as u64] });
+        let both = async {
+            let answered = lane.noted(&first, ready(written_at(7)));
+            let silent = lane.noted(&second, pending());
+            tokio::join!(answered, silent)
+        };
+        assert!(poll_once(both).is_pending());
+        assert_eq!(journal.acked_count(), 1);
+        let entries = journal.entries();
+        assert!(matches!(entries[0].event, Event::Acked { value: 0, offset: Offset(7), .. }), "{entries:?}");
+    }
 }
