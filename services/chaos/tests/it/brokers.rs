@@ -5,6 +5,7 @@
 //! printed. FARSHORE_CHAOS_SERIES=9 plays each of them nine times, the long way, and holds the gaps against their limits.
 
 mod confluent;
+mod many;
 mod orders;
 mod scene;
 

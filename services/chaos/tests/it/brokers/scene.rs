@@ -34,7 +34,7 @@ static REGION: LazyLock<Mutex<Brokers>> = LazyLock::new(|| {
     Mutex::new(brokers.unwrap_or_else(|error| panic!("the region does not start: {error}")))
 });
 
-fn directory(name: &str) -> PathBuf {
+pub(super) fn directory(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()))
 }
 
@@ -51,8 +51,13 @@ pub(super) fn rest(length: Duration) {
     }
 }
 
+/// Whether the topic is there. Brokers that are starting refuse it, and an answer may get lost.
+pub(super) fn made(answer: Result<(), String>) -> bool {
+    answer.err().is_none_or(|error| error.contains("already exists"))
+}
+
 /// Waits until `holds`, and fails with the brokers' logs when it does not.
-fn until(brokers: &Brokers, what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(brokers: &Brokers, what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within {} s\n{}", PATIENCE.as_secs(), brokers.logs());
@@ -91,10 +96,7 @@ pub(super) fn play_on_disks(name: &str, fault: impl Fn(&mut Act<'_>)) {
 
 fn play_in(brokers: &mut Brokers, name: &str, limit: Option<Duration>, fault: impl Fn(&mut Act<'_>)) {
     let (bootstrap, topic, journal) = (brokers.bootstrap(), unique(name), Journal::new());
-    until(brokers, "the topic is made", || match create_replicated(&bootstrap, &topic, PARTITIONS, 3) {
-        Ok(()) => true,
-        Err(error) => error.contains("already exists"),
-    });
+    until(brokers, "the topic is made", || made(create_replicated(&bootstrap, &topic, PARTITIONS, 3)));
     let mut act = Act { brokers, journal, topic, round: 0 };
     act.wait_until_whole();
     let load = Load::start_with(&bootstrap, &act.topic, PARTITIONS, PER_SECOND.0, &act.journal, &CLIENT);
