@@ -31,6 +31,10 @@ pub struct Leaders {
     /// Where its brokers are reached from inside. Empty from a broker that does not say.
     #[serde(default)]
     pub brokers: Vec<BrokerAddress>,
+    /// The slots of those of its brokers that are fenced: they lead nothing, and may not answer at all. Empty from a broker
+    /// that does not say.
+    #[serde(default)]
+    pub fenced: Vec<u16>,
 }
 
 /// Where one broker of a region is reached by links, offset sync and metadata followers.

@@ -90,11 +90,19 @@ fn leaders(broker: &Broker, image: &Image) -> Leaders {
         topics,
         coordinators: coordinators(broker, image),
         brokers: image.brokers().map(|(slot, known)| address(slot, known)).collect(),
+        fenced: fenced(broker, image),
     }
 }
 
 fn address(slot: BrokerSlot, known: &Member) -> BrokerAddress {
     BrokerAddress { slot: slot.0, internal: known.addresses.internal.clone() }
+}
+
+/// A broker that is its region is never said to be: nobody could serve instead of it.
+fn fenced(broker: &Broker, image: &Image) -> Vec<u16> {
+    let is_clustered = broker.config().is_clustered();
+    let fenced = image.brokers().filter(|(_, known)| is_clustered && known.is_fenced());
+    fenced.map(|(slot, _)| slot.0).collect()
 }
 
 /// Who coordinates the groups of each partition of the offsets topic.
@@ -154,7 +162,8 @@ mod tests {
     }
 
     fn with(topics: Vec<TopicLeaders>) -> Leaders {
-        Leaders { region: RegionName::new("r1").unwrap(), version: 0, topics, coordinators: vec![], brokers: vec![] }
+        let region = RegionName::new("r1").unwrap();
+        Leaders { region, version: 0, topics, coordinators: vec![], brokers: vec![], fenced: vec![] }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod upstream;
 
 use crate::listener::Door;
 use crate::state::State;
-use inbound::Inbound;
+use inbound::{Attached, Inbound};
 use model::RegionName;
 use outbound::Outbound;
 use std::io;
@@ -46,6 +46,14 @@ pub(crate) enum Closed {
     /// The lease on the region's grant ran out while requests waited for it.
     #[error("the lease on {0} ran out while requests waited for it")]
     Fenced(RegionName),
+    /// The broker they were passed to leads nothing any more.
+    #[error("the broker in slot {slot} of {region} was fenced while requests waited for it")]
+    BrokerFenced {
+        /// The region.
+        region: RegionName,
+        /// The broker.
+        slot: u16,
+    },
     /// The region answered something else than it was asked.
     #[error("answer {found} came where {expected} was due")]
     OutOfOrder {
@@ -86,8 +94,9 @@ pub(crate) async fn serve(stream: TcpStream, door: Door, state: Arc<State>) -> R
     let (read, write) = stream.into_split();
     let (due, answers) = mpsc::channel(UNANSWERED_MAX);
     let waiting = Arc::new(Waiting::default());
-    let mut cuts = state.watch_cuts();
+    let (mut cuts, mut routing) = (state.watch_cuts(), state.watch_routing());
     cuts.mark_unchanged();
+    routing.mark_unchanged();
     let inbound = Inbound::new(door, state.clone(), due, waiting.clone());
     let current = inbound.attached();
     let (reading, writing) = (inbound.run(read), Outbound::new(write, waiting.clone()).run(answers));
@@ -97,14 +106,22 @@ pub(crate) async fn serve(stream: TcpStream, door: Door, state: Arc<State>) -> R
         tokio::select! {
             read = &mut reading, if !is_read => { read?; is_read = true; }
             written = &mut writing => return written,
-            changed = cuts.changed() => if changed.is_ok() && waiting.any() {
-                // Whatever this region still answers, the client must not see it.
-                let attached = current.borrow().clone();
-                let is_cut = |(region, since): &(RegionName, u64)| state.cuts(region) > *since;
-                if let Some((region, _)) = attached.filter(is_cut) {
-                    return Err(Closed::Fenced(region));
-                }
-            },
+            Ok(()) = cuts.changed() => {}
+            Ok(()) = routing.changed() => {}
+        }
+        // Whatever a region still answers that was cut off, the client must not see it.
+        if let Some(ended) = current.borrow().as_ref().filter(|_| waiting.any()).and_then(|at| end(at, &state)) {
+            return Err(ended);
         }
     }
+}
+
+/// Why nobody should wait for answers from there any more.
+fn end(Attached { region, slot, cuts }: &Attached, state: &State) -> Option<Closed> {
+    if state.cuts(region) > *cuts {
+        return Some(Closed::Fenced(region.clone()));
+    }
+    // It may be stopped and never answer; others lead what it led, which the client learns by asking.
+    let is_fenced = state.routing().is_fenced(region, *slot);
+    is_fenced.then(|| Closed::BrokerFenced { region: region.clone(), slot: *slot })
 }

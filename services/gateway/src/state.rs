@@ -209,6 +209,11 @@ impl Routing {
         coordinators.iter().flatten().min().copied().unwrap_or(0)
     }
 
+    /// Whether `region` last said that its broker in `slot` is fenced: others serve instead of it, and it may not answer.
+    pub(crate) fn is_fenced(&self, region: &RegionName, slot: u16) -> bool {
+        self.leaders.get(region).is_some_and(|leaders| leaders.fenced.contains(&slot))
+    }
+
     /// The slot of the broker in `region` that coordinates a consumer group. The first, from a region that has not said.
     pub(crate) fn coordinator_slot(&self, region: &RegionName, group: &GroupId) -> Option<u16> {
         let coordinators = self.leaders.get(region).map(|leaders| leaders.coordinators.as_slice()).unwrap_or_default();

@@ -60,8 +60,9 @@ async fn newer_leaders(broker: &Broker, ask: FollowMetadata) -> Result<Arc<Leade
 }
 
 fn only_version(leaders: &Leaders) -> Arc<Leaders> {
-    let (topics, coordinators, brokers) = Default::default();
-    Arc::new(Leaders { region: leaders.region.clone(), version: leaders.version, topics, coordinators, brokers })
+    let (topics, coordinators, brokers, fenced) = Default::default();
+    let (region, version) = (leaders.region.clone(), leaders.version);
+    Arc::new(Leaders { region, version, topics, coordinators, brokers, fenced })
 }
 
 fn read<T: DeserializeOwned>(payload: &Bytes) -> Result<T, Refusal> {

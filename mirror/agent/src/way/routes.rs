@@ -96,6 +96,7 @@ mod tests {
             topics: vec![topic],
             coordinators: vec![Some(1), None],
             brokers: brokers.iter().map(address).collect(),
+            fenced: vec![],
         }
     }
 

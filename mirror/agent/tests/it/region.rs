@@ -241,6 +241,7 @@ impl State {
             topics: self.logs.keys().map(topic).collect(),
             coordinators: vec![Some(0)],
             brokers: (0..self.brokers).map(broker).collect(),
+            fenced: vec![],
         }
     }
 

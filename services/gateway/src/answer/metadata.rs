@@ -163,6 +163,7 @@ mod tests {
             topics: vec![topic],
             coordinators: vec![],
             brokers: vec![],
+            fenced: vec![],
         }
     }
 

@@ -32,8 +32,19 @@ pub(super) struct Inbound {
     state: Arc<State>,
     due: mpsc::Sender<Due>,
     waiting: Arc<Waiting>,
-    upstream: Option<(RegionName, u64, OwnedWriteHalf)>,
-    attached: watch::Sender<Option<(RegionName, u64)>>,
+    upstream: Option<(Attached, OwnedWriteHalf)>,
+    attached: watch::Sender<Option<Attached>>,
+}
+
+/// Where requests are passed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    /// The region.
+    pub(super) region: RegionName,
+    /// The slot of its broker.
+    pub(super) slot: u16,
+    /// How often the region's connections had been cut before this one was made.
+    pub(super) cuts: u64,
 }
 
 /// What becomes of a request.
@@ -48,8 +59,8 @@ impl Inbound {
         Self { door, state, due, waiting, upstream: None, attached: watch::Sender::new(None) }
     }
 
-    /// The region that requests are passed to, and how often its connections had been cut before this one was made.
-    pub(super) fn attached(&self) -> watch::Receiver<Option<(RegionName, u64)>> {
+    /// Where requests are passed to.
+    pub(super) fn attached(&self) -> watch::Receiver<Option<Attached>> {
         self.attached.subscribe()
     }
 
@@ -120,9 +131,10 @@ impl Inbound {
         if self.is_elsewhere(head) || !self.attach().await {
             return None;
         }
-        let (region, since, _) = self.upstream.as_ref()?;
-        // The region may have been cut off since the connection was begun.
-        self.state.enter(region, *since)
+        let (Attached { region, slot, cuts }, _) = self.upstream.as_ref()?;
+        // The region may have been cut off, or its broker fenced, since the connection was begun.
+        let entered = self.state.enter(region, *cuts)?;
+        (!self.state.routing().is_fenced(region, *slot)).then_some(entered)
     }
 
     /// Makes sure there is a connection to the region requests go to; false when it cannot be asked.
@@ -134,14 +146,17 @@ impl Inbound {
         };
         let Some(region) = region.filter(|region| self.state.may_serve(region)).cloned() else { return false };
         let cuts = self.state.cuts(&region);
-        if self.upstream.as_ref().is_some_and(|(known, since, _)| *known == region && *since == cuts) {
+        let is_usable =
+            |known: &Attached| known.region == region && known.cuts == cuts && !routing.is_fenced(&region, known.slot);
+        if self.upstream.as_ref().is_some_and(|(known, _)| is_usable(known)) {
             return true;
         }
         self.upstream = None;
-        let Ok(stream) = upstream::connect(&region, slot, &routing).await else { return false };
+        let Ok((slot, stream)) = upstream::connect(&region, slot, &routing).await else { return false };
         let (read, write) = stream.into_split();
-        self.attached.send_replace(Some((region.clone(), cuts)));
-        self.upstream = Some((region.clone(), cuts, write));
+        let attached = Attached { region: region.clone(), slot, cuts };
+        self.attached.send_replace(Some(attached.clone()));
+        self.upstream = Some((attached, write));
         self.send(Due::Attach(region, read)).await.is_ok()
     }
 
@@ -151,7 +166,7 @@ impl Inbound {
             self.waiting.add();
             self.send(Due::Upstream(head.correlation_id, entered)).await?;
         }
-        let (_, _, upstream) = self.upstream.as_mut().expect("it has just been attached");
+        let (_, upstream) = self.upstream.as_mut().expect("it has just been attached");
         incoming.pass(len, upstream).await
     }
 
