@@ -11,11 +11,22 @@
 //! `silence_max / lease` times another.
 //!
 //! A session that is to be fenced is over for good, even if its broker is heard of again meanwhile.
+//!
+//! A leader that is heard of and hears nobody is as good as silent: it cannot be told that it is alive, so it acknowledges
+//! nothing. Its words count no more; it is not told that it is alive, for that might arrive yet, and is fenced when its last
+//! word that counted is old enough. [`hearing`] says what it takes to be sure of it.
 
-use crate::metadata::{Admission, BrokerEpoch, Choice, Command, Image, Partition};
-use model::{BrokerSlot, LeaderEpoch, Offset, PartitionId, TopicId};
+mod hearing;
+mod heirs;
+
+pub use heirs::{Tail, choose, tails_wanted};
+
+use crate::metadata::{Admission, BrokerEpoch, Choice, Command, Image};
+use hearing::Hearing;
+use heirs::can_be_replaced;
+use model::BrokerSlot;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a broker may be silent, and what follows from it.
@@ -53,6 +64,9 @@ pub struct Heartbeat {
     pub ready: bool,
     /// Whether it wants to stop, and has stopped to acknowledge.
     pub stopping: bool,
+    /// For how long it has heard no verdict in this session.
+    #[serde(default)]
+    pub unanswered: Duration,
 }
 
 /// What a broker is told.
@@ -124,21 +138,19 @@ pub struct Liveness {
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
+    /// When it was heard of last, and told that it is alive if it may lead.
     at: Duration,
     beat: Heartbeat,
+    hearing: Hearing,
 }
 
-/// Where one replica's log ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tail {
-    /// The topic.
-    pub topic: TopicId,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The leader epoch of its last batch.
-    pub epoch: LeaderEpoch,
-    /// Everything below would survive a loss of power; the next offset where nobody waits for the disk.
-    pub tail: Offset,
+/// A question and its answer, on the controller's boot clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When the question came, before the office was confirmed.
+    pub heard_at: Duration,
+    /// When it is answered.
+    pub answered_at: Duration,
 }
 
 impl Liveness {
@@ -147,23 +159,41 @@ impl Liveness {
         Self { timing, term, since: now, looked: now, heard: BTreeMap::new(), doomed: BTreeSet::new() }
     }
 
-    /// A broker was heard of at `now`; `image` holds all that was decided before the controller's office was confirmed.
-    pub fn on_heartbeat(&mut self, now: Duration, image: &Image, beat: Heartbeat) -> Verdict {
+    /// A broker was heard of; `image` holds all that was decided before the controller's office was confirmed.
+    pub fn on_heartbeat(&mut self, turn: Turn, image: &Image, beat: Heartbeat) -> Verdict {
         let known = image.broker(beat.slot).filter(|known| known.session == beat.session);
         let Some(known) = known.filter(|_| !self.doomed.contains(&beat.session)) else { return Verdict::Over };
-        self.heard.insert(beat.slot, Heard { at: now, beat });
+        let before = self.heard.get(&beat.slot).filter(|before| before.beat.session == beat.session).copied();
+        let hearing = before.map_or_else(Hearing::default, |before| before.hearing);
+        let hearing = hearing.after(turn, beat.unanswered, self.timing);
+        let is_deaf = hearing.is_lost() && self.is_to_be_replaced(image, beat.slot, turn.answered_at);
+        let at = before.filter(|_| is_deaf).map_or(turn.heard_at, |before| before.at);
+        self.heard.insert(beat.slot, Heard { at, beat, hearing });
         match known.admission {
             Admission::Out => Verdict::Over,
-            Admission::In if !beat.stopping => Verdict::Alive,
+            Admission::In if !beat.stopping && !is_deaf => Verdict::Alive,
             Admission::In | Admission::Waiting => Verdict::Waiting,
         }
+    }
+
+    /// Whether the broker in `slot`, which hears nobody, is to be replaced: others can lead what it leads.
+    ///
+    /// Who only follows stays: it may well hear its leaders, which look after their in-sync sets themselves. And unless
+    /// most brokers hear the controller it may be the controller that is not heard.
+    fn is_to_be_replaced(&self, image: &Image, slot: BrokerSlot, now: Duration) -> bool {
+        let hears = |heard: &Heard| heard.hearing.is_good() && now.saturating_sub(heard.at) < self.timing.silence_max;
+        let members = || image.members().filter(|(_, known)| known.admission == Admission::In).map(|(slot, _)| slot);
+        let others = members().filter(|other| *other != slot);
+        let hearing = others.filter(|other| self.heard.get(other).is_some_and(hears)).count();
+        hearing * 2 > members().count() && can_be_replaced(image, slot)
     }
 
     /// What has to be proposed at `now`. What is not done by the next look is asked for again.
     pub fn on_tick(&mut self, now: Duration, image: &Image) -> Vec<Change> {
         if now.saturating_sub(self.looked) > self.timing.silence_max / 2 {
-            // It slept: nobody could have been heard of.
+            // It slept: nobody could have been heard of, or answered.
             self.since = now;
+            self.heard.values_mut().for_each(|heard| heard.hearing = Hearing::default());
         }
         self.looked = now;
         self.heard.retain(|slot, heard| image.broker(*slot).is_some_and(|known| known.session == heard.beat.session));
@@ -183,7 +213,7 @@ impl Liveness {
         let silence = now.saturating_sub(heard.map_or(self.since, |heard| heard.at.max(self.since)));
         let is_silent = silence >= self.timing.silence_max;
         let stops = heard.is_some_and(|heard| heard.beat.stopping);
-        let is_ready = heard.is_some_and(|heard| heard.beat.ready);
+        let is_ready = heard.is_some_and(|heard| heard.beat.ready && heard.hearing.is_good());
         match admission {
             Admission::In if is_silent || stops || self.doomed.contains(&session) => {
                 self.doomed.insert(session);
@@ -219,55 +249,6 @@ pub enum Change {
     },
 }
 
-/// Whose tails have to be known before the broker in `leaving` is fenced: the partitions it leads that more than one
-/// other broker could lead, by broker.
-pub fn tails_wanted(image: &Image, leaving: BrokerSlot) -> BTreeMap<BrokerSlot, Vec<(TopicId, PartitionId)>> {
-    let mut wanted: BTreeMap<BrokerSlot, Vec<_>> = BTreeMap::new();
-    for topic in image.topics() {
-        for (number, _) in topic.partitions().filter(|(_, partition)| is_led_by(partition, leaving)) {
-            let heirs = image.eligible_without(topic.id, number, leaving);
-            if heirs.len() > 1 {
-                heirs.into_iter().for_each(|slot| wanted.entry(slot).or_default().push((topic.id, number)));
-            }
-        }
-    }
-    wanted
-}
-
-/// Where the log of a broker ends, as far as it is compared: by epoch, then by offset.
-type End = (BrokerSlot, (LeaderEpoch, Offset));
-
-/// The replica with the largest tail for each partition that the broker in `leaving` leads, as far as `tails` are known;
-/// left out where the first replica in sync has it anyway. A later leader epoch counts before a larger offset.
-pub fn choose(image: &Image, leaving: BrokerSlot, tails: &BTreeMap<BrokerSlot, Vec<Tail>>) -> Vec<Choice> {
-    let mut ends: HashMap<(TopicId, PartitionId), Vec<End>> = HashMap::new();
-    for (slot, tails) in tails {
-        for tail in tails {
-            ends.entry((tail.topic, tail.partition)).or_default().push((*slot, (tail.epoch, tail.tail)));
-        }
-    }
-    let chosen = ends.into_iter().filter_map(|((topic, number), ends)| {
-        image.partition(topic, number).filter(|partition| is_led_by(partition, leaving))?;
-        let leader = longest(&image.eligible_without(topic, number, leaving), &ends)?;
-        Some(Choice { topic, partition: number, leader })
-    });
-    let mut chosen: Vec<_> = chosen.collect();
-    chosen.sort_unstable_by_key(|choice| (choice.topic, choice.partition));
-    chosen
-}
-
-fn is_led_by(partition: &Partition, slot: BrokerSlot) -> bool {
-    partition.leader.is_some_and(|leader| leader.broker == slot)
-}
-
-/// The heir with the longest log, if that is not the first.
-fn longest(heirs: &[BrokerSlot], ends: &[End]) -> Option<BrokerSlot> {
-    let end = |slot: BrokerSlot| ends.iter().find(|(known, _)| *known == slot).map(|(_, end)| *end);
-    // The first of equals is kept: the order of the replicas is the order of preference.
-    let best = heirs.iter().copied().reduce(|best, slot| if end(slot) > end(best) { slot } else { best })?;
-    heirs.first().is_some_and(|first| *first != best).then_some(best)
-}
-
 /// The command that makes `change` so, for the controller of `term`.
 pub fn command(term: u64, change: Change, choices: Vec<Choice>) -> Command {
     match change {
@@ -279,7 +260,7 @@ pub fn command(term: u64, change: Change, choices: Vec<Choice>) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::samples::{cluster, grant, local_on};
+    use crate::metadata::samples::cluster;
     use crate::metadata::{Answer, Refusal};
     use model::Incarnation;
 
@@ -290,12 +271,17 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    /// Answered at once.
+    fn turn(millis: u64) -> Turn {
+        Turn { heard_at: at(millis), answered_at: at(millis) }
+    }
+
     fn session(image: &Image, slot: BrokerSlot) -> BrokerEpoch {
         image.broker(slot).unwrap().session
     }
 
     fn beat(image: &Image, slot: BrokerSlot) -> Heartbeat {
-        Heartbeat { slot, session: session(image, slot), ready: true, stopping: false }
+        Heartbeat { slot, session: session(image, slot), ready: true, stopping: false, unanswered: Duration::ZERO }
     }
 
     fn fence(image: &Image, broker: BrokerSlot) -> Change {
@@ -312,7 +298,7 @@ mod tests {
     ) -> Option<(u64, Vec<Change>)> {
         (from..=to).step_by(100).find_map(|now| {
             for (slot, _) in image.members().filter(|(slot, _)| !silent.contains(slot)) {
-                judge.on_heartbeat(at(now), image, beat(image, slot));
+                judge.on_heartbeat(turn(now), image, beat(image, slot));
             }
             let changes = judge.on_tick(at(now), image);
             (!changes.is_empty()).then_some((now, changes))
@@ -350,7 +336,7 @@ mod tests {
         let image = cluster(3);
         for asked_at in (0..3000).step_by(7) {
             let mut judge = Liveness::begin(TIMING, 1, at(0));
-            let told = judge.on_heartbeat(at(asked_at + 3), &image, beat(&image, ZERO));
+            let told = judge.on_heartbeat(turn(asked_at + 3), &image, beat(&image, ZERO));
             assert_eq!(told, Verdict::Alive);
             let (fenced_at, _) = look(&mut judge, &image, asked_at + 3, 9000, &[ZERO]).unwrap();
             assert!(at(fenced_at) > at(asked_at) + TIMING.lease());
@@ -376,12 +362,12 @@ mod tests {
         let mut image = cluster(3);
         let mut judge = Liveness::begin(TIMING, 1, at(0));
         let (now, changes) = look(&mut judge, &image, 0, 9000, &[ZERO]).unwrap();
-        assert_eq!(judge.on_heartbeat(at(now), &image, beat(&image, ZERO)), Verdict::Over);
+        assert_eq!(judge.on_heartbeat(turn(now), &image, beat(&image, ZERO)), Verdict::Over);
         assert_eq!(judge.on_tick(at(now + 100), &image), changes, "asked for again until it is done");
         let old = beat(&image, ZERO);
         image.apply(command(1, changes[0], vec![])).unwrap();
         let mut later = Liveness::begin(TIMING, 2, at(now));
-        assert_eq!(later.on_heartbeat(at(now), &image, old), Verdict::Over);
+        assert_eq!(later.on_heartbeat(turn(now), &image, old), Verdict::Over);
         assert_eq!(later.on_tick(at(now + 100), &image), vec![]);
         let unfenced = image.apply(command(2, Change::Unfence { broker: ZERO, session: old.session }, vec![]));
         assert_eq!(unfenced, Err(Refusal::Fenced(ZERO)));
@@ -394,14 +380,14 @@ mod tests {
         let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location, desk: false };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!() };
         let mut judge = Liveness::begin(TIMING, 1, at(0));
-        let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false };
-        assert_eq!(judge.on_heartbeat(at(0), &image, unready), Verdict::Waiting);
+        let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false, unanswered: Duration::ZERO };
+        assert_eq!(judge.on_heartbeat(turn(0), &image, unready), Verdict::Waiting);
         assert_eq!(judge.on_tick(at(0), &image), vec![]);
-        judge.on_heartbeat(at(100), &image, Heartbeat { ready: true, ..unready });
+        judge.on_heartbeat(turn(100), &image, Heartbeat { ready: true, ..unready });
         let changes = judge.on_tick(at(100), &image);
         assert_eq!(changes, vec![Change::Unfence { broker: ZERO, session }]);
         image.apply(command(1, changes[0], vec![])).unwrap();
-        assert_eq!(judge.on_heartbeat(at(200), &image, Heartbeat { ready: true, ..unready }), Verdict::Alive);
+        assert_eq!(judge.on_heartbeat(turn(200), &image, Heartbeat { ready: true, ..unready }), Verdict::Alive);
     }
 
     #[test]
@@ -409,41 +395,10 @@ mod tests {
         let mut image = cluster(3);
         let mut judge = Liveness::begin(TIMING, 1, at(0));
         let last = Heartbeat { stopping: true, ..beat(&image, ZERO) };
-        assert_eq!(judge.on_heartbeat(at(10), &image, last), Verdict::Waiting);
+        assert_eq!(judge.on_heartbeat(turn(10), &image, last), Verdict::Waiting);
         let changes = judge.on_tick(at(10), &image);
         assert_eq!(changes, vec![fence(&image, ZERO)]);
         image.apply(command(1, changes[0], vec![])).unwrap();
-        assert_eq!(judge.on_heartbeat(at(20), &image, last), Verdict::Over);
-    }
-
-    #[test]
-    fn the_replica_in_sync_with_the_largest_tail_is_chosen() {
-        let mut image = cluster(3);
-        image.apply(Command::Obey { council_index: 1, grant: grant("orders", "r1", 1) }).unwrap();
-        let topic = local_on(&mut image, "own", &[&[0, 1, 2], &[0, 1, 2], &[0, 2, 1], &[1, 2, 0], &[0, 1]]);
-        for (slot, known) in image.clone().brokers() {
-            let starts = image.starts_due(slot);
-            image.apply(Command::StartLeaders { broker: slot, session: known.session, starts }).unwrap();
-        }
-        let (one, two) = (BrokerSlot(1), BrokerSlot(2));
-        let those = |numbers: &[i32]| numbers.iter().map(|number| (topic, PartitionId(*number))).collect::<Vec<_>>();
-        let wanted = tails_wanted(&image, ZERO);
-        assert_eq!(wanted, BTreeMap::from([(one, those(&[0, 1, 2])), (two, those(&[0, 1, 2]))]));
-        let tail = |number: i32, epoch: i32, tail: i64| {
-            let (partition, epoch, tail) = (PartitionId(number), LeaderEpoch(epoch), Offset(tail));
-            Tail { topic, partition, epoch, tail }
-        };
-        let tails = BTreeMap::from([
-            (one, vec![tail(0, 3, 10), tail(1, 3, 10), tail(2, 3, 90), tail(3, 3, 1)]),
-            (two, vec![tail(0, 3, 11), tail(1, 3, 10), tail(2, 4, 7)]),
-        ]);
-        assert_eq!(choose(&image, ZERO, &tails), vec![Choice { topic, partition: PartitionId(0), leader: two }]);
-        let only_one = BTreeMap::from([(two, vec![tail(1, 3, 1)])]);
-        let chosen = choose(&image, ZERO, &only_one);
-        assert_eq!(
-            chosen,
-            vec![Choice { topic, partition: PartitionId(1), leader: two }],
-            "who is not heard may be gone"
-        );
+        assert_eq!(judge.on_heartbeat(turn(20), &image, last), Verdict::Over);
     }
 }

@@ -133,6 +133,7 @@ impl Broker {
         let mut stop = self.0.stop.subscribe();
         let mut leaving = self.0.heart.leaving.subscribe();
         let mut sessions = self.0.heart.session.subscribe();
+        let mut answered = None;
         let mut ticks = interval(self.0.config.liveness.heartbeat());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -144,21 +145,32 @@ impl Broker {
                 () = crate::listener::stopped(&mut stop) => return,
             }
             if let Some(session) = self.0.heart.session() {
-                self.beat_once(session).await;
+                let now = self.0.clock.boot();
+                let known = answered.filter(|(epoch, _): &(BrokerEpoch, BootInstant)| *epoch == session.epoch);
+                let since = known.map_or(now, |(_, at)| at);
+                let unanswered = now.since_boot().saturating_sub(since.since_boot());
+                let is_answered = self.beat_once(session, unanswered).await;
+                answered = Some((session.epoch, if is_answered { self.0.clock.boot() } else { since }));
             }
         }
     }
 
-    async fn beat_once(&self, session: Session) {
+    /// Says once that it is alive, having heard no verdict for `unanswered`; whether it hears one now.
+    async fn beat_once(&self, session: Session, unanswered: Duration) -> bool {
         let stopping = *self.0.heart.leaving.borrow();
         let asked_at = self.0.clock.boot();
-        let beat = Heartbeat { slot: self.0.config.slot, session: session.epoch, ready: session.ready, stopping };
+        let (slot, ready) = (self.0.config.slot, session.ready);
+        let beat = Heartbeat { slot, session: session.epoch, ready, stopping, unanswered };
         let timing = self.0.config.liveness;
         let answer = self.control().controller().ask_active(&Question::Heartbeat(beat), timing.heartbeat() * 2).await;
         match answer.map_err(|error| error.to_string()).and_then(crate::controller::Reply::verdict) {
             Ok(verdict) => self.obey(verdict, session, asked_at).await,
-            Err(error) => tracing::debug!(error, "the active controller did not answer a heartbeat"),
+            Err(error) => {
+                tracing::debug!(error, "the active controller did not answer a heartbeat");
+                return false;
+            }
         }
+        true
     }
 
     /// Does what follows from a verdict on the word that was said at `asked_at` in `asked`.

@@ -44,6 +44,8 @@ named! {
         ConfirmOffice = "confirm-office-before-alive",
         /// A broker is fenced only after a silence that is longer than it may take itself for alive.
         FenceAfterLease = "fence-waits-out-the-lease",
+        /// A leader that is to be replaced because it hears nobody is not told that it is alive: that might arrive yet.
+        DeafNotToldAlive = "deaf-leader-not-told-alive",
         /// The end is not told before the leadership has committed what was there before it (KIP-207).
         EndAfterEpochStart = "end-not-told-before-epoch-start",
         /// What a producer wrote last is read from the log by every new leader.

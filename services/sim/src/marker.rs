@@ -42,6 +42,8 @@ named! {
         Duplicate = "duplicate-answered-with-original",
         /// The session of a broker was fenced.
         SessionFenced = "session-fenced",
+        /// The words of a leader that hears nobody counted no more.
+        DeafLeader = "deaf-leader-not-counted",
         /// A broker was told that its session is over, and registered again.
         RegisteredAgain = "registered-again",
         /// The last member of an in-sync set was fenced, and nobody led.

@@ -20,6 +20,8 @@ pub(crate) struct Process {
     pub(crate) inbox: Vec<Event>,
     pub(crate) session: Option<Session>,
     pub(crate) is_registering: bool,
+    /// On its own clock: since then it has heard no verdict in its session.
+    pub(crate) unanswered_since: Duration,
     /// On its own clock: until then it may take itself for alive.
     pub(crate) footing: Duration,
     pub(crate) is_leaving: bool,
@@ -138,6 +140,7 @@ impl Process {
             inbox: vec![],
             session: None,
             is_registering: false,
+            unanswered_since: Duration::ZERO,
             footing: Duration::ZERO,
             is_leaving: false,
             replicas: (0..partitions).map(|_| Replica::new(lag_max)).collect(),

@@ -3,7 +3,7 @@
 use super::calls::encode;
 use super::{Controller, Question, Reply};
 use crate::Broker;
-use broker_core::liveness::{Change, Heartbeat, Liveness, Tail, Verdict, choose, command, tails_wanted};
+use broker_core::liveness::{Change, Heartbeat, Liveness, Tail, Turn, Verdict, choose, command, tails_wanted};
 use broker_core::metadata::{Choice, Command};
 use model::BrokerSlot;
 use quorum::Tenure;
@@ -101,7 +101,7 @@ impl Broker {
     /// Tells a broker whether it is alive, if this broker's controller is the active one: which is confirmed after the
     /// question came.
     pub(super) async fn judge(&self, beat: Heartbeat) -> Reply {
-        let (controller, now) = (self.control().controller(), self.0.clock.boot().since_boot());
+        let (controller, heard_at) = (self.control().controller(), self.0.clock.boot().since_boot());
         let tenure = controller.leadership().borrow().tenure;
         let not_active = || Reply::Unavailable("this controller is not the active one".to_owned());
         let Some(tenure) = tenure else { return not_active() };
@@ -112,7 +112,10 @@ impl Broker {
         let image = controller.image();
         let mut office = self.0.office.holder();
         match office.as_mut().filter(|judge| judge.term() == tenure.term) {
-            Some(judge) => Reply::Verdict(judge.on_heartbeat(now, &image, beat)),
+            Some(judge) => {
+                let turn = Turn { heard_at, answered_at: self.0.clock.boot().since_boot() };
+                Reply::Verdict(judge.on_heartbeat(turn, &image, beat))
+            }
             None => not_active(),
         }
     }

@@ -6,7 +6,7 @@ use crate::guard::Guard;
 use crate::marker::Marker;
 use crate::net::Lane;
 use crate::process::{Office, Purpose, Session};
-use broker_core::liveness::{Consequence, Heartbeat, Liveness, Verdict, Word};
+use broker_core::liveness::{Consequence, Heartbeat, Liveness, Turn, Verdict, Word};
 use broker_core::metadata::{Answer, BrokerEpoch, Refusal};
 use model::BrokerSlot;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,9 @@ impl World {
             process.controller = leader;
         }
         let controller = if process.office.is_some() { broker } else { process.controller };
-        let beat = Heartbeat { slot: slot(broker), session: epoch, ready: is_ready, stopping: process.is_leaving };
+        let unanswered = asked_at.saturating_sub(process.unanswered_since);
+        let stopping = process.is_leaving;
+        let beat = Heartbeat { slot: slot(broker), session: epoch, ready: is_ready, stopping, unanswered };
         self.send((Lane::Controller, broker, controller), Message::Beat { beat, asked_at });
     }
 
@@ -59,16 +61,26 @@ impl World {
             return;
         };
         let image = self.quorum.image_at(index).clone();
+        let turn = Turn { heard_at, answered_at: self.local(broker) };
         let office = self.process(broker).and_then(|process| process.office.as_mut());
         let Some(office) = office.filter(|office| office.judge.term() == term) else { return };
-        let verdict = office.judge.on_heartbeat(heard_at, &image, beat);
+        let mut verdict = office.judge.on_heartbeat(turn, &image, beat);
+        if verdict == Verdict::Waiting && image.is_unfenced(beat.slot) && !beat.stopping {
+            self.hit(Marker::DeafLeader);
+            if self.without(Guard::DeafNotToldAlive) {
+                verdict = Verdict::Alive;
+            }
+        }
         let message = Message::Verdict { verdict, session: beat.session, asked_at };
         self.send((Lane::Controller, broker, from), message);
     }
 
     pub(super) fn on_verdict(&mut self, broker: usize, verdict: Verdict, session: BrokerEpoch, asked_at: Duration) {
-        let timing = self.settings.timing;
+        let (timing, now) = (self.settings.timing, self.local(broker));
         let Some(process) = self.process(broker) else { return };
+        if process.session.is_some_and(|known| known.epoch == session) {
+            process.unanswered_since = now;
+        }
         let word = Word { session, said_at: asked_at };
         let known = process.session.map(|known| known.epoch);
         match word.consequence(verdict, timing, known, process.is_leaving) {
@@ -137,7 +149,9 @@ impl World {
     }
 
     fn begin_session(&mut self, broker: usize, epoch: BrokerEpoch) {
+        let now = self.local(broker);
         let Some(process) = self.process(broker) else { return };
+        process.unanswered_since = now;
         process.is_registering = false;
         process.session = Some(Session { epoch, is_ready: false });
         self.realise(broker);

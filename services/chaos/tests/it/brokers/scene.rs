@@ -109,8 +109,9 @@ fn play_in(brokers: &mut Brokers, name: &str, limit: Option<Duration>, fault: im
         fault(&mut act);
         act.wait_for_acks(600);
         act.wait_until_whole();
-        gaps.push(longest_silence(&act.journal, began));
-        println!("{name} {}: gap {:.2} s", round + 1, gaps[round].as_secs_f64());
+        let gap = longest_gap(&act.journal, began).expect("records were acknowledged");
+        println!("{name} {}: gap {}", round + 1, told(&gap, began));
+        gaps.push(gap.length);
     }
     act.wait_for_acks(ACKED_MIN.saturating_sub(act.journal.acked()));
     // The readers of the load end once nothing more comes.
@@ -218,23 +219,41 @@ impl Act<'_> {
     }
 }
 
-/// The longest time since `began` in which a partition acknowledged nothing to one of its producers.
-fn longest_silence(journal: &Journal, began: u64) -> Duration {
+/// How long it was, for whom, and when it ended, counted from the fault.
+fn told(gap: &Gap, began: u64) -> String {
+    let ended = Duration::from_nanos(gap.ended.saturating_sub(began));
+    let (length, ended) = (gap.length.as_secs_f64(), ended.as_secs_f64());
+    format!("{length:.2} s for {} in partition {}, over after {ended:.2} s", gap.process, gap.partition.partition.0)
+}
+
+/// A time in which a partition acknowledged nothing to one of its producers.
+#[derive(Clone, Debug)]
+struct Gap {
+    length: Duration,
+    process: String,
+    partition: TopicPartition,
+    /// When it ended, in nanoseconds of the history.
+    ended: u64,
+}
+
+/// The longest one since `began`, if there was any.
+fn longest_gap(journal: &Journal, began: u64) -> Option<Gap> {
     let (mut places, mut last): (HashMap<u64, TopicPartition>, BTreeMap<_, u64>) = Default::default();
-    let mut longest = 0;
+    let mut longest: Option<Gap> = None;
     for entry in journal.entries() {
         match entry.event {
             Event::Sent { value, partition, idempotent: true } => _ = places.insert(value, partition),
             Event::Acked { value, .. } => {
                 let Some(partition) = places.remove(&value) else { continue };
-                let before = last.insert((entry.process, partition), entry.at);
-                let silence = before.map_or(0, |before| entry.at.saturating_sub(before.max(began)));
-                if entry.at > began {
-                    longest = longest.max(silence);
+                let before = last.insert((entry.process.clone(), partition.clone()), entry.at);
+                let length = before.map_or(0, |before| entry.at.saturating_sub(before.max(began)));
+                let length = Duration::from_nanos(length);
+                if entry.at > began && longest.as_ref().is_none_or(|longest| longest.length < length) {
+                    longest = Some(Gap { length, process: entry.process, partition, ended: entry.at });
                 }
             }
             _ => {}
         }
     }
-    Duration::from_nanos(longest)
+    longest
 }
