@@ -130,6 +130,8 @@ pub struct Liveness {
     term: u64,
     /// Everybody counts as heard of at this moment: the controller began, or woke up.
     since: Duration,
+    /// Whose controller was active before, and since when it is silent.
+    predecessor: Option<(BrokerSlot, Duration)>,
     looked: Duration,
     heard: BTreeMap<BrokerSlot, Heard>,
     /// Sessions that are to be fenced.
@@ -156,7 +158,15 @@ pub struct Turn {
 impl Liveness {
     /// The controller of `term` begins at `now`, on its boot clock.
     pub fn begin(timing: Timing, term: u64, now: Duration) -> Self {
-        Self { timing, term, since: now, looked: now, heard: BTreeMap::new(), doomed: BTreeSet::new() }
+        let (heard, doomed) = (BTreeMap::new(), BTreeSet::new());
+        Self { timing, term, since: now, predecessor: None, looked: now, heard, doomed }
+    }
+
+    /// The controller of the broker in `slot` was active before, and is silent since `silent_since`; that one and all earlier
+    /// ones have confirmed their office for the last time before. So nobody is alive by their word for longer than the lease
+    /// after that, and that broker is silent like any other.
+    pub fn succeed(&mut self, slot: BrokerSlot, silent_since: Duration) {
+        self.predecessor = Some((slot, silent_since.min(self.since)));
     }
 
     /// A broker was heard of; `image` holds all that was decided before the controller's office was confirmed.
@@ -193,6 +203,7 @@ impl Liveness {
         if now.saturating_sub(self.looked) > self.timing.silence_max / 2 {
             // It slept: nobody could have been heard of, or answered.
             self.since = now;
+            self.predecessor = None;
             self.heard.values_mut().for_each(|heard| heard.hearing = Hearing::default());
         }
         self.looked = now;
@@ -210,7 +221,7 @@ impl Liveness {
         admission: Admission,
     ) -> Option<Change> {
         let heard = self.heard.get(&broker).filter(|heard| heard.beat.session == session);
-        let silence = now.saturating_sub(heard.map_or(self.since, |heard| heard.at.max(self.since)));
+        let silence = now.saturating_sub(heard.map_or(self.known_since(broker), |heard| heard.at.max(self.since)));
         let is_silent = silence >= self.timing.silence_max;
         let stops = heard.is_some_and(|heard| heard.beat.stopping);
         let is_ready = heard.is_some_and(|heard| heard.beat.ready && heard.hearing.is_good());
@@ -222,6 +233,11 @@ impl Liveness {
             Admission::Waiting if is_ready && !is_silent && !stops => Some(Change::Unfence { broker, session }),
             Admission::In | Admission::Waiting | Admission::Out => None,
         }
+    }
+
+    /// When the broker counts as heard of, which this controller has not heard of.
+    fn known_since(&self, broker: BrokerSlot) -> Duration {
+        self.predecessor.filter(|(slot, _)| *slot == broker).map_or(self.since, |(_, silent_since)| silent_since)
     }
 
     /// The term of this controller.
@@ -320,6 +336,27 @@ mod tests {
         let mut judge = Liveness::begin(TIMING, 2, at(10_000));
         let fenced = look(&mut judge, &image, 10_000, 20_000, &[ZERO]);
         assert_eq!(fenced, Some((11_500, vec![fence(&image, ZERO)])));
+    }
+
+    #[test]
+    fn the_broker_whose_controller_was_active_before_is_silent_since_it_was_not_heard_by_the_quorum() {
+        let image = cluster(3);
+        let begin = || {
+            let mut judge = Liveness::begin(TIMING, 2, at(10_000));
+            judge.succeed(ZERO, at(9_400));
+            judge
+        };
+        // Another one that is as silent gets its time from the controller's beginning.
+        let one = BrokerSlot(1);
+        assert_eq!(look(&mut begin(), &image, 10_000, 20_000, &[ZERO, one]), Some((10_900, vec![fence(&image, ZERO)])));
+        assert_eq!(look(&mut begin(), &image, 10_000, 20_000, &[one]), Some((11_500, vec![fence(&image, one)])));
+        let mut judge = begin();
+        assert_eq!(judge.on_heartbeat(turn(10_800), &image, beat(&image, ZERO)), Verdict::Alive);
+        let fenced = look(&mut judge, &image, 10_800, 20_000, &[ZERO]);
+        assert_eq!(fenced, Some((12_300, vec![fence(&image, ZERO)])), "once it was heard of it is like the others");
+        let mut judge = begin();
+        assert_eq!(judge.on_tick(at(15_000), &image), vec![], "the controller slept");
+        assert_eq!(look(&mut judge, &image, 15_100, 20_000, &[ZERO]), Some((16_500, vec![fence(&image, ZERO)])));
     }
 
     #[test]

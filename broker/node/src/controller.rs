@@ -15,10 +15,11 @@ pub(crate) use office::Office;
 
 use broker_core::metadata::{Answer, Command, Image, Refusal};
 use bytes::Bytes;
+use env::BootInstant;
 use model::{BrokerSlot, Incarnation};
 use quorum::{
     Applied, Batch, CallError, Config, ConfirmError, Leadership, Member, NodeId, Progress, ProposeError, Quorum,
-    StartError, StateError, StateMachine, Timing,
+    StartError, StateError, StateMachine, Tenure, Timing,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -123,6 +124,12 @@ impl Controller {
     /// Who leads the quorum, now and later.
     pub(crate) fn leadership(&self) -> watch::Receiver<Leadership> {
         self.quorum.leadership()
+    }
+
+    /// The broker whose controller was active before this one's, and since when a majority of the quorum has not heard of it.
+    pub(crate) async fn predecessor(&self, tenure: Tenure, within: Duration) -> Option<(BrokerSlot, BootInstant)> {
+        let before = self.quorum.predecessor(tenure, within).await?;
+        Some((before.id.slot(), before.silent_since))
     }
 
     /// The broker whose controller is active, as far as this one knows.

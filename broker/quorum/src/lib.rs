@@ -43,6 +43,6 @@ pub use config::{Config, Timing};
 pub use error::{CallError, ConfirmError, MemberError, Outcome, ProposeError, StartError};
 pub use identity::owner_of;
 pub use member::{Member, Membership, NodeId};
-pub use quorum::{Confirmed, Handler, Leadership, Progress, Quorum, Replica, Tenure};
+pub use quorum::{Confirmed, Handler, Leadership, Predecessor, Progress, Quorum, Replica, Tenure};
 pub use state::{Applied, Batch, Entry, Position, StateError, StateMachine};
 pub use transport::call_address;

@@ -5,12 +5,14 @@ mod election;
 mod leadership;
 mod members;
 mod open;
+mod predecessor;
 mod progress;
 mod propose;
 mod serve;
 
 pub use confirm::Confirmed;
 pub use leadership::{Leadership, Tenure};
+pub use predecessor::Predecessor;
 pub use progress::{Progress, Replica};
 pub use serve::Handler;
 
@@ -62,6 +64,7 @@ pub(crate) struct Shared {
     handler: OnceLock<Arc<dyn Handler>>,
     /// When a leader was heard of last; `None` where there has never been one.
     heard: Mutex<Option<Instant>>,
+    followed: Mutex<predecessor::Followed>,
 }
 
 impl Shared {

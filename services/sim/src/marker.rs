@@ -50,6 +50,8 @@ named! {
         LastMemberStayed = "last-member-stayed",
         /// Another controller took office.
         ControllerChanged = "controller-changed",
+        /// The broker whose controller was active before was fenced sooner than others would have been, or was stopping.
+        PredecessorFenced = "predecessor-fenced",
         /// What an earlier controller said was refused.
         StaleControllerRefused = "stale-controller-refused",
         /// A broker crashed with records in its page cache only.

@@ -101,6 +101,10 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Office {
     pub(crate) judge: Liveness,
+    /// Whose controller was active before, as far as that is known.
+    pub(crate) before: Option<usize>,
+    /// When it began.
+    pub(crate) since: Duration,
     /// What has to be agreed on, one after the other.
     pub(crate) changes: VecDeque<Change>,
     pub(crate) round: u64,

@@ -58,6 +58,7 @@ impl Broker {
         tracing::info!(term = tenure.term, "this broker's controller is active");
         self.take_in_followers();
         *self.0.office.holder() = Some(Liveness::begin(timing, tenure.term, tenure.since.since_boot()));
+        self.succeed(tenure).await;
         let mut ticks = interval(timing.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -67,6 +68,19 @@ impl Broker {
             for change in changes {
                 self.make_change(controller, tenure.term, change).await;
             }
+        }
+    }
+
+    /// Learns since when the controller before is silent, so that its broker is not waited for longer than any other.
+    async fn succeed(&self, tenure: Tenure) {
+        let Some((slot, silent_since)) =
+            self.control().controller().predecessor(tenure, self.0.config.liveness.heartbeat()).await
+        else {
+            return;
+        };
+        tracing::info!(broker = slot.0, "the controller of this broker was active before");
+        if let Some(judge) = self.0.office.holder().as_mut() {
+            judge.succeed(slot, silent_since.since_boot());
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) async fn confirm(shared: Arc<Shared>, mut waiters: mpsc::Receiver<Wai
 async fn round(shared: &Shared) -> Result<Confirmed, ConfirmError> {
     let at = shared.clock.boot();
     let term = shared.raft.metrics().borrow().current_term;
+    shared.note_round(term);
     let (read, _) = shared.raft.get_read_log_id().await.map_err(|error| unconfirmed(shared, error))?;
     if shared.raft.metrics().borrow().current_term != term {
         return Err(ConfirmError::NotLeader { leader: shared.leader() });

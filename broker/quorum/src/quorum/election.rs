@@ -127,7 +127,7 @@ async fn canvass(shared: &Arc<Shared>) -> bool {
     true
 }
 
-fn others(membership: &Membership, me: NodeId) -> Vec<(NodeId, Member)> {
+pub(super) fn others(membership: &Membership, me: NodeId) -> Vec<(NodeId, Member)> {
     let others = membership.members().iter().filter(|(id, _)| **id != me && membership.is_voter(**id));
     others.map(|(id, member)| (*id, member.clone())).collect()
 }

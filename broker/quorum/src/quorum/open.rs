@@ -1,3 +1,4 @@
+use super::predecessor::Followed;
 use super::{Leadership, Node, Shared, confirm, election, leadership, propose, serve};
 use crate::identity::{self, Lock, disk};
 use crate::journal::{Journal, Writer};
@@ -40,9 +41,19 @@ pub(super) async fn open<S: StateMachine>(config: Config, clock: Arc<dyn Clock>,
     let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
     let (confirmations, waiters) = mpsc::channel(CONFIRMATIONS_MAX);
     let (leading, leadership) = watch::channel(Leadership::default());
-    let handler = OnceLock::new();
-    let shared = Shared { config, clock, raft, peers, proposals, confirmations, applied, leadership, handler, heard };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Shared {
+        followed: Mutex::new(Followed::start(clock.boot())),
+        config,
+        clock,
+        raft,
+        peers,
+        proposals,
+        confirmations,
+        applied,
+        leadership,
+        handler: OnceLock::new(),
+        heard,
+    });
     let mut tasks = JoinSet::new();
     tasks.spawn(leadership::watch(Arc::clone(&shared), leading));
     tasks.spawn(propose::batch(Arc::clone(&shared), proposed));

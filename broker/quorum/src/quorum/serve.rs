@@ -1,4 +1,4 @@
-use super::{Shared, confirm, election, propose};
+use super::{Shared, confirm, election, predecessor, propose};
 use crate::raft::network::{decode_append, decode_snapshot};
 use crate::transport::{Kind, Service};
 use crate::{CallError, NodeId};
@@ -53,6 +53,7 @@ impl Desk {
 
     async fn append(&self, request: Bytes) -> Result<Bytes, String> {
         let request = decode_append(request).map_err(text)?;
+        self.shared.note_word(&request.vote);
         let answer = self.shared.raft.append_entries(request).await;
         if answer.as_ref().is_ok_and(|answer| !matches!(answer, AppendEntriesResponse::HigherVote(_))) {
             self.shared.note_leader();
@@ -63,6 +64,7 @@ impl Desk {
     async fn snapshot(&self, request: Bytes) -> Result<Bytes, String> {
         let request = decode_snapshot(request).map_err(text)?;
         let sender = request.vote;
+        self.shared.note_word(&sender);
         let answer = self.shared.raft.install_snapshot(request).await;
         if answer.as_ref().is_ok_and(|answer| answer.vote <= sender) {
             self.shared.note_leader();
@@ -90,6 +92,7 @@ impl Desk {
             Kind::Canvass => election::serve(&self.shared, &payload).await,
             Kind::Propose => propose::serve(&self.shared, payload).await,
             Kind::ReadIndex => confirm::serve(&self.shared).await,
+            Kind::Followed => predecessor::serve(&self.shared, &payload).await,
             Kind::Call | Kind::Hello | Kind::Welcome | Kind::Refused | Kind::Answer | Kind::Failed => {
                 Err("this is no request".into())
             }

@@ -18,9 +18,10 @@ pub(crate) enum Kind {
     Propose,
     ReadIndex,
     Call,
+    Followed,
 }
 
-const KINDS: [(Kind, u8); 12] = [
+const KINDS: [(Kind, u8); 13] = [
     (Kind::Hello, 1),
     (Kind::Welcome, 2),
     (Kind::Refused, 3),
@@ -33,6 +34,7 @@ const KINDS: [(Kind, u8); 12] = [
     (Kind::Propose, 14),
     (Kind::ReadIndex, 15),
     (Kind::Call, 16),
+    (Kind::Followed, 17),
 ];
 
 const HEADER_BYTES: usize = 9;

@@ -71,6 +71,26 @@ async fn an_isolated_leader_cannot_confirm_that_it_leads() {
     cluster.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_learns_since_when_the_one_before_is_silent() {
+    let mut cluster = Cluster::of_three(|config| config).await;
+    let old = cluster.leader().await;
+    let tenure = |cluster: &Cluster, slot| cluster.quorum(slot).leadership().borrow().tenure.unwrap();
+    let within = Duration::from_secs(5);
+    assert_eq!(cluster.quorum(old).predecessor(tenure(&cluster, old), within).await, None, "nobody led before");
+    let id = cluster.quorum(old).id();
+    let confirmed = cluster.quorum(old).confirm_leadership().await.unwrap();
+    cluster.stop(old).await;
+    let new = cluster.leader().await;
+    let tenure = tenure(&cluster, new);
+    let before = cluster.quorum(new).predecessor(tenure, within).await.expect("both others followed it");
+    assert_eq!(before.id, id);
+    assert!(before.silent_since >= confirmed.at, "{before:?} {confirmed:?}");
+    // Nobody votes for another one before an election's time has passed.
+    assert!(tenure.since.since(before.silent_since) > Duration::from_millis(300), "{before:?} {tenure:?}");
+    cluster.end().await;
+}
+
 /// The error of a future that ends at once.
 fn futures_now<T, E>(future: impl Future<Output = Result<T, E>>) -> Option<E> {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future)).err()

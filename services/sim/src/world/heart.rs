@@ -54,6 +54,7 @@ impl World {
     ) {
         let is_confirmed = self.quorum.term == term && self.reaches_majority(broker);
         let index = if is_confirmed {
+            self.quorum.confirmed_at = self.now;
             self.quorum.len() - 1
         } else if self.without(Guard::ConfirmOffice) {
             self.processes[broker].as_ref().map_or(0, |process| process.applied)
@@ -161,13 +162,22 @@ impl World {
     }
 
     fn hold_office(&mut self, broker: usize, term: u64, since: Duration) {
-        let timing = self.settings.timing;
+        let (timing, silent_since) = (self.settings.timing, self.clocks[broker].at(self.quorum.confirmed_at));
+        // Now and then no majority says since when the one before is silent.
+        let is_known = self.quorum.term == term && self.random.chance(80);
+        let before = self.quorum.before.filter(|before| *before != broker && is_known);
         let Some(process) = self.process(broker) else { return };
         if process.office.as_ref().is_some_and(|office| office.judge.term() >= term) {
             return;
         }
+        let mut judge = Liveness::begin(timing, term, since);
+        if let Some(before) = before {
+            judge.succeed(slot(before), silent_since);
+        }
         process.office = Some(Office {
-            judge: Liveness::begin(timing, term, since),
+            judge,
+            before,
+            since,
             changes: VecDeque::new(),
             round: 0,
             is_busy: false,

@@ -29,15 +29,22 @@ impl World {
     pub(super) fn judge(&mut self, broker: usize, term: u64) {
         let (now, image) = (self.local(broker), self.known_image(broker));
         let tick = self.settings.timing.tick().as_micros() as u64;
-        let early = if self.without(Guard::FenceAfterLease) {
-            self.settings.timing.silence_max * 9 / 20
-        } else {
-            Duration::ZERO
-        };
+        let silence_max = self.settings.timing.silence_max;
+        let early = if self.without(Guard::FenceAfterLease) { silence_max * 9 / 20 } else { Duration::ZERO };
         let Some(office) = self.office(broker, term) else { return };
         if !office.is_busy {
             let changes = office.judge.on_tick(now + early, &image);
+            let is_early = |change: &Change| match (change, office.before) {
+                (Change::Fence { broker, .. }, Some(before)) => {
+                    *broker == slot(before) && now < office.since + silence_max
+                }
+                _ => false,
+            };
+            let is_early = changes.iter().any(is_early);
             office.changes = changes.into();
+            if is_early {
+                self.hit(Marker::PredecessorFenced);
+            }
             self.next_change(broker, term);
         }
         self.remind(broker, (tick, tick + tick / 10), Timer::Office { term });

@@ -17,6 +17,9 @@ pub(super) struct Quorum {
     /// The term of its leader, which holds the controller's office.
     pub(super) term: u64,
     pub(super) leader: usize,
+    /// Who led before, and when a leader confirmed its leadership last.
+    pub(super) before: Option<usize>,
+    pub(super) confirmed_at: Duration,
     /// The life of the process that leads.
     life: u64,
 }
@@ -45,7 +48,7 @@ impl Quorum {
             placement: (0..settings.partitions).map(replicas).collect(),
         };
         apply(&mut image, Command::CreateTopic { council_index: None, topic: draft });
-        Self { images: vec![image], term: 0, leader: 0, life: 0 }
+        Self { images: vec![image], term: 0, leader: 0, before: None, confirmed_at: Duration::ZERO, life: 0 }
     }
 
     /// What was agreed on last.
@@ -229,6 +232,7 @@ impl World {
         if able.is_empty() {
             return;
         }
+        self.quorum.before = (self.quorum.term > 0).then_some(self.quorum.leader);
         self.quorum.leader = able[self.random.below(able.len())];
         self.quorum.life = self.processes[self.quorum.leader].as_ref().map_or(0, |process| process.life);
         self.quorum.term += 1;
