@@ -17,6 +17,7 @@ pub use progress::{Progress, Replica};
 pub use serve::Handler;
 
 use crate::raft::Raft;
+use crate::raft::voice::is_answered;
 use crate::transport::{Kind, Lane, Peers};
 use crate::{CallError, Config, Member, Membership, NodeId, Position, ProposeError, StartError, StateMachine};
 use bytes::Bytes;
@@ -78,10 +79,9 @@ impl Shared {
 
     /// Whether this node leads and has heard from a majority lately.
     fn leads(&self) -> bool {
-        let silence_max = self.config.timing.election.end.as_millis() as u64 * 2;
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
-        metrics.state.is_leader() && metrics.millis_since_quorum_ack.is_none_or(|silence| silence <= silence_max)
+        metrics.state.is_leader() && is_answered(&metrics, &self.config.timing)
     }
 
     fn member(&self, id: NodeId) -> Option<Member> {

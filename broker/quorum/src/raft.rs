@@ -6,6 +6,7 @@ pub(crate) mod network;
 pub(crate) mod store;
 #[cfg(test)]
 mod suite;
+pub(crate) mod voice;
 
 use crate::{Applied, Member, Membership, NodeId, Position};
 use bytes::Bytes;

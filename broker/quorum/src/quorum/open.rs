@@ -6,6 +6,7 @@ use crate::raft::Raft;
 use crate::raft::machine::{self, Images, Machine};
 use crate::raft::network::Network;
 use crate::raft::store::Store;
+use crate::raft::voice::Voice;
 use crate::transport::{Listener, Peers};
 use crate::{Config, Position, StartError, StateMachine};
 use env::Clock;
@@ -35,9 +36,12 @@ pub(super) async fn open<S: StateMachine>(config: Config, clock: Arc<dyn Clock>,
     check_no_hole(&mut store, &machine).await?;
     let heard = Mutex::new(last_heard(&config, &store)?);
     let peers = Arc::new(Peers::new(config.cluster.clone(), config.id, config.addresses.clone()));
-    let raft = Raft::new(config.id, raft_config, Network(Arc::clone(&peers)), store, machine)
+    let voice = Arc::new(Voice::new(config.timing.clone()));
+    let network = Network { peers: Arc::clone(&peers), voice: Arc::clone(&voice) };
+    let raft = Raft::new(config.id, raft_config, network, store, machine)
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
+    voice.follow(raft.metrics());
     let (proposals, proposed) = mpsc::channel(PROPOSALS_MAX);
     let (confirmations, waiters) = mpsc::channel(CONFIRMATIONS_MAX);
     let (leading, leadership) = watch::channel(Leadership::default());

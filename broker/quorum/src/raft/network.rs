@@ -1,5 +1,6 @@
 //! Raft's messages over our transport.
 
+use super::voice::Voice;
 use super::{LogId, RaftEntry, Types, Vote, codec};
 use crate::transport::{Kind, Lane, Peers};
 use crate::{CallError, Member, NodeId, Position};
@@ -22,11 +23,15 @@ const BACKOFF: Duration = Duration::from_millis(100);
 type RemoteFault<E> = RPCError<NodeId, Member, RaftError<NodeId, E>>;
 
 /// Makes clients for openraft.
-pub(crate) struct Network(pub(crate) Arc<Peers>);
+pub(crate) struct Network {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) voice: Arc<Voice>,
+}
 
 /// Sends to one node.
 pub(crate) struct Client {
     peers: Arc<Peers>,
+    voice: Arc<Voice>,
     target: NodeId,
     member: Member,
 }
@@ -132,7 +137,8 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Client;
 
     async fn new_client(&mut self, target: NodeId, node: &Member) -> Client {
-        Client { peers: Arc::clone(&self.0), target, member: node.clone() }
+        let (peers, voice) = (Arc::clone(&self.peers), Arc::clone(&self.voice));
+        Client { peers, voice, target, member: node.clone() }
     }
 }
 
@@ -142,7 +148,18 @@ impl RaftNetwork<Types> for Client {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RPCError<NodeId, Member, RaftError<NodeId>>> {
-        self.ask(Lane::Raft, Kind::Append, encode_append(&request), option.hard_ttl()).await
+        if !self.voice.may_reach(self.target) {
+            let why = "no majority answers, and another one may have to lead".to_owned();
+            return Err(fault(CallError::Unreachable { address: self.member.address.clone(), why }));
+        }
+        let answer = self.ask(Lane::Raft, Kind::Append, encode_append(&request), option.hard_ttl()).await;
+        match &answer {
+            Ok(_) => self.voice.on_answer(self.target),
+            // It was not sent.
+            Err(RPCError::Unreachable(_)) => {}
+            Err(_) => self.voice.on_silence(self.target),
+        }
+        answer
     }
 
     async fn install_snapshot(

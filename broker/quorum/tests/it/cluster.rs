@@ -1,7 +1,7 @@
 //! Several nodes, each pair connected by a wire of its own.
 
 use crate::counter::{Command, Counter, node_id, until};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, State};
 use broker_quorum::{Config, Member, NodeId, Quorum, Timing};
 use model::BrokerSlot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,8 +90,16 @@ impl Cluster {
     pub(crate) fn isolate(&self, slot: u16, isolated: bool) {
         for ((from, to), wire) in &self.wires {
             if (*from == slot) != (*to == slot) {
-                wire.cut(isolated);
+                wire.be(if isolated { State::Cut } else { State::Open });
             }
+        }
+    }
+
+    /// Has a node hear nobody, while all hear it; or mends that.
+    pub(crate) fn deafen(&self, slot: u16, deaf: bool) {
+        for ((from, _), wire) in self.wires.iter().filter(|((from, to), _)| (*from == slot) != (*to == slot)) {
+            let state = if *from == slot { State::ThereOnly } else { State::BackOnly };
+            wire.be(if deaf { state } else { State::Open });
         }
     }
 

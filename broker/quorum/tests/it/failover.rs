@@ -72,6 +72,24 @@ async fn an_isolated_leader_cannot_confirm_that_it_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_hears_nobody_keeps_quiet_and_is_replaced() {
+    let cluster = Cluster::of_three(|config| config).await;
+    let old = cluster.leader().await;
+    assert_eq!(cluster.add(old, 3).await, 3);
+    cluster.deafen(old, true);
+    let deaf = Instant::now();
+    let others: Vec<u16> = (0..3).filter(|slot| *slot != old).collect();
+    let new = cluster.leader_among(&others).await;
+    println!("a new leader after {:?}", deaf.elapsed());
+    assert_eq!(cluster.add(new, 3).await, 6);
+    // It comes back as a follower.
+    cluster.deafen(old, false);
+    cluster.all_have(6).await;
+    assert_eq!(cluster.leader().await, new);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_learns_since_when_the_one_before_is_silent() {
     let mut cluster = Cluster::of_three(|config| config).await;
     let old = cluster.leader().await;
