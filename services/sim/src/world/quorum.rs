@@ -103,7 +103,7 @@ impl World {
         let outcome = self.agree(command);
         let index = self.quorum.len() - 1;
         trace!(self, "proposal {proposal} of {broker}: {outcome:?}");
-        if self.random.chance(4) {
+        if self.random.chance(10) {
             return;
         }
         self.after((300, 4000), Event::Proposed { broker, life, proposal, index, outcome });
