@@ -28,7 +28,9 @@ pub(super) fn add_to_produce(broker: &Broker, call: &Call, response: &mut produc
     for topic in &mut response.responses {
         let misled = topic.partition_responses.iter_mut().filter(|partition| is_misled(partition.error_code));
         for partition in misled {
-            let Some((leader_id, leader_epoch)) = hints.leader(&topic.name, topic.topic_id, partition.index) else {
+            let Some((leader_id, leader_epoch)) =
+                hints.leader(&topic.name, topic.topic_id, partition.index, partition.error_code)
+            else {
                 continue;
             };
             partition.current_leader =
@@ -55,7 +57,8 @@ pub(super) fn add_to_fetch(broker: &Broker, call: &Call, response: &mut fetch::R
     for topic in &mut response.responses {
         let misled = topic.partitions.iter_mut().filter(|partition| is_misled(partition.error_code));
         for partition in misled {
-            let Some((leader_id, leader_epoch)) = hints.leader(&topic.topic, topic.topic_id, partition.partition_index)
+            let Some((leader_id, leader_epoch)) =
+                hints.leader(&topic.topic, topic.topic_id, partition.partition_index, partition.error_code)
             else {
                 continue;
             };
@@ -97,8 +100,9 @@ impl<'a> Hints<'a> {
         Self { broker, call, image: broker.image(), named: BTreeSet::new() }
     }
 
-    /// Who leads a partition, if that is known.
-    fn leader(&mut self, name: &str, id: TopicId, index: i32) -> Option<(i32, LeaderEpoch)> {
+    /// Who leads a partition that was refused with `code`, if that is known. A broker that takes itself for the leader and
+    /// may not serve does not know who leads by now: a client that was sent back to it would ask nobody else.
+    fn leader(&mut self, name: &str, id: TopicId, index: i32, code: ErrorCode) -> Option<(i32, LeaderEpoch)> {
         let topic = match TopicRef::of(self.call.header.api_version, name.to_owned(), id) {
             TopicRef::Name(name) => cluster::topic_named(&self.image, &name),
             TopicRef::Id(id) => self.image.topic(id),
@@ -111,6 +115,9 @@ impl<'a> Hints<'a> {
             return None;
         }
         let node = cluster::node_id(self.broker, slot);
+        if code == ErrorCode::NOT_LEADER_OR_FOLLOWER && node == self.broker.config().node_id() {
+            return None;
+        }
         self.named.insert(node);
         Some((node, epoch))
     }

@@ -69,6 +69,30 @@ async fn who_asks_the_wrong_broker_is_told_the_right_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_may_not_serve_sends_nobody_back_to_itself() {
+    let mut cluster = Cluster::of(3).await;
+    let (id, leader, other) = led_topic(&cluster).await;
+    let client = cluster.client(leader).await;
+    cluster.kill(other).await;
+    cluster.kill(3 - leader - other).await;
+    let mut request = produce_by_id(id);
+    request.acks = 1;
+    eventually("the last broker serves nobody", async || {
+        let answer = client.0.call(&request, 13).await.unwrap();
+        let refused = &answer.responses[0].partition_responses[0];
+        if refused.error_code == ErrorCode::NONE {
+            return false;
+        }
+        assert_eq!((refused.error_code, refused.current_leader.leader_id), (ErrorCode::NOT_LEADER_OR_FOLLOWER, -1));
+        assert!(answer.node_endpoints.is_empty());
+        true
+    })
+    .await;
+    drop(client);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_are_fenced_are_described_to_who_asks_for_them() {
     let mut cluster = Cluster::of(3).await;
     let described = async |client: &Client, include_fenced_brokers| {

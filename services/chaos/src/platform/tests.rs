@@ -8,7 +8,7 @@ write() {
   mv "$dir/endpoints.tmp" "$dir/endpoints.json"
 }
 case $1 in
-  up) dir=$7; [ -f "$dir/broken" ] && { echo "the port is taken"; exit 3; }
+  up) while [ "$1" != --data-dir ]; do shift; done; dir=$2; [ -f "$dir/broken" ] && { echo "the port is taken"; exit 3; }
       sleep 600 & child=$!; trap 'kill $child 2>/dev/null; rm -f "$dir/endpoints.json"; exit 0' TERM
       write $child; while :; do sleep 0.05; done ;;
   region) dir=$5; [ "$3" = r1 ] || { echo "no region $3" >&2; exit 1; }; sleep 600 > /dev/null 2>&1 & write $! ;;
