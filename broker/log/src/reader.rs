@@ -153,15 +153,19 @@ impl Reader {
             segment: segment.clone(),
             shared: self.shared.clone(),
             truncations,
-            cold: is_cold(&self.shared.read(), segment, range.end.position),
+            cold: is_cold(&self.shared.read(), segment, &range.end),
         }
     }
 }
 
-/// Whether the log goes on for long behind `position` in `segment`.
-fn is_cold(view: &View, segment: &Segment, position: u64) -> bool {
+/// Whether the log goes on for long behind `end` in `segment`, and what is before it was flushed: until then the system
+/// keeps it in memory, and to have it forgotten is to have it written.
+fn is_cold(view: &View, segment: &Segment, end: &Mark) -> bool {
+    if end.offset > view.flushed.offset {
+        return false;
+    }
     let behind = view.segments.partition_point(|other| other.base <= segment.base);
-    let mut bytes = segment.size().saturating_sub(position);
+    let mut bytes = segment.size().saturating_sub(end.position);
     let mut later = view.segments[behind..].iter();
     bytes > COLD_BYTES
         || later.any(|later| {

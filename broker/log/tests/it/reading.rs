@@ -1,5 +1,5 @@
 use crate::support::*;
-use broker_log::ReadError;
+use broker_log::{Config, Log, ReadError};
 use model::{ByteCount, Offset};
 
 #[test]
@@ -48,6 +48,23 @@ fn a_read_stops_at_whole_batches_below_its_limit_and_its_size() {
             }
         }
     }
+}
+
+#[test]
+fn what_was_not_flushed_is_not_cold_however_far_from_the_tail_it_lies() {
+    let dir = dir();
+    let mut log = open(dir.path(), Config::default());
+    let large = checked(record::BatchBuilder::new().record(1, None, Some(&vec![7; 1 << 20]), &[]).build());
+    for _ in 0..70 {
+        log.append(&large, EPOCH, model::Timestamp(1)).unwrap();
+    }
+    let is_cold = |log: &Log, from: i64| {
+        let slice = log.reader().read(Offset(from), log.tail(), ByteCount(1), true).unwrap().unwrap();
+        slice.is_cold()
+    };
+    assert!(!is_cold(&log, 0));
+    log.flush().unwrap();
+    assert!(is_cold(&log, 0) && !is_cold(&log, 60));
 }
 
 #[test]
