@@ -32,17 +32,22 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
             responses.push(TopicResponse { name: topic.name.clone(), partitions, ..Default::default() });
         }
         let begun = begin(&broker, moves, request.timeout_ms).await;
-        let (error_code, error_message) =
-            begun.err().map_or((ErrorCode::NONE, None), |(code, text)| (code, Some(text)));
+        let (error_code, error_message) = told(begun.as_ref().err());
+        // Who looks at the partitions alone must not take a move for begun.
+        let untold = responses.iter_mut().flat_map(|topic| &mut topic.partitions).filter(|one| one.error_code.is_ok());
+        untold.for_each(|one| (one.error_code, one.error_message) = (error_code, error_message.clone()));
         let allow_replication_factor_change = request.allow_replication_factor_change;
         Some(Response { allow_replication_factor_change, error_code, error_message, responses, ..Default::default() })
     }))
 }
 
 fn response(partition_index: i32, refused: Option<&Refused>) -> PartitionResponse {
-    let (error_code, error_message) =
-        refused.cloned().map_or((ErrorCode::NONE, None), |(code, text)| (code, Some(text)));
+    let (error_code, error_message) = told(refused);
     PartitionResponse { partition_index, error_code, error_message, ..Default::default() }
+}
+
+fn told(refused: Option<&Refused>) -> (ErrorCode, Option<String>) {
+    refused.cloned().map_or((ErrorCode::NONE, None), |(code, text)| (code, Some(text)))
 }
 
 fn twice() -> Refused {

@@ -1,6 +1,6 @@
 //! Several brokers in this process that are one region, without a council.
 
-use crate::harness::{Client, eventually};
+use crate::harness::{Client, PATIENCE, eventually};
 use broker::{Broker, Config, Listeners};
 use env::real::{SystemClock, SystemEntropy};
 use model::{BrokerSlot, RegionName};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use wire::ErrorCode;
-use wire::api::{create_topics, metadata};
+use wire::api::{alter_partition_reassignments as alter, create_topics, metadata};
 
 pub(crate) struct Cluster {
     pub(crate) brokers: BTreeMap<u16, Broker>,
@@ -148,6 +148,24 @@ impl Cluster {
         response.topics.into_iter().next().unwrap()
     }
 
+    /// Asks the broker in `slot` for a move of one partition to `nodes`, or for an end of one under way; again while the
+    /// controller of the region is being replaced.
+    pub(crate) async fn reassign(&self, slot: u16, name: &str, partition: i32, nodes: Option<&[i32]>) -> ErrorCode {
+        let partition =
+            alter::Partition { partition_index: partition, replicas: nodes.map(<[i32]>::to_vec), ..Default::default() };
+        let topic = alter::Topic { name: name.to_owned(), partitions: vec![partition], ..Default::default() };
+        let request = alter::Request { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let mut said = ErrorCode::NONE;
+        eventually("the move is begun or refused", async || {
+            let answer = self.client(slot).await.0.call(&request, 1).await.unwrap();
+            said = answer.responses[0].partitions[0].error_code;
+            assert!(answer.error_code.is_ok() || said == answer.error_code, "{answer:?}");
+            said != ErrorCode::REQUEST_TIMED_OUT
+        })
+        .await;
+        said
+    }
+
     /// What the broker in `slot` says of itself and the topic.
     pub(crate) async fn metadata(&self, slot: u16, name: &str) -> metadata::Response {
         let topic = metadata::Topic { name: Some(name.to_owned()), ..Default::default() };
@@ -155,27 +173,66 @@ impl Cluster {
         self.client(slot).await.0.call(&request, 12).await.unwrap()
     }
 
-    /// Waits until every running broker names leaders of all partitions that `holds` of, and gives them.
+    /// Waits until every running broker names the same leaders of all partitions, `holds` of them, and each of them
+    /// serves: the others may know of a leader before it does. Gives them.
     pub(crate) async fn leaders(&self, name: &str, holds: impl Fn(&metadata::PartitionResponse) -> bool) -> Vec<i32> {
-        let mut leaders = Vec::new();
-        eventually("all brokers name the leaders", async || {
-            let mut named = Vec::new();
-            for slot in self.brokers.keys() {
-                let found = self.metadata(*slot, name).await.topics.remove(0);
-                if found.error_code != ErrorCode::NONE {
-                    return false;
-                }
-                let sound = |led: &metadata::PartitionResponse| led.error_code == ErrorCode::NONE && holds(led);
-                if !found.partitions.iter().all(sound) {
-                    return false;
-                }
-                named.push(found.partitions.iter().map(|led| led.leader_id).collect::<Vec<_>>());
+        let (mut last, deadline) = (String::new(), tokio::time::Instant::now() + PATIENCE);
+        while tokio::time::Instant::now() < deadline {
+            match self.agreed_leaders(name, &holds).await {
+                Ok(leaders) => return leaders,
+                Err(reason) => last = reason,
             }
-            leaders.clone_from(&named[0]);
-            named.iter().all(|other| *other == named[0])
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the brokers do not agree on leaders of {name} in time: {last}");
+    }
+
+    async fn agreed_leaders(
+        &self,
+        name: &str,
+        holds: impl Fn(&metadata::PartitionResponse) -> bool,
+    ) -> Result<Vec<i32>, String> {
+        let mut named = Vec::new();
+        for slot in self.brokers.keys() {
+            let found = self.metadata(*slot, name).await.topics.remove(0);
+            let sound = |led: &metadata::PartitionResponse| led.error_code == ErrorCode::NONE && holds(led);
+            if found.error_code != ErrorCode::NONE || !found.partitions.iter().all(sound) {
+                return Err(format!("the broker in slot {slot} says {found:?}"));
+            }
+            named.push(found.partitions.iter().map(|led| led.leader_id).collect::<Vec<_>>());
+        }
+        if named.iter().any(|other| *other != named[0]) {
+            return Err(format!("leaders by broker: {named:?}"));
+        }
+        self.all_serve(name, &named[0]).await?;
+        Ok(named.remove(0))
+    }
+
+    /// Whether each of these nodes takes itself for the leader of the partition that has its place.
+    async fn all_serve(&self, name: &str, leaders: &[i32]) -> Result<(), String> {
+        for (partition, leader) in (0..).zip(leaders) {
+            let slot = u16::try_from(leader - 1).unwrap();
+            if !self.brokers.contains_key(&slot) {
+                return Err(format!("broker {leader}, which does not run, is taken for a leader"));
+            }
+            self.client(slot).await.leads(name, partition).await?;
+        }
+        Ok(())
+    }
+
+    /// The values of all records of a partition, of whoever leads it.
+    pub(crate) async fn read(&self, name: &str, partition: i32) -> Vec<String> {
+        let mut values = None;
+        eventually("the leader gives what it has", async || {
+            let (slot, _) = self.brokers.first_key_value().unwrap();
+            let leader = self.metadata(*slot, name).await.topics[0].partitions[partition as usize].leader_id;
+            let leader = u16::try_from(leader - 1).ok().filter(|slot| self.brokers.contains_key(slot));
+            let Some(leader) = leader else { return false };
+            values = self.client(leader).await.try_values(name, partition, 0).await.ok();
+            values.is_some()
         })
         .await;
-        leaders
+        values.unwrap()
     }
 
     pub(crate) async fn end(self) {

@@ -14,7 +14,7 @@ use wire::ErrorCode;
 use wire::api::{fetch, list_offsets, produce};
 use wire::client::Connection;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn config(dir: &Path) -> Config {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -91,22 +91,47 @@ impl Client {
         only(self.0.call(&fetch_request(topic, partition, offset), 11).await.unwrap())
     }
 
-    /// The values of all records of a partition from `offset` on. One answer has those of one segment at most.
+    /// The values of all records of a partition from `offset` on.
     pub(crate) async fn values(&self, topic: &str, partition: i32, offset: i64) -> Vec<String> {
+        self.try_values(topic, partition, offset).await.unwrap()
+    }
+
+    /// The same, or what the broker has against it. One answer has the records of one segment at most.
+    pub(crate) async fn try_values(&self, topic: &str, partition: i32, offset: i64) -> Result<Vec<String>, ErrorCode> {
         let (mut values, mut next) = (Vec::new(), offset);
         loop {
             let found = self.fetch(topic, partition, next).await;
-            assert_eq!(found.error_code, ErrorCode::NONE);
+            found.error_code.ok()?;
             // By batches: compaction may have left one without a record.
             let batches = Batches::new(found.records.bytes().unwrap());
-            let Some(last) = batches.map(Result::unwrap).last() else { return values };
+            let Some(last) = batches.map(Result::unwrap).last() else { return Ok(values) };
             next = last.next_offset().0;
             values.extend(records(&found.records).into_iter().filter(|(at, _)| *at >= offset).map(|(_, value)| value));
         }
     }
 
+    /// Whether the broker takes itself for the leader of this partition.
+    pub(crate) async fn leads(&self, topic: &str, partition: i32) -> Result<(), String> {
+        let found = self.list_offset_of(topic, partition, list_offsets::EARLIEST).await;
+        match found.error_code {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {
+                Err(format!("the leader of {topic}-{partition} says {found:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) async fn list_offset(&self, topic: &str, timestamp: i64) -> list_offsets::PartitionResponse {
-        let asked = list_offsets::Partition { timestamp, ..Default::default() };
+        self.list_offset_of(topic, 0, timestamp).await
+    }
+
+    async fn list_offset_of(
+        &self,
+        topic: &str,
+        partition_index: i32,
+        timestamp: i64,
+    ) -> list_offsets::PartitionResponse {
+        let asked = list_offsets::Partition { partition_index, timestamp, ..Default::default() };
         let topic = list_offsets::Topic { name: topic.to_owned(), partitions: vec![asked], ..Default::default() };
         let request = list_offsets::Request { topics: vec![topic], ..Default::default() };
         let response = self.0.call(&request, 9).await.unwrap();

@@ -8,9 +8,7 @@ use broker::Broker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use wire::ErrorCode;
-use wire::api::{
-    alter_partition_reassignments as alter, describe_log_dirs, list_offsets, metadata, offset_commit, offset_fetch,
-};
+use wire::api::{describe_log_dirs, list_offsets, metadata, offset_commit, offset_fetch};
 
 /// The directories of a broker: whether each can be used, and which partitions of which topics are in it.
 async fn directories(client: &Client) -> BTreeMap<PathBuf, (ErrorCode, BTreeSet<(String, i32)>)> {
@@ -121,8 +119,7 @@ async fn write_all(cluster: &Cluster, partitions: i32, value: &str) {
 
 async fn all_hold(cluster: &Cluster, partitions: i32, values: &[&str]) {
     for partition in 0..partitions {
-        let led = cluster.metadata(1, "t").await.topics[0].partitions[partition as usize].leader_id;
-        let mut found = cluster.client(led as u16 - 1).await.values("t", partition, 0).await;
+        let mut found = cluster.read("t", partition).await;
         // A write that was refused may be there all the same, and was made again.
         found.dedup();
         assert_eq!(found, values);
@@ -312,11 +309,7 @@ async fn a_log_that_moved_away_while_its_broker_was_down_is_put_aside() {
     cluster.leaders("t", is_complete).await;
     write_all(&cluster, 1, "v").await;
     cluster.stop(0).await;
-    let partition = alter::Partition { replicas: Some(vec![2, 3]), ..Default::default() };
-    let topic = alter::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
-    let request = alter::Request { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
-    let answer = cluster.client(1).await.0.call(&request, 0).await.unwrap();
-    assert_eq!(answer.responses[0].partitions[0].error_code, ErrorCode::NONE);
+    assert_eq!(cluster.reassign(1, "t", 0, Some(&[2, 3])).await, ErrorCode::NONE);
     cluster.leaders("t", |led| led.replica_nodes == [2, 3]).await;
     cluster.start(0).await;
     cluster.settle().await;

@@ -4,16 +4,10 @@ use crate::cluster::Cluster;
 use crate::harness::{batch, eventually};
 use std::path::PathBuf;
 use wire::ErrorCode;
-use wire::api::{alter_partition_reassignments as alter, elect_leaders, list_partition_reassignments as list};
+use wire::api::{elect_leaders, list_partition_reassignments as list};
 
 async fn reassign(cluster: &Cluster, slot: u16, partition: i32, nodes: Option<&[i32]>) -> ErrorCode {
-    let partition =
-        alter::Partition { partition_index: partition, replicas: nodes.map(<[i32]>::to_vec), ..Default::default() };
-    let topic = alter::Topic { name: "t".into(), partitions: vec![partition], ..Default::default() };
-    let request = alter::Request { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
-    let answer = cluster.client(slot).await.0.call(&request, 1).await.unwrap();
-    assert_eq!(answer.error_code, ErrorCode::NONE, "{:?}", answer.error_message);
-    answer.responses[0].partitions[0].error_code
+    cluster.reassign(slot, "t", partition, nodes).await
 }
 
 /// What is moving: partition, replicas, those that come, those that go.
@@ -62,11 +56,6 @@ async fn produce(cluster: &Cluster, value: &str) {
     .await;
 }
 
-async fn values(cluster: &Cluster) -> Vec<String> {
-    let led = cluster.metadata(0, "t").await.topics[0].partitions[0].leader_id;
-    cluster.client(led as u16 - 1).await.values("t", 0, 0).await
-}
-
 fn log_dir(cluster: &Cluster, slot: u16) -> PathBuf {
     cluster.config(slot).data_dir.join("topics").join("t-0")
 }
@@ -96,7 +85,7 @@ async fn a_partition_shrinks_to_one_broker_moves_and_grows_again_without_a_loss(
     assert_eq!(reassign(&cluster, 2, 0, Some(&[1, 2, 3])).await, ErrorCode::NONE);
     placed(&cluster, &[1, 2, 3]).await;
     produce(&cluster, "d").await;
-    let mut values = values(&cluster).await;
+    let mut values = cluster.read("t", 0).await;
     values.dedup();
     assert_eq!(values, ["a", "b", "c", "d"]);
     cluster.end().await;

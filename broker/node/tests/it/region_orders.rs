@@ -9,7 +9,6 @@ use model::{
     Action, CommitCursor, CommitMarks, CommitPage, CommitPart, Done, Offset, Opening, OrderError, OwnershipEpoch,
     PartitionId, SyncCommits, methods,
 };
-use std::time::Duration;
 use wire::ErrorCode;
 use wire::api::find_coordinator;
 use wire::api::list_offsets::LATEST;
@@ -358,7 +357,7 @@ async fn orders_and_assignments_do_not_wait_for_each_other() {
         tokio::spawn(async move { two.order(order("run", "catch-up", 1, action)).await })
     };
     for topic in 0..5 {
-        tokio::time::timeout(Duration::from_secs(10), stage.world.create(&format!("u{topic}"), 3)).await.unwrap();
+        tokio::time::timeout(crate::harness::PATIENCE, stage.world.create(&format!("u{topic}"), 3)).await.unwrap();
     }
     assert!(!waiting.is_finished());
     client(&stage.one).await.produce("t", 0, batch(&["a"])).await;

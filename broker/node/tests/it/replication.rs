@@ -92,13 +92,12 @@ async fn an_acknowledgement_of_all_is_on_every_disk_in_sync() {
         }
     }
     let leader = cluster.leader(full).await;
-    let client = cluster.client(leader).await;
     cluster.agree(40).await;
     let lags = cluster.broker(leader).replica_lags();
     let of_topic: Vec<_> = lags.iter().filter(|lag| lag.partition.topic.as_str() == TOPIC).collect();
     assert_eq!(of_topic.len(), 2);
     assert!(of_topic.iter().all(|lag| lag.in_sync && lag.behind == 0), "{of_topic:?}");
-    assert_eq!(client.values(TOPIC, 0, 0).await.len(), 40);
+    assert_eq!(cluster.read(TOPIC, 0).await.len(), 40);
     cluster.end().await;
 }
 
@@ -133,8 +132,8 @@ async fn what_was_acknowledged_outlives_its_leader_and_comes_once() {
     eventually("some are there", async || cluster.stands(leader).await.tail.0 > 50).await;
     cluster.kill(leader).await;
     producing.await.unwrap();
-    let next = cluster.leader(|led| led.leader_id != i32::from(leader) + 1).await;
-    let values = cluster.client(next).await.values(TOPIC, 0, 0).await;
+    cluster.leader(|led| led.leader_id != i32::from(leader) + 1).await;
+    let values = cluster.read(TOPIC, 0).await;
     assert_eq!(values, (0..300).map(|number| number.to_string()).collect::<Vec<_>>());
     cluster.start(leader).await;
     cluster.leader(full).await;
@@ -153,12 +152,11 @@ async fn too_few_in_sync_refuse_acks_of_all_and_take_acks_of_one() {
     cluster.leader(|led| led.isr_nodes.len() == 2).await;
     assert_eq!(cluster.ask_leader("b", -1).await, ErrorCode::NOT_ENOUGH_REPLICAS);
     assert_eq!(cluster.ask_leader("c", 1).await, ErrorCode::NONE);
-    let client = cluster.client(cluster.leader(|_| true).await).await;
-    assert_eq!(client.values(TOPIC, 0, 0).await, ["a"], "what too few hold is not shown");
+    assert_eq!(cluster.read(TOPIC, 0).await, ["a"], "what too few hold is not shown");
     cluster.start(gone).await;
-    let leader = cluster.leader(full).await;
+    cluster.leader(full).await;
     cluster.agree(2).await;
-    assert_eq!(cluster.client(leader).await.values(TOPIC, 0, 0).await, ["a", "c"]);
+    assert_eq!(cluster.read(TOPIC, 0).await, ["a", "c"]);
     cluster.end().await;
 }
 
@@ -178,9 +176,9 @@ async fn a_leader_that_comes_back_cuts_off_what_nobody_else_had() {
     assert_ne!(next, before);
     assert_eq!(cluster.ask_leader("c", -1).await, ErrorCode::NONE);
     cluster.start(before).await;
-    let leader = cluster.leader(full).await;
+    cluster.leader(full).await;
     cluster.agree(3).await;
-    assert_eq!(cluster.client(leader).await.values(TOPIC, 0, 0).await, ["a", "b", "c"]);
+    assert_eq!(cluster.read(TOPIC, 0).await, ["a", "b", "c"]);
     cluster.end().await;
 }
 

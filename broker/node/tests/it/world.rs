@@ -287,7 +287,7 @@ pub(crate) fn order(run: &str, step: &str, epoch: u32, action: Action) -> Order 
 
 /// Gives an order until it is carried out, as an executor does.
 pub(crate) async fn carry_out(broker: &Broker, order: Order) -> Done {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         match broker.order(order.clone()).await {
             Ok(done) => return done,
@@ -302,7 +302,7 @@ pub(crate) async fn carry_out(broker: &Broker, order: Order) -> Done {
 
 /// The commits of one consumer group in a region: (topic, partition, offset, metadata).
 pub(crate) async fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i64, String)> {
-    let (shelf, deadline) = (broker.region_shelf(), tokio::time::Instant::now() + Duration::from_secs(20));
+    let (shelf, deadline) = (broker.region_shelf(), tokio::time::Instant::now() + Duration::from_secs(60));
     let held = loop {
         match shelf.commits(&default_group()).await {
             Ok(held) => break held,
@@ -355,7 +355,7 @@ impl World {
     }
 
     async fn tell_until_real(&self, broker: &Broker, name: &RegionName) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while let Err(error) = broker.assign(self.assignment(name)).await {
             assert!(tokio::time::Instant::now() < deadline, "not in time: {error}");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -102,7 +102,7 @@ pub(crate) async fn start_alone(config: Config, machine: Counter) -> Quorum<Coun
 
 /// Waits for `condition`, and panics with `what` when it takes too long.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;

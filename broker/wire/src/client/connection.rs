@@ -179,25 +179,23 @@ impl Drop for Connection {
 async fn drive(
     read: impl AsyncRead + Unpin,
     write: impl AsyncWrite + Unpin,
-    queue: mpsc::Receiver<Outgoing>,
+    mut queue: mpsc::Receiver<Outgoing>,
     end: Arc<OnceLock<String>>,
 ) {
-    let (in_flight, waiting) = mpsc::channel(IN_FLIGHT_MAX);
-    let mut writing = std::pin::pin!(write_requests(write, queue, in_flight));
-    let mut reading = std::pin::pin!(read_responses(read, waiting));
+    // Both live until the reason is known: those who wait learn of the end when they are dropped.
+    let (in_flight, mut waiting) = mpsc::channel(IN_FLIGHT_MAX);
     let ended = tokio::select! {
-        ended = &mut writing => ended,
-        ended = &mut reading => ended,
+        ended = write_requests(write, &mut queue, &in_flight) => ended,
+        ended = read_responses(read, &mut waiting) => ended,
     };
     let reason = ended.map_or_else(|error| error.to_string(), |()| "nobody uses it any more".to_owned());
-    // Before the two halves, and with them those who wait, are dropped.
     let _ = end.set(reason);
 }
 
 async fn write_requests(
     mut write: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Outgoing>,
-    in_flight: mpsc::Sender<Waiting>,
+    queue: &mut mpsc::Receiver<Outgoing>,
+    in_flight: &mpsc::Sender<Waiting>,
 ) -> io::Result<()> {
     while let Some(Outgoing { frame, waiting }) = queue.recv().await {
         if let Some(waiting) = waiting {
@@ -208,7 +206,7 @@ async fn write_requests(
     Ok(())
 }
 
-async fn read_responses(mut read: impl AsyncRead + Unpin, mut in_flight: mpsc::Receiver<Waiting>) -> io::Result<()> {
+async fn read_responses(mut read: impl AsyncRead + Unpin, in_flight: &mut mpsc::Receiver<Waiting>) -> io::Result<()> {
     loop {
         let frame = read_frame(&mut read).await?;
         let waiting = in_flight.try_recv().map_err(|_| io::Error::other("the broker answers what nobody has asked"))?;

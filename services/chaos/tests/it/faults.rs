@@ -2,6 +2,7 @@
 
 use crate::cluster::{CLUSTER, start};
 use crate::load::{Journal, Load, create, scan, unique};
+use crate::setting;
 use chaos::checker::{Report, Requirements, Verdict, check};
 use chaos::history::{Event, Outcome};
 use model::RegionName;
@@ -16,6 +17,14 @@ pub(crate) fn wait_for_acks(journal: &Journal, count: usize) {
         assert!(Instant::now() < deadline, "only {} of {count} acknowledgements within 60 s", journal.acked());
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Prints how long writers stood still, and holds it against its limit when FARSHORE_CHAOS_GAPS=1 or a series asks for
+/// that: on a machine that is busy with other things it says little.
+pub(crate) fn hold(what: &str, gap: Duration, limit: Duration) {
+    println!("{what}: {gap:?} (limit {limit:?})");
+    let is_held = setting("FARSHORE_CHAOS_GAPS", 0) == 1 || setting("FARSHORE_CHAOS_SERIES", 1) > 1;
+    assert!(!is_held || gap <= limit, "{what}: {gap:?} is longer than {limit:?}");
 }
 
 pub(crate) fn judge(journal: &Journal, requirements: &Requirements) -> Report {

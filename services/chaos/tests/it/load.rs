@@ -11,6 +11,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset as Place, TopicPartitionList};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -227,23 +228,20 @@ struct Reader {
     name: &'static str,
     journal: Journal,
     stop: Arc<AtomicBool>,
-    /// Whether one of them has read anything.
-    has_read: Arc<AtomicBool>,
+    /// What they were given.
+    given: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Reader {
     fn new(name: &'static str, journal: &Journal, stop: &Arc<AtomicBool>) -> Self {
-        Self { name, journal: journal.clone(), stop: stop.clone(), has_read: Arc::default() }
+        Self { name, journal: journal.clone(), stop: stop.clone(), given: Arc::default() }
     }
 
-    /// Reads until told to stop and nothing has come for a while: longer while nothing came at all.
+    /// Reads until told to stop and nothing has come for a while.
     fn read(self, consumer: BaseConsumer) -> JoinHandle<()> {
-        const QUIET: Duration = Duration::from_secs(3);
         thread::spawn(move || {
             let mut last = Instant::now();
-            while !self.stop.load(Ordering::Relaxed)
-                || last.elapsed() < if self.has_read.load(Ordering::Relaxed) { QUIET } else { PATIENCE }
-            {
+            while !self.stop.load(Ordering::Relaxed) || last.elapsed() < self.patience() {
                 // Errors are transient: a broker that is down, a coordinator that moves. What is missing shows in the end.
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                     self.tell(&message);
@@ -253,10 +251,20 @@ impl Reader {
         })
     }
 
+    /// How long nothing may come before it is the end: longer while something is missing that may still come, or was lost.
+    fn patience(&self) -> Duration {
+        let given = self.given.lock().unwrap().len();
+        match given {
+            0 => PATIENCE,
+            given if given < self.journal.acked() => Duration::from_secs(15),
+            _ => Duration::from_secs(2),
+        }
+    }
+
     fn tell(&self, message: &impl Message) {
         let (partition, offset) = (place(message.topic(), message.partition()), Offset(message.offset()));
         let value = value_of(message.payload());
-        self.has_read.store(true, Ordering::Relaxed);
+        self.given.lock().unwrap().insert(value);
         self.journal.tell(self.name, Event::Polled { reader: self.name.to_owned(), partition, offset, value });
     }
 }
@@ -270,21 +278,32 @@ fn value_of(payload: Option<&[u8]>) -> u64 {
 pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, journal: &Journal) {
     for partition in 0..partitions {
         let consumer = consumer(bootstrap, &format!("{topic}-scan"), &[("enable.auto.commit", "false")]);
-        let (start, tail) = consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the log has ends");
+        let deadline = Instant::now() + PATIENCE;
+        let (start, tail) = ends(&consumer, topic, partition, deadline);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Place::Beginning).unwrap();
         consumer.assign(&list).unwrap();
-        let (mut records, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        let mut records = Vec::new();
         while next_offset(&consumer, &records) < tail {
             assert!(Instant::now() < deadline, "{topic}-{partition} in {region} cannot be read up to {tail}");
-            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-                let message = message.expect("a log at rest is readable");
+            // Leaders may still move after a fault: what errors tell is over soon, or the deadline is.
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                 records.push((Offset(message.offset()), value_of(message.payload())));
             }
         }
         let (region, partition) = (RegionName::new(region).unwrap(), place(topic, partition));
         let (start, tail) = (Offset(start), Offset(tail));
         journal.tell("scan", Event::Scanned { region, partition, start, tail, records, hash: None });
+    }
+}
+
+/// Where a partition begins and ends for readers, as soon as somebody says so.
+fn ends(consumer: &BaseConsumer, topic: &str, partition: i32, deadline: Instant) -> (i64, i64) {
+    loop {
+        match consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)) {
+            Ok(ends) => return ends,
+            Err(error) => assert!(Instant::now() < deadline, "the ends of {topic}-{partition} are not told: {error}"),
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
 //! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
-//! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`.
+//! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`. FARSHORE_CHAOS_GAPS=1 holds the times in
+//! which writers stood still against their limits.
 
 mod backup;
 mod brokers;
