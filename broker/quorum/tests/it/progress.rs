@@ -16,8 +16,13 @@ async fn the_leader_knows_how_far_everybody_is_and_others_know_of_themselves() {
     assert_eq!(progress.term, cluster.quorum(leader).leadership().borrow().term);
 
     let follower = cluster.follower(leader);
+    let own = node_id(follower, 1);
+    until("the follower hears that what it has is committed", || {
+        let progress = cluster.quorum(follower).progress();
+        progress.voters[&own].tail == Some(progress.committed)
+    })
+    .await;
     let progress = cluster.quorum(follower).progress();
-    assert_eq!(progress.voters[&node_id(follower, 1)].tail, Some(progress.committed));
     assert_eq!(progress.voters[&node_id(leader, 1)].tail, None);
     cluster.end().await;
 }
