@@ -18,6 +18,7 @@ mod command;
 mod election;
 mod fence;
 mod grant;
+mod group_entries;
 mod image;
 mod isr;
 mod journal;

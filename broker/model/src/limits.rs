@@ -41,6 +41,10 @@ pub const LEASE_TTL: Duration = Duration::from_secs(3);
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(500);
 /// The most entities of a region that may have quotas.
 pub const QUOTA_ENTITIES_MAX: usize = 10_000;
+/// The most consumer groups of a region that may have settings of their own.
+pub const CONFIGURED_GROUPS_MAX: usize = 10_000;
+/// The longest name of such a group.
+pub const CONFIGURED_GROUP_NAME_BYTES_MAX: usize = 1024;
 /// How many users, client ids and addresses a broker meters at once.
 pub const QUOTA_METERS_MAX: usize = 10_000;
 /// The longest user or client id that is told from others by quotas.

@@ -16,6 +16,7 @@ use crate::region::Newest;
 use crate::replica::{Flusher, News, Storage};
 use crate::replication::{Fetchers, Followers};
 use crate::{Config, Listeners};
+use broker_core::group::Settings;
 use broker_core::metadata::Image;
 use env::{Clock, Entropy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -106,12 +107,7 @@ impl Broker {
         };
         let facts = Facts::open(&config.data_dir)?;
         let quotas = Quotas::new(ports.clock.clone());
-        let group_settings = broker_core::group::Settings {
-            initial_rebalance_delay: config.initial_rebalance_delay,
-            consumer_session_timeout: config.consumer_session_timeout,
-            consumer_heartbeat_interval: config.consumer_heartbeat_interval,
-            ..Default::default()
-        };
+        let group_settings = config.group_settings();
         Ok(Self(Arc::new(Inner {
             storage: Arc::new(storage),
             leaders: LeaderBoard::new(&*ports.clock),
@@ -166,6 +162,11 @@ impl Broker {
     /// What it was started with.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// How groups are coordinated that do not say.
+    pub(crate) fn group_settings(&self) -> Settings {
+        self.config().group_settings()
     }
 }
 

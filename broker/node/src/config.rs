@@ -1,3 +1,4 @@
+use broker_core::group::Settings;
 use broker_core::liveness::Timing;
 use broker_core::metadata::Location;
 use broker_core::retention::Hold;
@@ -75,6 +76,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// How its groups are coordinated.
+    pub(crate) fn group_settings(&self) -> Settings {
+        Settings {
+            initial_rebalance_delay: self.initial_rebalance_delay,
+            consumer_session_timeout: self.consumer_session_timeout,
+            consumer_heartbeat_interval: self.consumer_heartbeat_interval,
+            ..Settings::default()
+        }
+    }
+
     /// The configuration of the first broker of a region's three listeners, with everything else at its default.
     pub fn new(region: RegionName, region_index: u16, data_dir: PathBuf, listeners: Listeners) -> Self {
         Self {

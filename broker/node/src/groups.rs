@@ -254,6 +254,10 @@ impl Broker {
             let image = images.borrow_and_update().clone();
             if image.council_index() > 0 {
                 self.show_topics(&image);
+                self.with_coordinator(|state, now| {
+                    state.coordinator.see_entries(now, image.group_entries());
+                    Vec::new()
+                });
                 self.forget_lost_groups(&image);
             }
             tokio::select! {

@@ -28,7 +28,7 @@ pub enum Kind {
     List(&'static [&'static str]),
 }
 
-/// One key of a topic's configuration.
+/// One key of a topic's or a group's configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Key {
     /// Its name, Kafka's where Kafka has one.
@@ -44,7 +44,7 @@ pub struct Key {
 const ANY_LONG: Kind = Kind::Long { min: 0, max: i64::MAX };
 const ANY_INT: i64 = i32::MAX as i64;
 
-const fn row(name: &'static str, default: &'static str, kind: Kind, documentation: &'static str) -> Key {
+pub(super) const fn row(name: &'static str, default: &'static str, kind: Kind, documentation: &'static str) -> Key {
     Key { name, default, kind, documentation }
 }
 

@@ -1,4 +1,4 @@
-use super::{FLUSH, KEYS, Key, Kind, key};
+use super::{FLUSH, GROUP_HEARTBEAT, GROUP_KEYS, GROUP_SESSION, KEYS, Key, Kind, key};
 use model::ByteCount;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,24 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No such key.
-    #[error("there is no topic configuration {name}; known are {}", names())]
+    #[error("there is no topic configuration {name}; known are {}", names(KEYS))]
     UnknownKey {
         /// The name.
         name: String,
+    },
+    /// No such key of a consumer group.
+    #[error("there is no group configuration {name}; known are {}", names(GROUP_KEYS))]
+    UnknownGroupKey {
+        /// The name.
+        name: String,
+    },
+    /// Members of a group would be expected when their sessions are over.
+    #[error("{GROUP_HEARTBEAT} ({interval:?}) has to be less than {GROUP_SESSION} ({session:?}); set both at once")]
+    LateHeartbeat {
+        /// How often they would be expected.
+        interval: Duration,
+        /// How long they may be silent.
+        session: Duration,
     },
     /// The value is not allowed.
     #[error("{name} cannot be {value:?}; allowed is {allowed}")]
@@ -24,8 +38,8 @@ pub enum ConfigError {
     },
 }
 
-fn names() -> String {
-    KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+fn names(keys: &[Key]) -> String {
+    keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
 }
 
 impl Kind {

@@ -7,6 +7,7 @@ use super::{
     Commit, Description, Effect, GroupError, Heartbeat, Join, Leave, Leaver, Listing, MemberId, Moment, Protocol,
     Reply, Request, Settings, Sync, Token, commit,
 };
+use crate::config::{GroupConfig, GroupEntries};
 use model::GroupId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,9 @@ pub struct Coordinator {
     pub(super) undo: BTreeMap<GroupId, Undo>,
     pub(super) topics: Arc<Topics>,
     pub(super) topics_version: u64,
+    /// Groups with settings of their own, as they were told.
+    pub(super) entries: Arc<GroupEntries>,
+    pub(super) own: BTreeMap<GroupId, GroupConfig>,
     /// When each group wants to be looked at, or earlier: signs of life only make a group's deadline later.
     due: BTreeSet<(Duration, GroupId)>,
     scheduled: BTreeMap<GroupId, Duration>,
@@ -39,6 +43,8 @@ impl Coordinator {
             undo: BTreeMap::new(),
             topics: Arc::default(),
             topics_version: 1,
+            entries: Arc::default(),
+            own: BTreeMap::new(),
             due: BTreeSet::new(),
             scheduled: BTreeMap::new(),
         }

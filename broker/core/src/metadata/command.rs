@@ -1,8 +1,8 @@
 use super::{Addresses, BrokerEpoch, Choice, Location, Move, Start, Started, TopicDraft};
 use crate::quota;
 use model::{
-    BrokerSlot, Done, Grant, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup, RegionAddress,
-    RegionName, RunId, StepId, Timestamp, TopicId, TopicName, TopicState,
+    BrokerSlot, Done, Grant, GroupId, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup,
+    RegionAddress, RegionName, RunId, StepId, Timestamp, TopicId, TopicName, TopicState,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -229,6 +229,13 @@ pub enum Command {
     AlterQuotas {
         /// What becomes of which entity.
         changes: Vec<quota::Change>,
+    },
+    /// Changes what a consumer group says itself of how it is coordinated.
+    ConfigureGroup {
+        /// The consumer group.
+        group: GroupId,
+        /// What becomes of which entry; `None` takes it away.
+        changes: Vec<(String, Option<String>)>,
     },
     /// An order was carried out. Answered with [`Answer::Journaled`]: the first answer given for (run, step).
     Journal {
@@ -470,6 +477,12 @@ pub enum Refusal {
     TooManyQuotas {
         /// How many there would be.
         entities: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// There is no room for another group's settings.
+    #[error("{most} consumer groups have settings of their own already; take away those of others first")]
+    TooManyConfiguredGroups {
         /// How many there may be.
         most: usize,
     },

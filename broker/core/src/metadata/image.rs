@@ -1,4 +1,5 @@
 use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic, UncleanElection};
+use crate::config::GroupEntries;
 use crate::quota::Quotas;
 use model::{
     BrokerSlot, GroupId, Incarnation, PartitionId, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,
@@ -38,6 +39,8 @@ pub struct Image {
     pub(super) journal: Arc<Journal>,
     #[serde(default)]
     pub(super) quotas: Arc<Quotas>,
+    #[serde(default)]
+    pub(super) group_entries: Arc<GroupEntries>,
     /// The term of the last controller that took office.
     #[serde(default)]
     pub(super) controller_term: u64,
@@ -97,6 +100,7 @@ impl Image {
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
             C::Reassign { moves } => self.reassign(&moves),
             C::AlterQuotas { changes } => self.alter_quotas(&changes),
+            C::ConfigureGroup { group, changes } => self.configure_group(group, changes),
             C::Journal { run, step, group, ownership_epoch, done, at } => {
                 self.journal_order(run, step, group, ownership_epoch, done, at)
             }

@@ -1,6 +1,7 @@
 //! Groups of the consumer protocol (KIP-848), heartbeat by heartbeat.
 
 use crate::lone_shell::{Shell, group, seconds};
+use broker_core::config::{GROUP_HEARTBEAT, GROUP_SESSION, GroupEntries};
 use broker_core::group::offsets::{Offsets, Place};
 use broker_core::group::{
     Assigned, Commit, ConsumerHeartbeat, Coordinator, GroupError, InstanceId, MemberId, Partitions, Reply, Request,
@@ -9,6 +10,7 @@ use broker_core::group::{
 use bytes::Bytes;
 use model::{PartitionId, TopicId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(crate) fn id_of(topic: u128) -> TopicId {
@@ -150,6 +152,58 @@ fn a_partition_goes_to_its_new_owner_only_after_the_old_one_gave_it_back() {
     b.obey(&mut shell).unwrap();
     assert_eq!((b.owned.len(), b.owned.intersects(&a.owned)), (2, false));
     settle(&mut shell, &mut [&mut a, &mut b]);
+}
+
+/// Gives the group a session of its own, in whole seconds, and a heartbeat interval of one.
+fn hasten(shell: &mut Shell, session: u64) {
+    let own = [(GROUP_SESSION, session), (GROUP_HEARTBEAT, 1)];
+    let own = own.map(|(name, seconds)| (name.to_owned(), (seconds * 1000).to_string()));
+    let entries = GroupEntries::from([(group(), own.into())]);
+    shell.coordinator.see_entries(shell.moment(), &Arc::new(entries));
+}
+
+#[test]
+fn a_group_may_say_how_long_its_members_are_silent() {
+    let mut shell = shell(&[4]);
+    let (mut a, mut b) = (Consumer::new("a", &["t1"]), Consumer::new("b", &["t1"]));
+    hasten(&mut shell, 3);
+    settle(&mut shell, &mut [&mut a, &mut b]);
+    let request = a.request(a.epoch);
+    assert_eq!(a.send(&mut shell, request).unwrap().heartbeat_interval, seconds(1));
+    shell.pass(seconds(2));
+    a.beat(&mut shell).unwrap();
+    shell.pass(seconds(2));
+    settle(&mut shell, &mut [&mut a]);
+    assert_eq!(a.owned.len(), 4, "b was silent for more than three seconds");
+}
+
+#[test]
+fn a_shorter_session_counts_from_the_heartbeat_that_tells_it() {
+    let mut shell = shell(&[4]);
+    let (mut a, mut b) = (Consumer::new("a", &["t1"]), Consumer::new("b", &["t1"]));
+    settle(&mut shell, &mut [&mut a, &mut b]);
+    hasten(&mut shell, 3);
+    shell.pass(seconds(5));
+    a.beat(&mut shell).unwrap();
+    b.beat(&mut shell).unwrap();
+    shell.pass(seconds(2));
+    a.beat(&mut shell).unwrap();
+    assert_eq!(shell.coordinator.describe_consumer(&group()).unwrap().members.len(), 2, "each has heard of it in time");
+    shell.pass(seconds(2));
+    assert_eq!(shell.coordinator.describe_consumer(&group()).unwrap().members.len(), 1);
+}
+
+#[test]
+fn who_never_hears_of_a_shorter_session_is_out_soon() {
+    let mut before = shell(&[4]);
+    let mut a = Consumer::new("a", &["t1"]);
+    settle(&mut before, &mut [&mut a]);
+    let mut shell = restarted(&before);
+    hasten(&mut shell, 3);
+    shell.pass(seconds(7));
+    assert_eq!(shell.coordinator.describe_consumer(&group()).unwrap().members.len(), 1);
+    shell.pass(seconds(2));
+    assert_eq!(shell.coordinator.describe_consumer(&group()).unwrap().members.len(), 0);
 }
 
 #[test]

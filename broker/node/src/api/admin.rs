@@ -13,6 +13,8 @@ use wire::ErrorCode;
 
 /// A source of a setting: the topic itself.
 pub(crate) const FROM_TOPIC: i8 = 1;
+/// A source of a setting: the consumer group itself.
+pub(crate) const FROM_GROUP: i8 = 8;
 /// A source of a setting: how the broker was started.
 pub(crate) const FROM_BROKER: i8 = 4;
 /// A source of a setting: nobody said anything.

@@ -1,11 +1,10 @@
-//! AlterConfigs: a topic gets the settings of the request, and no others.
+//! AlterConfigs: a topic or a consumer group gets the settings of the request, and no others.
 
-use super::configure::{self, Refusal};
+use super::configure::{self, Configured, Refusal, Subject};
 use super::{Call, Started};
 use crate::{Broker, ConfigChange};
 use broker_core::metadata::Image;
 use bytes::Bytes;
-use model::TopicId;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ErrorCode;
 use wire::api::alter_configs::{Config, Request, Resource, ResourceResponse, Response};
@@ -37,30 +36,31 @@ fn response(resource: Resource, altered: Result<(), Refusal>) -> ResourceRespons
 }
 
 async fn alter(broker: &Broker, resource: &Resource, validate_only: bool) -> Result<(), Refusal> {
-    let (topic, changes) = changes(&broker.image(), resource)?;
-    configure::apply(broker, topic, changes, validate_only).await
+    let (configured, changes) = changes(&broker.image(), resource)?;
+    configure::apply(broker, configured, changes, validate_only).await
 }
 
-fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigChange>), Refusal> {
-    let topic = configure::topic(image, resource.resource_type, &resource.resource_name)?;
-    Ok((topic.id, replace(&topic.config, &resource.configs)?))
+fn changes(image: &Image, resource: &Resource) -> Result<(Configured, Vec<ConfigChange>), Refusal> {
+    let configured = configure::find(image, resource.resource_type, &resource.resource_name)?;
+    let changes = replace(&configured, &resource.configs)?;
+    Ok((configured, changes))
 }
 
-/// What becomes of the topic's own entries: those of the request are set, the others go. Every value was checked.
-fn replace(known: &BTreeMap<String, String>, wanted: &[Config]) -> Result<Vec<ConfigChange>, Refusal> {
-    let mut changes: BTreeMap<_, _> = known.keys().map(|name| (name.clone(), None)).collect();
+/// What becomes of the own entries: those of the request are set, the others go. Every value was checked.
+fn replace(known: &Configured, wanted: &[Config]) -> Result<Vec<ConfigChange>, Refusal> {
+    let mut changes: BTreeMap<_, _> = known.own.keys().map(|name| (name.clone(), None)).collect();
     let mut seen = BTreeSet::new();
     for config in wanted {
         if !seen.insert(config.name.as_str()) {
             return Err(configure::twice(&config.name));
         }
-        changes.insert(config.name.clone(), Some(checked(config)?));
+        changes.insert(config.name.clone(), Some(checked(&known.subject, config)?));
     }
     Ok(changes.into_iter().collect())
 }
 
-fn checked(config: &Config) -> Result<String, Refusal> {
-    let key = configure::key(&config.name)?;
+fn checked(subject: &Subject, config: &Config) -> Result<String, Refusal> {
+    let key = subject.key(&config.name)?;
     let without = || (ErrorCode::INVALID_REQUEST, format!("{} needs a value; leave it away instead", config.name));
     let value = config.value.clone().ok_or_else(without)?;
     key.check(&value).map_err(|error| (ErrorCode::INVALID_CONFIG, error.to_string()))?;
@@ -70,13 +70,15 @@ fn checked(config: &Config) -> Result<String, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::TopicId;
 
     fn config(name: &str, value: Option<&str>) -> Config {
         Config { name: name.to_owned(), value: value.map(str::to_owned), ..Default::default() }
     }
 
     fn replaced(wanted: &[Config]) -> Result<Vec<ConfigChange>, ErrorCode> {
-        let known = BTreeMap::from([("cleanup.policy".into(), "compact".into()), ("retention.ms".into(), "5".into())]);
+        let own = BTreeMap::from([("cleanup.policy".into(), "compact".into()), ("retention.ms".into(), "5".into())]);
+        let known = Configured { subject: Subject::Topic(TopicId::default()), own };
         replace(&known, wanted).map_err(|(code, _)| code)
     }
 

@@ -1,15 +1,16 @@
-//! DescribeConfigs: every setting of a topic or of this broker, with who said so.
+//! DescribeConfigs: every setting of a topic, a consumer group or this broker, with who said so.
 
 mod broker;
 
-use super::{Call, Started, admin, cluster};
+use super::{Call, Started, admin, cluster, configure};
 use crate::Broker;
-use broker_core::config::{Key, Kind};
+use broker_core::config::{self, Key, Kind};
 use bytes::Bytes;
 use wire::ErrorCode;
 use wire::api::describe_configs::{
     BROKER, ConfigResponse, Request, Resource, ResourceResponse, Response, Synonym, TOPIC,
 };
+use wire::api::list_config_resources::GROUP;
 
 /// Why nothing is described.
 type Refusal = (ErrorCode, String);
@@ -33,6 +34,7 @@ fn describe(broker: &Broker, resource: Resource, wanted: Wanted) -> ResourceResp
     let found = match resource_type {
         TOPIC => of_topic(broker, &resource_name),
         BROKER => broker::settings(broker, &resource_name),
+        GROUP => of_group(broker, &resource_name),
         other => Err((ErrorCode::INVALID_REQUEST, format!("there are no settings of resource type {other}"))),
     };
     let response = ResourceResponse { resource_type, resource_name, ..Default::default() };
@@ -73,6 +75,27 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
         read_only: topic.group.is_none(),
     };
     Ok(admin::entries(broker, &topic.config).map(setting).collect())
+}
+
+/// Every setting of a consumer group, which need not be there yet.
+fn of_group(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
+    let group = configure::group(name)?;
+    let (image, settings) = (broker.image(), broker.group_settings());
+    let own = image.group_entries().get(&group);
+    let setting = |key: &'static Key| {
+        let default = config::group_default(key, &settings);
+        let said = own.and_then(|own| own.get(key.name)).cloned();
+        Setting {
+            name: key.name.to_owned(),
+            source: if said.is_some() { admin::FROM_GROUP } else { admin::FROM_DEFAULT },
+            value: said.unwrap_or_else(|| default.clone()),
+            default: Some(default),
+            kind: kind(key),
+            documentation: key.documentation,
+            read_only: false,
+        }
+    };
+    Ok(config::GROUP_KEYS.iter().map(setting).collect())
 }
 
 /// Kafka's number of a type: boolean, string, int, long, double or list.

@@ -1,12 +1,12 @@
-//! IncrementalAlterConfigs: settings of topics change through the council; those of a broker are given at its start.
+//! IncrementalAlterConfigs: settings of topics change through the council, those of consumer groups in the region's
+//! metadata; those of a broker are given at its start.
 
-use super::configure::{self, Refusal};
+use super::configure::{self, Configured, Refusal};
 use super::{Call, Started};
 use crate::{Broker, ConfigChange};
 use broker_core::config::Kind;
 use broker_core::metadata::Image;
 use bytes::Bytes;
-use model::TopicId;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ErrorCode;
 use wire::api::incremental_alter_configs::{
@@ -40,32 +40,32 @@ fn response(resource: Resource, altered: Result<(), Refusal>) -> ResourceRespons
 }
 
 async fn alter(broker: &Broker, resource: &Resource, validate_only: bool) -> Result<(), Refusal> {
-    let (topic, changes) = changes(&broker.image(), resource)?;
-    configure::apply(broker, topic, changes, validate_only).await
+    let (configured, changes) = changes(&broker.image(), resource)?;
+    configure::apply(broker, configured, changes, validate_only).await
 }
 
-/// What is to become of the topic's own entries; every value was checked.
-fn changes(image: &Image, resource: &Resource) -> Result<(TopicId, Vec<ConfigChange>), Refusal> {
-    let topic = configure::topic(image, resource.resource_type, &resource.resource_name)?;
+/// What is to become of whose own entries; every value was checked.
+fn changes(image: &Image, resource: &Resource) -> Result<(Configured, Vec<ConfigChange>), Refusal> {
+    let configured = configure::find(image, resource.resource_type, &resource.resource_name)?;
     let mut changes = BTreeMap::new();
     for config in &resource.configs {
-        let value = changed(&topic.config, config)?;
+        let value = changed(&configured, config)?;
         if changes.insert(config.name.clone(), value).is_some() {
             return Err(configure::twice(&config.name));
         }
     }
-    Ok((topic.id, changes.into_iter().collect()))
+    Ok((configured, changes.into_iter().collect()))
 }
 
 /// The entry's new value; `None` takes it away.
-fn changed(known: &BTreeMap<String, String>, config: &Config) -> Result<Option<String>, Refusal> {
+fn changed(known: &Configured, config: &Config) -> Result<Option<String>, Refusal> {
     let invalid = |message: String| (ErrorCode::INVALID_CONFIG, message);
-    let key = configure::key(&config.name)?;
+    let key = known.subject.key(&config.name)?;
     if config.config_operation == DELETE {
         return Ok(None);
     }
     let given = config.value.as_deref().ok_or_else(|| invalid(format!("{} needs a value", config.name)))?;
-    let now = known.get(key.name).map_or(key.default, String::as_str);
+    let now = known.own.get(key.name).map_or(key.default, String::as_str);
     let value = match (config.config_operation, key.kind) {
         (SET, _) => given.to_owned(),
         (APPEND, Kind::List(_)) => listed(items(now).chain(items(given))),
@@ -94,10 +94,13 @@ fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configure::Subject;
     use super::*;
+    use model::TopicId;
 
     fn change(operation: i8, name: &str, value: Option<&str>) -> Result<Option<String>, ErrorCode> {
-        let known = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let own = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let known = Configured { subject: Subject::Topic(TopicId::default()), own };
         let config = Config {
             name: name.to_owned(),
             config_operation: operation,

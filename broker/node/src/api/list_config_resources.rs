@@ -1,4 +1,4 @@
-//! ListConfigResources: which topics and brokers have settings. Consumer groups, client metrics and loggers have none.
+//! ListConfigResources: which topics, brokers and consumer groups have settings. Client metrics and loggers have none.
 
 use super::{Call, Started, cluster};
 use crate::Broker;
@@ -45,6 +45,9 @@ fn list(broker: &Broker, types: &[i8]) -> Vec<ConfigResource> {
     if types.contains(&TOPIC) {
         let live = image.topics().filter(|topic| topic.state == TopicState::Live);
         resources.extend(live.map(|topic| resource(TOPIC, topic.name.to_string())));
+    }
+    if types.contains(&GROUP) {
+        resources.extend(image.group_entries().keys().map(|group| resource(GROUP, group.to_string())));
     }
     resources
 }

@@ -8,9 +8,11 @@ use model::{Action, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::ErrorCode;
+use wire::api::incremental_alter_configs::{DELETE, SET};
+use wire::api::list_config_resources::GROUP;
 use wire::api::{
-    consumer_group_describe, consumer_group_heartbeat as beat, delete_groups, describe_groups, list_groups,
-    offset_commit, offset_fetch,
+    consumer_group_describe, consumer_group_heartbeat as beat, delete_groups, describe_configs, describe_groups,
+    incremental_alter_configs, list_config_resources, list_groups, offset_commit, offset_fetch,
 };
 
 /// How long members may be silent where one is to die.
@@ -169,6 +171,86 @@ async fn two_members_share_and_the_rest_takes_over_from_the_one_that_dies() {
     .await;
     assert_eq!(two.beat().await, ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(one.send(one.epoch + 5).await.error_code, ErrorCode::FENCED_MEMBER_EPOCH);
+}
+
+const SESSION: &str = "consumer.session.timeout.ms";
+const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
+
+/// Sets settings of group `g`, or takes them away.
+async fn configure(stage: &Stage, entries: &[(&str, Option<&str>)], dry: bool) -> (ErrorCode, String) {
+    let config = |(name, value): &(&str, Option<&str>)| incremental_alter_configs::Config {
+        name: (*name).to_owned(),
+        config_operation: if value.is_some() { SET } else { DELETE },
+        value: value.map(str::to_owned),
+        ..Default::default()
+    };
+    let resource = incremental_alter_configs::Resource {
+        resource_type: GROUP,
+        resource_name: "g".into(),
+        configs: entries.iter().map(config).collect(),
+        ..Default::default()
+    };
+    let resources = vec![resource];
+    let request = incremental_alter_configs::Request { resources, validate_only: dry, ..Default::default() };
+    let answer = stage.client().await.0.call(&request, 1).await.unwrap().responses.remove(0);
+    (answer.error_code, answer.error_message.unwrap_or_default())
+}
+
+/// The value and the source of each setting of group `g`.
+async fn settings(stage: &Stage) -> Vec<(String, String, i8)> {
+    let resource = describe_configs::Resource { resource_type: GROUP, resource_name: "g".into(), ..Default::default() };
+    let request = describe_configs::Request { resources: vec![resource], ..Default::default() };
+    let answer = stage.client().await.0.call(&request, 4).await.unwrap().results.remove(0);
+    let shown = |entry: describe_configs::ConfigResponse| (entry.name, entry.value.unwrap(), entry.config_source);
+    answer.configs.into_iter().map(shown).collect()
+}
+
+fn shown(heartbeat: (&str, i8), session: (&str, i8)) -> Vec<(String, String, i8)> {
+    [(HEARTBEAT, heartbeat), (SESSION, session)].map(|(name, (v, source))| (name.into(), v.into(), source)).into()
+}
+
+#[tokio::test]
+async fn a_group_with_a_session_of_its_own_soon_goes_on_without_the_member_that_dies() {
+    let stage = stage(LONG).await;
+    let short = [(SESSION, Some("6000")), (HEARTBEAT, Some("300"))];
+    assert_eq!(configure(&stage, &short, false).await.0, ErrorCode::NONE);
+    let (mut one, mut two) = (Member::join(&stage, "one").await, Member::join(&stage, "two").await);
+    share(&mut one, &mut two).await;
+    let told = async || one.send(one.epoch).await.heartbeat_interval_ms == 300;
+    eventually("the members hear how often they are expected", told).await;
+    eventually("one owns everything", async || {
+        assert_eq!(one.beat().await, ErrorCode::NONE);
+        one.count() == 4
+    })
+    .await;
+    assert_eq!(two.beat().await, ErrorCode::UNKNOWN_MEMBER_ID);
+}
+
+#[tokio::test]
+async fn the_settings_of_a_group_are_described_refused_and_survive_a_restart() {
+    let stage = stage(LONG).await;
+    let default = shown(("5000", 5), ("300000", 5));
+    assert_eq!(settings(&stage).await, default);
+    let own = [(SESSION, Some("9000"))];
+    assert_eq!(configure(&stage, &own, true).await.0, ErrorCode::NONE);
+    assert_eq!(settings(&stage).await, default, "it was only asked whether it could");
+    assert_eq!(configure(&stage, &own, false).await.0, ErrorCode::NONE);
+    for (entry, reason) in [
+        ((SESSION, Some("5000")), "has to be less than"),
+        ((HEARTBEAT, Some("9000")), "has to be less than"),
+        ((SESSION, Some("soon")), "an integer from 1000"),
+        (("retention.ms", Some("1")), "no group configuration retention.ms"),
+    ] {
+        let (code, message) = configure(&stage, &[entry], false).await;
+        assert!(code == ErrorCode::INVALID_CONFIG && message.contains(reason), "{code} {message}");
+    }
+    let stage = stage.restart().await;
+    assert_eq!(settings(&stage).await, shown(("5000", 5), ("9000", 8)));
+    let request = list_config_resources::Request { resource_types: vec![GROUP], ..Default::default() };
+    let listed = stage.client().await.0.call(&request, 1).await.unwrap().config_resources;
+    assert_eq!(listed.iter().map(|found| found.resource_name.as_str()).collect::<Vec<_>>(), ["g"]);
+    assert_eq!(configure(&stage, &[(SESSION, None)], false).await.0, ErrorCode::NONE);
+    assert_eq!(settings(&stage).await, default);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! DescribeConfigs: the settings of topics and brokers.
+//! DescribeConfigs: the settings of topics, brokers and consumer groups.
 
 use super::table::*;
 
@@ -45,7 +45,7 @@ message! {
         name: String,
         value: Option<String>,
         read_only: bool,
-        /// 1: the topic's own; 4: the broker's; 5: the default.
+        /// 1: the topic's own; 4: the broker's; 5: the default; 8: the group's own.
         config_source: i8 = -1,
         is_sensitive: bool,
         synonyms: Vec<Synonym>,

@@ -80,6 +80,12 @@ fn confluent_kafka_passes_the_matrix() {
 }
 
 #[test]
+fn confluent_kafka_for_rust_passes_the_matrix() {
+    let program = installed("rust/matrix");
+    play_at_once(|bootstrap| words(&[&program, bootstrap]));
+}
+
+#[test]
 fn franz_go_passes_the_matrix() {
     let program = installed("go/matrix");
     play_at_once(|bootstrap| words(&[&program, bootstrap]));

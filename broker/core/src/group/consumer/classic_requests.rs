@@ -98,11 +98,12 @@ impl Coordinator {
         change: impl FnOnce(&mut ConsumerGroup, &Settings, Scene<'_>) -> Vec<super::journal::Change>,
     ) -> Vec<super::journal::Change> {
         let (topics, version) = (self.topics.clone(), self.topics_version);
+        let settings = self.settings_of(id);
         let Some(group) = self.consumers.get_mut(id) else { return vec![] };
         let before: Arc<State> = group.state.clone();
         let news = group.topics_seen != version;
-        let scene = Scene { now, settings: &self.settings, topics: &topics, topics_are_news: news };
-        let changes = change(group, &self.settings, scene);
+        let scene = Scene { now, settings: &settings, topics: &topics, topics_are_news: news };
+        let changes = change(group, &settings, scene);
         if !changes.is_empty() {
             group.topics_seen = version;
             self.undo.insert(id.clone(), super::Undo::of(before));

@@ -4,9 +4,10 @@ use super::journal::{self, Change, Told};
 use super::migrate;
 use super::state::{JOINING, State};
 use super::{ConsumerDescription, ConsumerHeartbeat, Topics, View};
+use crate::config::{GroupConfig, GroupEntries};
 use crate::group::machine::Group;
 use crate::group::record::ConsumerKey;
-use crate::group::{Commit, Coordinator, Effect, GroupError, MemberId, Moment, Reply, Token};
+use crate::group::{Commit, Coordinator, Effect, GroupError, MemberId, Moment, Reply, Settings, Token};
 use model::GroupId;
 use std::sync::Arc;
 
@@ -30,6 +31,33 @@ impl Coordinator {
             self.topics = Arc::new(topics);
             self.topics_version += 1;
         }
+    }
+
+    /// Takes note of what groups say themselves of how they are coordinated. A member hears of it with its next
+    /// heartbeat; who is silent until then, and a session longer, is taken for dead.
+    pub fn see_entries(&mut self, now: Moment, entries: &Arc<GroupEntries>) {
+        if Arc::ptr_eq(&self.entries, entries) {
+            return;
+        }
+        let own = entries.iter().map(|(group, entries)| (group.clone(), GroupConfig::of(entries))).collect();
+        let before = std::mem::replace(&mut self.own, own);
+        self.entries = entries.clone();
+        let is_new = |id: &&GroupId| self.own.get(*id) != before.get(*id);
+        let changed: Vec<_> = self.consumers.keys().filter(is_new).cloned().collect();
+        for id in changed {
+            let heard = before.get(&id).copied().unwrap_or_default().over(&self.settings).consumer_heartbeat_interval;
+            let settings = self.settings_of(&id);
+            if let Some(group) = self.consumers.get_mut(&id) {
+                group.hurry(now, &settings, heard);
+            }
+            let next = self.deadline_of(&id);
+            self.schedule(&id, next);
+        }
+    }
+
+    /// What holds for a group.
+    pub(super) fn settings_of(&self, id: &GroupId) -> Settings {
+        self.own.get(id).map_or_else(|| self.settings.clone(), |own| own.over(&self.settings))
     }
 
     pub(in crate::group) fn on_consumer_heartbeat(
@@ -62,7 +90,8 @@ impl Coordinator {
         let is_known = self.consumers.contains_key(id);
         let mut group = self.taken_group(now, heartbeat)?;
         let (topics, version) = (self.topics.clone(), self.topics_version);
-        let view = View { settings: &self.settings, topics: &topics, version };
+        let settings = self.settings_of(id);
+        let view = View { settings: &settings, topics: &topics, version };
         let (mut changes, result) = group.heartbeat(now, view, heartbeat);
         if result.is_err() && !is_known {
             return Ok((changes, result));
@@ -104,11 +133,11 @@ impl Coordinator {
         heartbeat: &ConsumerHeartbeat,
         classic: &Group,
     ) -> Result<ConsumerGroup, GroupError> {
-        let settings = &self.settings;
+        let settings = self.settings_of(&heartbeat.group);
         let may = heartbeat.epoch == JOINING && settings.migration_policy.upgrades();
         let state = may.then(|| migrate::upgraded(classic, &self.topics)).flatten();
         let state = state.ok_or(GroupError::OtherProtocol)?;
-        Ok(ConsumerGroup::upgraded(now, settings, classic, state))
+        Ok(ConsumerGroup::upgraded(now, &settings, classic, state))
     }
 
     /// Goes on as a group of the classic protocol when only its members are left; the records for it replace `changes`.
@@ -155,11 +184,12 @@ impl Coordinator {
         if let Some(mut replaced) = self.groups.remove(id) {
             replaced.answer_all(&GroupError::CoordinatorNotAvailable, &mut out);
         }
+        let settings = self.settings_of(id);
         match (consumer, self.consumers.get_mut(id)) {
-            (Some(state), Some(group)) => group.go_back(now, &self.settings, state),
+            (Some(state), Some(group)) => group.go_back(now, &settings, state),
             (Some(state), None) => {
                 let mut group = ConsumerGroup::new(id.clone(), now);
-                group.go_back(now, &self.settings, state);
+                group.go_back(now, &settings, state);
                 self.consumers.insert(id.clone(), group);
             }
             (None, _) => drop(self.consumers.remove(id)),
@@ -186,9 +216,10 @@ impl Coordinator {
 
     /// Takes out the members of a group whose time is up.
     pub(in crate::group) fn expire_consumers(&mut self, now: Moment, id: &GroupId, out: &mut Vec<Effect>) {
+        let settings = self.settings_of(id);
         let Some(group) = self.consumers.get_mut(id) else { return };
         let before = Undo { consumer: Some(group.state.clone()), classic: None };
-        let changes = group.expire(now, &self.settings);
+        let changes = group.expire(now, &settings);
         if !changes.is_empty() {
             self.undo.insert(id.clone(), before);
             let changes = self.downgrade_if_due(now, id, changes);
@@ -206,8 +237,9 @@ impl Coordinator {
         if told.is_none() && !self.consumers.contains_key(&id) {
             return;
         }
+        let settings = self.settings_of(&id);
         let fresh = || ConsumerGroup::new(id.clone(), now);
-        self.consumers.entry(id.clone()).or_insert_with(fresh).replay(now, &self.settings, key, told);
+        self.consumers.entry(id.clone()).or_insert_with(fresh).replay(now, &settings, key, told);
         let next = self.deadline_of(&id);
         self.schedule(&id, next);
     }

@@ -129,6 +129,15 @@ impl ConsumerGroup {
         }
     }
 
+    /// Nobody may be silent longer than the session the group has now, from the heartbeat on that tells it so; that one
+    /// comes within `heard`.
+    pub(super) fn hurry(&mut self, now: Moment, settings: &Settings, heard: Duration) {
+        for (id, clock) in &mut self.clocks {
+            let Some(member) = self.state.members.get(id) else { continue };
+            clock.silent = clock.silent.min(now.boot + heard + session(settings, member));
+        }
+    }
+
     /// A member of the classic protocol has to act within its rebalance timeout, from the first time it is told.
     pub(super) fn expect(&mut self, now: Moment, id: &MemberId, anew: bool) {
         let Some(timeout) = self.state.members.get(id).map(|member| member.rebalance_timeout) else { return };
