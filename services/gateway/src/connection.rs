@@ -5,6 +5,7 @@
 
 mod inbound;
 mod outbound;
+mod settings;
 mod splice;
 mod upstream;
 

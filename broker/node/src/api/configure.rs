@@ -39,7 +39,7 @@ pub(crate) fn find(image: &Image, resource_type: i8, name: &str) -> Result<Confi
     match resource_type {
         TOPIC => topic(image, name),
         GROUP => {
-            let group = group(name)?;
+            let group = group(image, name)?;
             let own = image.group_entries().get(&group).cloned().unwrap_or_default();
             Ok(Configured { subject: Subject::Group(group), own })
         }
@@ -61,8 +61,22 @@ fn topic(image: &Image, name: &str) -> Result<Configured, Refusal> {
 /// The group of that name.
 ///
 /// # Errors
-/// It has no name, as the default of all groups, or one that is too long.
-pub(crate) fn group(name: &str) -> Result<GroupId, Refusal> {
+/// It has no name, as the default of all groups, or one that is too long; or another region coordinates it.
+pub(crate) fn group(image: &Image, name: &str) -> Result<GroupId, Refusal> {
+    let group = group_named(name)?;
+    match image.coordinating_group(&group) {
+        Some(known) if known.owned => Ok(group),
+        Some(known) => {
+            let owner = &known.grant.owner;
+            let message =
+                format!("region {owner} coordinates group {group} and keeps its settings; ask it or the gateway");
+            Err((ErrorCode::NOT_COORDINATOR, message))
+        }
+        None => Err((ErrorCode::NOT_COORDINATOR, format!("it is not known yet who coordinates group {group}"))),
+    }
+}
+
+fn group_named(name: &str) -> Result<GroupId, Refusal> {
     match name.len() {
         0 => Err((ErrorCode::INVALID_REQUEST, "settings belong to one group; name it".to_owned())),
         1..=CONFIGURED_GROUP_NAME_BYTES_MAX => Ok(GroupId::new(name)),

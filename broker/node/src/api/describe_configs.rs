@@ -79,8 +79,8 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
 
 /// Every setting of a consumer group, which need not be there yet.
 fn of_group(broker: &Broker, name: &str) -> Result<Vec<Setting>, Refusal> {
-    let group = configure::group(name)?;
     let (image, settings) = (broker.image(), broker.group_settings());
+    let group = configure::group(&image, name)?;
     let own = image.group_entries().get(&group);
     let setting = |key: &'static Key| {
         let default = config::group_default(key, &settings);

@@ -178,6 +178,10 @@ const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
 
 /// Sets settings of group `g`, or takes them away.
 async fn configure(stage: &Stage, entries: &[(&str, Option<&str>)], dry: bool) -> (ErrorCode, String) {
+    configure_by(&stage.client().await, entries, dry).await
+}
+
+async fn configure_by(client: &Client, entries: &[(&str, Option<&str>)], dry: bool) -> (ErrorCode, String) {
     let config = |(name, value): &(&str, Option<&str>)| incremental_alter_configs::Config {
         name: (*name).to_owned(),
         config_operation: if value.is_some() { SET } else { DELETE },
@@ -192,7 +196,7 @@ async fn configure(stage: &Stage, entries: &[(&str, Option<&str>)], dry: bool) -
     };
     let resources = vec![resource];
     let request = incremental_alter_configs::Request { resources, validate_only: dry, ..Default::default() };
-    let answer = stage.client().await.0.call(&request, 1).await.unwrap().responses.remove(0);
+    let answer = client.0.call(&request, 1).await.unwrap().responses.remove(0);
     (answer.error_code, answer.error_message.unwrap_or_default())
 }
 
@@ -251,6 +255,18 @@ async fn the_settings_of_a_group_are_described_refused_and_survive_a_restart() {
     assert_eq!(listed.iter().map(|found| found.resource_name.as_str()).collect::<Vec<_>>(), ["g"]);
     assert_eq!(configure(&stage, &[(SESSION, None)], false).await.0, ErrorCode::NONE);
     assert_eq!(settings(&stage).await, default);
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_coordinate_a_group_refuses_its_settings() {
+    let stage = two().await;
+    let other = client(&stage.two).await;
+    eventually("it names the region that does", async || {
+        let (code, message) = configure_by(&other, &[(SESSION, Some("9000"))], false).await;
+        assert_eq!(code, ErrorCode::NOT_COORDINATOR, "{message}");
+        message.contains("region r1")
+    })
+    .await;
 }
 
 #[tokio::test]

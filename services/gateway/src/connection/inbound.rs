@@ -2,7 +2,7 @@
 
 use super::outbound::Due;
 use super::splice::Incoming;
-use super::{Closed, Waiting, upstream};
+use super::{Closed, Waiting, settings, upstream};
 use crate::answer::{self, unknown_topics};
 use crate::listener::Door;
 use crate::refuse::refuse;
@@ -76,12 +76,40 @@ impl Inbound {
                 self.answer(&mut incoming, len).await?;
                 continue;
             }
+            if let Some(keeper) = self.keeper(&head, incoming.head(len)) {
+                self.ask(&keeper, head.api_key, &mut incoming, len).await?;
+                continue;
+            }
             match self.enter(&head).await {
                 Some(entered) => self.pass(&head, entered, &mut incoming, len).await?,
                 None => self.turn_away(&mut incoming, len).await?,
             }
         }
         Ok(())
+    }
+
+    /// The region that keeps the settings a request is about, if it is not the one behind the door.
+    fn keeper(&self, head: &Head, begun: &[u8]) -> Option<RegionName> {
+        if !settings::may_concern(head.api_key) {
+            return None;
+        }
+        let routing = self.state.routing();
+        let keeper = settings::keeper(begun, &routing)?;
+        let behind = match &self.door {
+            Door::Broker(region, _) => Some(region),
+            Door::Bootstrap => routing.default_owner(),
+        };
+        (behind != Some(&keeper)).then_some(keeper)
+    }
+
+    /// Lets another region than the one behind the door answer.
+    async fn ask(&self, region: &RegionName, key: i16, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {
+        let frame = incoming.take(len).await?;
+        if !self.state.may_serve(region) {
+            return Err(Closed::NobodyThere(key));
+        }
+        let answer = upstream::call(region, &self.state.routing(), &frame).await?;
+        self.send(Due::Ready(answer)).await
     }
 
     async fn answer(&self, incoming: &mut Incoming, len: usize) -> Result<(), Closed> {

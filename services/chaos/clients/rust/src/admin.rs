@@ -24,6 +24,14 @@ pub async fn set_group(admin: &dyn Admin, group: &str, entries: &[(&str, &str)])
     Ok(alter(admin, &resource, &entries).await?)
 }
 
+/// A group as the cluster sees it.
+pub async fn described(admin: &dyn Admin, group: &str) -> String {
+    let resource = ConfigResource::new(Type::Group, group.to_owned());
+    let session = value(admin, &resource, "consumer.session.timeout.ms").await;
+    let groups = admin.describe_consumer_groups(&[group.to_owned()]).all().get().await;
+    format!("{groups:?} with a session of {session:?}")
+}
+
 /// The value of one setting.
 async fn value(admin: &dyn Admin, resource: &ConfigResource, name: &str) -> Outcome<Option<String>> {
     let all = admin.describe_configs(std::slice::from_ref(resource)).all().get().await?;

@@ -1,9 +1,9 @@
 //! Groups of the consumer protocol.
 
-use crate::admin::set_group;
+use crate::admin::{described, set_group};
 use crate::member::Member;
 use crate::records::hard;
-use crate::stage::{Failure, Outcome, Plain, Stage, parts, same, take, until};
+use crate::stage::{Failure, Outcome, Plain, Stage, fail, parts, same, take, until};
 use confluent_kafka::common::TopicPartition;
 use confluent_kafka::consumer::{Consumer as _, OffsetAndMetadata, SubscriptionPattern};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub async fn kill_one(stage: Stage) -> Outcome {
     let (topic, group) = (stage.create("kill", 4).await?, stage.name("kill-group"));
     set_group(&*stage.admin()?, &group, &SESSION).await?;
     let (stays, mut dies) = (Member::start(&stage, &group, &topic)?, Member::start(&stage, &group, &topic)?);
-    let state = |stays: &Member, dies: &Member| format!("one {:?}, the other {:?}", stays.told(), dies.told());
+    let state = |stays: &Member, dies: &Member| format!("one {}; the other {}", stays.told(), dies.told());
     let shared = until("both members own two partitions each", async || {
         Ok(stays.told().owned.len() == 2 && dies.told().owned.len() == 2)
     });
@@ -30,7 +30,10 @@ pub async fn kill_one(stage: Stage) -> Outcome {
     dies.kill();
     wanted.extend(spread(&stage, &topic, 200..400).await?);
     let taken = until("the one that stays owns everything", async || Ok(stays.told().owned.len() == 4)).await;
-    taken.map_err(|failure| Failure(format!("{}: {}", failure.0, state(&stays, &dies))))?;
+    if let Err(Failure(why)) = taken {
+        let known = described(&*stage.admin()?, &group).await;
+        return fail(format!("{why}: {}; the group is {known}", state(&stays, &dies)));
+    }
     let missing = || {
         let (one, other) = (stays.told().took, dies.told().took);
         wanted.iter().filter(|record| !one.contains(*record) && !other.contains(*record)).count()

@@ -59,6 +59,12 @@ pub struct Told {
     pub errors: Vec<String>,
 }
 
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "owns {:?}, took {}, errors {:?}", self.owned, self.took.len(), self.errors)
+    }
+}
+
 /// The process of a member; it dies with its owner.
 pub struct Member {
     child: Child,
