@@ -1,5 +1,5 @@
 use super::*;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 
 /// A supervisor in shell: one sleeping process per region, `region start` makes a new one.
 const STAND_IN: &str = r#"#!/bin/sh
@@ -18,10 +18,18 @@ esac
 fn stand_in() -> (tempfile::TempDir, Options) {
     let home = tempfile::tempdir().unwrap();
     let binary = home.path().join("farshore");
-    fs::write(&binary, STAND_IN).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&binary);
     let options = Options::temporary(binary, home.path()).unwrap();
     (home, options)
+}
+
+/// A process of its own writes it: one that another test starts just then would hold it open for writing for a moment,
+/// and what is held so cannot be run.
+fn write_program(binary: &Path) {
+    let script = r#"cat > "$0" && chmod 755 "$0""#;
+    let mut writer = Command::new("sh").args(["-c", script]).arg(binary).stdin(Stdio::piped()).spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(STAND_IN.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 #[test]
