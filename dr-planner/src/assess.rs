@@ -218,8 +218,11 @@ fn waiting() -> Choice {
 
 fn weigh(inventory: &Inventory, policy: &Group, grant: &Grant, kind: Kind, target: &RegionName) -> Choice {
     let link = inventory.link(&policy.name, &grant.owner, target);
-    let loss =
-        if kind.is_unplanned() { link.map(|link| expected_loss(inventory, link)) } else { Some(Loss::default()) };
+    let is_proven = inventory.is_proven(grant, target);
+    let loss = match kind.is_unplanned() && !is_proven {
+        true => link.map(|link| expected_loss(inventory, link)),
+        false => Some(Loss::default()),
+    };
     let time = expected_time(kind, link);
     Choice {
         option: Choosable::Move { kind, target: target.clone() },

@@ -123,6 +123,16 @@ impl Inventory {
         self.links.iter().find(|link| link.group == *group && link.source == *source && link.target == *target)
     }
 
+    /// Whether the copy in `target` is proven to hold every write that was acknowledged with acks=all: the group is in
+    /// SYNC with that copy, as far as the council says, and the region has not lost it since.
+    pub fn is_proven(&self, grant: &Grant, target: &RegionName) -> bool {
+        let is_it = |rule: &model::SyncRule| {
+            let is_there = |facts: &RegionFacts| facts.incarnation == rule.incarnation;
+            rule.target == *target && self.region(target).is_some_and(is_there)
+        };
+        grant.mode.proven().is_some_and(is_it)
+    }
+
     /// Whether something said then still says something about now.
     pub fn is_recent(&self, observed_at: Timestamp) -> bool {
         self.observed_at.since(observed_at) <= FACT_AGE_MAX

@@ -1,6 +1,6 @@
 //! What people want of a protection group: where it lives, who takes over, how much may be lost and how long it may take.
 
-use model::{Coverage, Pattern, ProtectionGroup, RegionName};
+use model::{Coverage, Pattern, ProtectionGroup, RegionName, SlowTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub struct Group {
     pub coverage: Coverage,
     /// What an acknowledgement promises.
     pub mode: Mode,
+    /// What becomes of writes in `sync` while the target is slow or out of reach.
+    #[serde(default, skip_serializing_if = "SlowTarget::is_default")]
+    pub slow_target: SlowTarget,
     /// The most seconds of writes an unplanned failover may lose.
     #[serde(with = "crate::millis", rename = "rpo_ms")]
     pub rpo: Duration,
@@ -106,12 +109,18 @@ pub enum Invalid {
         group: ProtectionGroup,
     },
     /// A mode this version cannot keep.
-    #[error("protection group {group}: mode {mode:?} is not available in this version; use async")]
+    #[error("protection group {group}: mode {mode:?} is not available in this version; use async or sync")]
     ModeUnavailable {
         /// The group.
         group: ProtectionGroup,
         /// The mode.
         mode: Mode,
+    },
+    /// A promise of two regions with one.
+    #[error("protection group {group}: mode sync needs a standby and there is none; add one or use async")]
+    SyncWithoutStandby {
+        /// The group.
+        group: ProtectionGroup,
     },
     /// Fencing this version cannot do.
     #[error("protection group {group}: fencing by an operator is not available in this version; use lease")]
@@ -205,8 +214,9 @@ impl Group {
     fn check_available(&self) -> Result<(), Invalid> {
         let group = self.name.clone();
         match (self.mode, self.fencing) {
-            (Mode::Async, Fencing::Lease) => Ok(()),
-            (mode @ (Mode::Sync | Mode::Auto), _) => Err(Invalid::ModeUnavailable { group, mode }),
+            (mode @ Mode::Auto, _) => Err(Invalid::ModeUnavailable { group, mode }),
+            (Mode::Sync, Fencing::Lease) if self.standbys.is_empty() => Err(Invalid::SyncWithoutStandby { group }),
+            (Mode::Async | Mode::Sync, Fencing::Lease) => Ok(()),
             (_, Fencing::Operator) => Err(Invalid::FencingUnavailable { group }),
         }
     }
@@ -264,6 +274,7 @@ pub fn default_group(regions: &[RegionName]) -> Option<Group> {
         standbys: standbys.to_vec(),
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         mode: Mode::Async,
+        slow_target: SlowTarget::Degrade,
         rpo: RPO_DEFAULT,
         rto: RTO_DEFAULT,
         automatic_failover: !standbys.is_empty(),
@@ -365,11 +376,11 @@ mod tests {
     #[test]
     fn a_mode_of_a_later_version_is_refused_by_name() {
         let (regions, group) = three();
-        let group = Group { mode: Mode::Sync, ..group };
+        let group = Group { mode: Mode::Auto, ..group };
         let refused = group.validate(&regions, 3).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "protection group default: mode Sync is not available in this version; use async"
+            "protection group default: mode Auto is not available in this version; use async or sync"
         );
         let group = Group { mode: Mode::Async, fencing: Fencing::Operator, ..group };
         assert!(matches!(group.validate(&regions, 3), Err(Invalid::FencingUnavailable { .. })));

@@ -20,11 +20,13 @@
 mod acks;
 mod isr;
 mod replicas;
+mod sync;
 mod watermark;
 
 pub use acks::{AckOutcome, Waiter};
 pub use isr::{IsrChange, Peer};
 pub use replicas::{Looked, ReplicaRefusal, ReplicaView};
+pub use sync::LinkWord;
 
 use crate::follower::Fence;
 use acks::Acks;
@@ -32,6 +34,7 @@ use model::{BrokerSlot, CopyTerm, LeaderEpoch, Offset};
 use replicas::Replica;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use sync::Synced;
 
 /// What this broker is to the partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +152,8 @@ pub struct Partition {
     partition_epoch: u32,
     /// A replica that was not caught up for so long is out of sync (`replica.lag.time.max.ms`).
     lag_max: Duration,
-    /// In SYNC: what the linked copy holds durably.
-    link_durable: Option<Offset>,
+    /// While the SYNC rule is on: that rule, and what the linked copy holds durably.
+    synced: Option<Synced>,
     /// On a copy: the source's high watermark. On a replica that follows: its leader's.
     upstream_watermark: Offset,
     copy_watermark: Offset,
@@ -179,7 +182,7 @@ impl Partition {
             proposed: None,
             partition_epoch: 0,
             lag_max: REPLICA_LAG_MAX,
-            link_durable: None,
+            synced: None,
             upstream_watermark: Offset::ZERO,
             copy_watermark: Offset::ZERO,
             high_watermark,

@@ -196,7 +196,7 @@ fn partition_status(
         return Some((*of_leader).clone());
     }
     let (_, longest) = seen.iter().max_by_key(|(_, status)| (status.leader_epoch, status.flushed))?;
-    Some(PartitionStatus { writable: false, copy_term: CopyTerm(0), failed: None, ..(*longest).clone() })
+    Some(PartitionStatus { writable: false, copy_term: CopyTerm(0), failed: None, sync: None, ..(*longest).clone() })
 }
 
 /// The brokers that have to answer for `group`: those that lead one of its partitions.
@@ -312,6 +312,7 @@ mod tests {
             size: ByteCount(1),
             hash: None,
             failed: failed.map(str::to_owned),
+            sync: None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What the council wants a region to be. A region makes it real; sending the same assignment twice changes nothing.
 
 use crate::{
-    GroupId, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, TopicId,
-    TopicName,
+    GroupId, Incarnation, LeaderEpoch, ModeState, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName,
+    TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +45,9 @@ pub struct Grant {
     pub coverage: Coverage,
     /// Where this grant's lineage departed from the one before, if records were left behind.
     pub openings: Vec<Opening>,
+    /// What its acknowledgements promise across regions.
+    #[serde(default, skip_serializing_if = "ModeState::is_initial")]
+    pub mode: ModeState,
 }
 
 /// Whether a grant still stands.
@@ -195,6 +198,7 @@ mod tests {
             standbys: vec![],
             coverage: Coverage { topics: vec![pattern.clone()], consumer_groups: vec![pattern] },
             openings: vec![],
+            mode: ModeState::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod epoch;
 mod id;
 mod internal;
 pub mod limits;
+mod mode;
 mod offset;
 mod order;
 mod status;
@@ -28,6 +29,7 @@ pub use id::{
     TopicName, TopicPartition,
 };
 pub use internal::{BrokerAddress, FollowMetadata, Leaders, PartitionLeader, TopicLeaders, methods};
+pub use mode::{AtRisk, Exposure, ExposureReason, ModePhase, ModeState, SlowTarget, SyncRule, SyncStatus};
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
 pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};

@@ -2,7 +2,7 @@
 
 use crate::{
     ByteCount, CommitMarks, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId,
-    ProtectionGroup, RegionName, RunId, StepId, Timestamp, TopicId, TopicName,
+    ProtectionGroup, RegionName, RunId, StepId, SyncStatus, Timestamp, TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,9 @@ pub struct PartitionStatus {
     pub hash: Option<String>,
     /// Whether the log refuses writes for good after a failed flush.
     pub failed: Option<String>,
+    /// How it stands to the SYNC rule; `None` where no rule is on or it is not led as the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncStatus>,
 }
 
 /// One log directory's file system.

@@ -1,7 +1,7 @@
 //! What links and restores do to this region's copies.
 
 use crate::Broker;
-use crate::replica::{CopyError, Ear, Partition, Standing};
+use crate::replica::{CopyError, Ear, Partition, Standing, SyncTerms};
 use bytes::Bytes;
 use log::EpochStart;
 use model::{
@@ -150,6 +150,21 @@ impl Broker {
         let copy = self.copy(topic, partition)?;
         copy.flush_soon();
         copy.flushed(offset).await.map_err(|lost| CopyFailure::Failed(lost.to_string()))
+    }
+
+    /// Under what this copy speaks to its source; `None` where that does not wait for it.
+    pub fn sync_terms(&self, topic: TopicId, partition: PartitionId) -> Option<SyncTerms> {
+        let incarnation = self.image().region()?.incarnation;
+        self.copy(topic, partition).ok()?.sync_terms(&self.0.config.region, incarnation)
+    }
+
+    /// The leadership of a copy.
+    ///
+    /// # Errors
+    /// [`CopyFailure::NotReady`] while there is no such copy.
+    pub fn copy_term(&self, topic: TopicId, partition: PartitionId) -> Result<CopyTerm, CopyFailure> {
+        let copy = self.copy(topic, partition)?;
+        copy_term(&copy).ok_or_else(|| CopyFailure::NotReady(format!("{} is no copy here", copy.name)))
     }
 
     /// Takes note of what a copy's source said under a grant.

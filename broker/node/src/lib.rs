@@ -55,6 +55,6 @@ pub use copy::{CopyFailure, CopyState};
 pub use groups::ConsumerGroup;
 pub use launch::StartError;
 pub use ports::{CollectError, ConfigChange, Council, CouncilError, Links, NewTopic, NoCouncil, Ports};
-pub use replica::SourceMarks;
+pub use replica::{SourceMarks, SyncTerms};
 pub use shelf::{RegionShelf, ShelfError};
 pub use status::{ReplicaLag, StatusError};

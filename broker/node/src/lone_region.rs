@@ -84,6 +84,7 @@ fn everything(config: &Config) -> Grant {
         standbys: vec![],
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
+        mode: model::ModeState::default(),
     }
 }
 

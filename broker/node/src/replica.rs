@@ -24,6 +24,7 @@ mod lead;
 mod news;
 mod reading;
 mod standing;
+mod synced;
 
 pub(crate) use acks::{Acks, Lost};
 pub(crate) use append::{Refused, Taken};
@@ -39,6 +40,7 @@ pub(crate) use news::{News, Place};
 pub(crate) use reading::{Isolation, Readable};
 pub use standing::SourceMarks;
 pub(crate) use standing::{Marks, Standing};
+pub use synced::SyncTerms;
 
 use crate::Flush;
 use crate::log_dirs::{LogDir, LogDirs};
@@ -52,7 +54,7 @@ use broker_core::retention::Links;
 use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
-use model::{ByteCount, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
+use model::{ByteCount, LeaderEpoch, ModeState, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -113,6 +115,8 @@ struct Held {
     waiting: Waiting,
     /// What a copy heard of its source.
     source: Option<SourceMarks>,
+    /// What the metadata says of the durability of its group's writes.
+    mode: ModeState,
 }
 
 /// What everybody may look at; written by whoever holds [`Held`].
@@ -159,6 +163,7 @@ impl Partition {
             follower: None,
             waiting: Waiting::default(),
             source: None,
+            mode: ModeState::default(),
         };
         let public = Public { marks: Marks::default(), standing, settings, latest_epoch, failed };
         let partition = Self {

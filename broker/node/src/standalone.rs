@@ -101,7 +101,7 @@ impl Standalone {
         image.apply(reflect).expect("a later entry");
         self.broker.0.image.send_replace(Arc::new(image));
         for partition in self.broker.0.partitions.held().partitions() {
-            partition.lead_copy(model::CopyTerm(1), false, &Replicas::alone());
+            partition.lead_copy(model::CopyTerm(1), false, &Replicas::alone(), &model::ModeState::default());
         }
         self.broker.0.partitions.note_change();
     }
@@ -144,8 +144,14 @@ impl Standalone {
         for partition in self.broker.0.partitions.held().partitions() {
             let common_end = partition.marks().tail;
             let crossing = Some(Crossing { common_end, base: common_end.plus(distance) });
-            let leadership =
-                Leadership { epoch, gate: self.gate.clone(), crossing, jumps: false, replicas: Replicas::alone() };
+            let leadership = Leadership {
+                epoch,
+                gate: self.gate.clone(),
+                crossing,
+                jumps: false,
+                replicas: Replicas::alone(),
+                mode: Default::default(),
+            };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
         self.broker.0.partitions.note_change();
@@ -168,7 +174,8 @@ impl Standalone {
             // Nothing but the logs remembers how often the broker was started.
             let epoch = LeaderEpoch(leader_epoch.0.max(partition.last_epoch().0 + 1));
             let (gate, replicas) = (self.gate.clone(), Replicas::alone());
-            let leadership = Leadership { epoch, gate, crossing: None, jumps: false, replicas };
+            let leadership =
+                Leadership { epoch, gate, crossing: None, jumps: false, replicas, mode: Default::default() };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
         Ok(())
@@ -185,6 +192,7 @@ fn grant(broker: &Broker, epoch: u32) -> Grant {
         standbys: vec![],
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
+        mode: model::ModeState::default(),
     }
 }
 

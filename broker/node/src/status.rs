@@ -118,6 +118,8 @@ impl Broker {
     }
 
     fn partition_status(&self, topic: &HeldTopic, partition: &Partition, with_hash: bool) -> PartitionStatus {
+        // Before the marks: what was shown by the time the copy held so much is in them.
+        let sync = partition.sync_status();
         let (standing, marks) = (partition.standing(), partition.marks());
         let failed = partition.failed().map(|reason| reason.to_string());
         let (takes_writes, copy_term) = match &standing {
@@ -140,6 +142,7 @@ impl Broker {
             size: partition.size(),
             hash: if with_hash { hash(partition, OffsetRange::new(marks.start, marks.high_watermark)) } else { None },
             failed,
+            sync,
         }
     }
 }

@@ -83,7 +83,7 @@ pub fn build(inventory: &Inventory, policy: &Group, request: Request, now: Times
 /// The first candidate nothing speaks against.
 fn choose(inventory: &Inventory, policy: &Group, grant: &Grant, request: &Request) -> Result<RegionName, Vec<Refusal>> {
     let mut against = vec![];
-    for candidate in candidates(policy, grant, request) {
+    for candidate in candidates(inventory, policy, grant, request) {
         let found = refusals(inventory, policy, grant, request.kind, &candidate);
         if found.is_empty() {
             return Ok(candidate);
@@ -94,11 +94,16 @@ fn choose(inventory: &Inventory, policy: &Group, grant: &Grant, request: &Reques
     Err(if against.is_empty() { none() } else { against })
 }
 
-fn candidates(policy: &Group, grant: &Grant, request: &Request) -> Vec<RegionName> {
+fn candidates(inventory: &Inventory, policy: &Group, grant: &Grant, request: &Request) -> Vec<RegionName> {
     match (&request.target, request.kind) {
         (_, Kind::Failback) => vec![policy.home.clone()],
         (Some(target), _) => vec![target.clone()],
-        (None, _) => policy.standbys_of(&grant.owner),
+        (None, _) => {
+            let mut standbys = policy.standbys_of(&grant.owner);
+            // A copy that is proven to lack nothing goes before the order people gave.
+            standbys.sort_by_key(|region| !(request.kind.is_unplanned() && inventory.is_proven(grant, region)));
+            standbys
+        }
     }
 }
 

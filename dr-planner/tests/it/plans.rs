@@ -1,10 +1,11 @@
 //! What is planned, refused and found by the audit.
 
 use crate::platform::*;
-use dr_planner::assess::{Choosable, Refusal, assess};
+use dr_planner::assess::{Choice, Choosable, Refusal, assess};
 use dr_planner::audit::{Rule, audit};
+use dr_planner::inventory::Inventory;
 use dr_planner::plan::*;
-use model::{OwnershipEpoch, StepId, Timestamp};
+use model::{Incarnation, ModeEpoch, ModePhase, ModeState, OwnershipEpoch, StepId, SyncRule, Timestamp};
 use std::time::Duration;
 
 const KINDS: [Kind; 4] = [Kind::Failover, Kind::Switchover, Kind::Failback, Kind::Drill];
@@ -48,6 +49,26 @@ fn a_failback_goes_home_only() {
     assert_eq!(plan(Kind::Failback).target, region("r1"));
     let refused = build(&inventory(), &policy(), request(Kind::Failback), NOW).unwrap_err();
     assert!(matches!(refused.refusals[..], [Refusal::AlreadyOwner { .. }]), "{refused}");
+}
+
+#[test]
+fn the_copy_that_sync_has_proven_takes_over_and_loses_nothing() {
+    let mut inventory = inventory();
+    let rule = SyncRule { mode_epoch: ModeEpoch(1), target: region("r3"), incarnation: Incarnation(1) };
+    inventory.links.iter_mut().for_each(|link| (link.lag_records, link.lag_seconds) = (9, 90.0));
+    inventory.grants[0].mode = ModeState { phase: ModePhase::Sync, rule: Some(rule), ..ModeState::default() };
+    let met = |inventory: &Inventory, region: &str| {
+        let choices = assess(inventory, &policy()).unwrap().choices;
+        let is_it = |choice: &&Choice| matches!(&choice.option, Choosable::Move { kind: Kind::Failover, target } if target.as_str() == region);
+        choices.iter().find(is_it).unwrap().rpo_met
+    };
+    assert_eq!((met(&inventory, "r2"), met(&inventory, "r3")), (Some(false), Some(true)));
+    assert_eq!(build(&inventory, &policy(), request(Kind::Failover), NOW).unwrap().target, region("r3"));
+    inventory.regions[2].incarnation = Incarnation(2);
+    assert_eq!(met(&inventory, "r3"), Some(false), "that copy is gone");
+    inventory.regions[2].incarnation = Incarnation(1);
+    inventory.grants[0].mode.phase = ModePhase::Converging;
+    assert_eq!(met(&inventory, "r3"), Some(false), "nothing is proven yet");
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn grant() -> Grant {
         home: policy.home,
         coverage: policy.coverage,
         openings: vec![],
+        mode: model::ModeState::default(),
     }
 }
 

@@ -9,7 +9,9 @@
 //! others, that poll is a short one. When one partition ends a poll, the others in it are polled again without being
 //! woken. A request makes room for the next when its records were dealt with, so that no more than that is in memory.
 
-use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source};
+mod words;
+
+use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source, SyncTerms, SyncWord};
 use mirror_core::window::{Answer, Body, Fetch};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+use words::Words;
 
 /// How many requests of a kind are under way to one source.
 const REQUESTS_MAX: usize = 4;
@@ -46,6 +49,8 @@ pub(crate) struct Wish {
     pub(crate) fetch: Fetch,
     /// Whether its last fetch brought records, or there was none yet: then it hears the answer in any case.
     pub(crate) is_busy: bool,
+    /// Under what the copy speaks, where the source waits for it.
+    pub(crate) sync: Option<SyncTerms>,
     /// When it was asked for.
     pub(crate) asked_at: Instant,
     /// The way back.
@@ -65,6 +70,7 @@ pub(crate) struct Served {
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     wishes: mpsc::UnboundedSender<Wish>,
+    words: Words,
     connected: watch::Receiver<bool>,
 }
 
@@ -74,6 +80,7 @@ impl Fetcher {
         // Bounded by the number of partitions: each has one fetch under way.
         let (wishes, wished) = mpsc::unbounded_channel();
         let (is_connected, connected) = watch::channel(true);
+        let words = Words::start(source.clone());
         let dispatcher = Dispatcher {
             source,
             stale,
@@ -85,13 +92,18 @@ impl Fetcher {
             requests: JoinSet::new(),
         };
         tokio::spawn(dispatcher.run(is_connected));
-        Self { wishes, connected }
+        Self { wishes, words, connected }
     }
 
     /// Asks; the answer comes through `reply`, or `reply` is dropped.
     pub(crate) fn ask(&self, wish: Wish) {
         // Nobody takes wishes any more only when the runtime is going down.
         let _ = self.wishes.send(wish);
+    }
+
+    /// Says how far a copy is, at once; a newer word replaces one that was not said yet.
+    pub(crate) fn tell(&self, word: FetchPartition) {
+        self.words.tell(word);
     }
 
     /// Whether the source answered last time.
@@ -268,8 +280,15 @@ async fn ask(
 }
 
 impl From<&Wish> for FetchPartition {
-    fn from(Wish { key, fetch, .. }: &Wish) -> Self {
-        let Fetch { from, last_epoch, durable, bytes_max, .. } = *fetch;
-        Self { key: *key, from, last_epoch, durable, bytes_max }
+    fn from(Wish { key, fetch, sync, .. }: &Wish) -> Self {
+        Self::of(*key, *fetch, *sync)
+    }
+}
+
+impl FetchPartition {
+    /// What `fetch` asks of a partition, or only says where it asks for no bytes.
+    pub(crate) fn of(key: CopyKey, fetch: Fetch, sync: Option<SyncTerms>) -> Self {
+        let Fetch { from, last_epoch, durable, bytes_max, leader_epoch, .. } = fetch;
+        Self { key, from, last_epoch, durable, bytes_max, sync: sync.map(|terms| SyncWord { terms, leader_epoch }) }
     }
 }

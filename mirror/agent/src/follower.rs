@@ -177,10 +177,14 @@ impl Task {
     }
 
     /// What the copy holds, and how it moves from there.
-    async fn open(&self) -> Result<(watch::Receiver<Offset>, LogState), SinkError> {
+    async fn open(&self) -> Result<((watch::Receiver<Offset>, CopyTerm), LogState), SinkError> {
         let Copy { identity: Identity { key, .. }, sink, .. } = &self.copy;
+        let term = sink.copy_term(*key)?;
         let flushed = sink.watch_flushed(*key)?;
-        Ok((flushed, sink.log_state(*key).await?))
+        if sink.copy_term(*key)? != term {
+            return Err(SinkError::NotReady("it is led anew".to_owned()));
+        }
+        Ok(((flushed, term), sink.log_state(*key).await?))
     }
 
     fn settings(&mut self, target: &Target) -> Settings {

@@ -25,6 +25,6 @@ mod way;
 pub use agent::Agent;
 pub use ports::{
     CommitsRequest, Connector, CopyKey, FetchAnswer, FetchPartition, FetchRequest, Sink, SinkError, Source,
-    SourceError, SourceMarks,
+    SourceError, SourceMarks, SyncTerms, SyncWord,
 };
 pub use source::WireConnector;

@@ -6,8 +6,8 @@ use env::PortFuture;
 use mirror_core::gap::Gap;
 use mirror_core::window::{Answer, LogState};
 use model::{
-    Commit, CommitCursor, CommitPage, FollowMetadata, LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch,
-    PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
+    Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset, OffsetRange,
+    OwnershipEpoch, PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +38,28 @@ pub struct FetchPartition {
     pub last_epoch: LeaderEpoch,
     /// Below it everything is on disk here.
     pub durable: Offset,
-    /// How many bytes at most.
+    /// How many bytes at most; 0 only says how far the copy is.
     pub bytes_max: u32,
+    /// Under what this copy speaks, where the source waits for it.
+    pub sync: Option<SyncWord>,
+}
+
+/// What makes a source count a copy's word in SYNC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncWord {
+    /// The rule and the leadership of the copy.
+    pub terms: SyncTerms,
+    /// The leadership of the source that was last heard of.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Under what the leader of a copy speaks to a source that waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncTerms {
+    /// The rule it obeys.
+    pub mode_epoch: ModeEpoch,
+    /// Its own leadership.
+    pub copy_term: CopyTerm,
 }
 
 /// What a source answered, in any order; a partition that is missing was not answered.
@@ -115,6 +135,15 @@ pub trait Sink: Send + Sync + 'static {
     /// # Errors
     /// [`SinkError::NotReady`] while there is no such copy.
     fn watch_flushed(&self, key: CopyKey) -> Result<watch::Receiver<Offset>, SinkError>;
+
+    /// The leadership of the copy. What is told of the copy watermark belongs to one of them.
+    ///
+    /// # Errors
+    /// [`SinkError::NotReady`] while there is no such copy.
+    fn copy_term(&self, key: CopyKey) -> Result<CopyTerm, SinkError>;
+
+    /// Under what the copy speaks to its source now; `None` where that does not wait for it.
+    fn sync_terms(&self, key: CopyKey) -> Option<SyncTerms>;
 
     /// Appends whole batches at the tail, which is `at`. They are durable when the copy watermark has passed them.
     fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>>;

@@ -84,6 +84,9 @@ impl WireSource {
             last_epoch: partition.last_epoch.0,
             partition_max_bytes: partition.bytes_max.min(i32::MAX as u32) as i32,
             copy_durable_offset: partition.durable.0,
+            copy_term: partition.sync.map_or(-1, |sync| signed(sync.terms.copy_term.0)),
+            mode_epoch: partition.sync.map_or(-1, |sync| signed(sync.terms.mode_epoch.0)),
+            source_leader_epoch: partition.sync.map_or(-1, |sync| sync.leader_epoch.0),
             ..Default::default()
         });
         link_fetch::Request {
@@ -121,6 +124,10 @@ impl Source for WireSource {
     fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>> {
         Box::pin(async move { self.control(methods::FOLLOW_METADATA, &ask).await })
     }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn failed(error: impl std::fmt::Display) -> SourceError {

@@ -12,7 +12,7 @@
 mod routes;
 
 use crate::fetcher::{Fetcher, Wish};
-use crate::ports::{Connector, CopyKey, Source, SourceError};
+use crate::ports::{Connector, CopyKey, FetchPartition, Source, SourceError};
 use model::{FollowMetadata, Leaders, RegionAddress};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,6 +101,14 @@ impl Way {
         let mut lanes = self.shared.lanes();
         let lane = self.shared.lane(&mut lanes, &address);
         lane.fetching.get_or_insert_with(|| self.shared.fetching(lane.source.clone())).fetcher.ask(wish);
+    }
+
+    /// Says to the broker that leads the partition how far a copy is.
+    pub(crate) fn tell(&self, word: FetchPartition) {
+        let address = self.shared.routes.borrow().of(&word.key).clone();
+        let mut lanes = self.shared.lanes();
+        let lane = self.shared.lane(&mut lanes, &address);
+        lane.fetching.get_or_insert_with(|| self.shared.fetching(lane.source.clone())).fetcher.tell(word);
     }
 
     /// Where the partition is read now.

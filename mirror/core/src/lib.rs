@@ -2,6 +2,7 @@
 //!
 //! - [`window`] follows one partition of a source region, as a follower of its leader would: events in, commands out;
 //! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
+//! - [`mode`] leads a protection group into SYNC and out of it;
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
 //! - [`cursor`] carries the commits of consumer groups;
 //! - [`archive`] is the layout of backups, and the plan of a restore.
@@ -10,6 +11,7 @@ pub mod archive;
 pub mod cursor;
 pub mod gap;
 pub mod lag;
+pub mod mode;
 mod offsets;
 pub mod topic_state;
 pub mod window;

@@ -17,6 +17,8 @@ pub struct ProtectionGroup {
     pub ownership_epoch: u32,
     /// Whether the grant stands.
     pub grant: GrantState,
+    /// What its acknowledgements promise across regions now.
+    pub durability: Durability,
     /// The region the gateways send its clients to.
     #[schema(example = "r1")]
     pub route_owner: String,
@@ -77,6 +79,9 @@ pub struct Policy {
     /// What an acknowledgement promises across regions.
     #[serde(default)]
     pub mode: Mode,
+    /// What becomes of writes in `sync` while the target is slow or out of reach.
+    #[serde(default)]
+    pub slow_target: SlowTarget,
     /// The most milliseconds of writes an unplanned failover may lose.
     #[serde(default = "Policy::default_rpo_ms")]
     #[schema(default = 5000, minimum = 1)]
@@ -163,8 +168,91 @@ pub enum Mode {
     Async,
     /// The write is safe in two regions.
     Sync,
-    /// `sync` while the link is good enough, `async` otherwise.
+    /// `sync` while the link is good enough, `async` otherwise. Not available in this version.
     Auto,
+}
+
+/// What becomes of writes in `sync` while the target does not make them durable in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SlowTarget {
+    /// They go on without it after 2 seconds, once the council has said so; the RPO ledger tells of it.
+    #[default]
+    Degrade,
+    /// They wait for it, and fail with errors that clients retry.
+    Block,
+}
+
+/// What the acknowledgements of a protection group promise across regions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Durability {
+    /// Where it stands.
+    pub phase: ModePhase,
+    /// Counts every change of it.
+    pub mode_epoch: u64,
+    /// The region whose copy is waited for, in `converging` and `sync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "r2")]
+    pub target: Option<String>,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub since: String,
+}
+
+/// Where a protection group stands between `async` and `sync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModePhase {
+    /// A write is safe in the owner region.
+    Async,
+    /// Writes wait for the copy, which is catching up; nothing is promised yet.
+    Converging,
+    /// A write with acks=all is acknowledged only when the target region has it durable.
+    Sync,
+    /// As `async`, though `sync` is asked for.
+    Degraded,
+}
+
+/// One entry of the RPO ledger: an interval in which a crash of the owner region would have lost writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Exposure {
+    /// The change of mode that began it.
+    pub mode_epoch: u64,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub from: String,
+    /// Until when; absent while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub to: Option<String>,
+    /// Why.
+    pub reason: ExposureReason,
+    /// How long it lasted, or has lasted so far.
+    pub duration_ms: u64,
+    /// Records at risk at the worst moment that was seen.
+    pub records: u64,
+    /// Their bytes, reckoned.
+    pub bytes: u64,
+    /// Milliseconds of writes at risk at the worst moment that was seen.
+    pub at_risk_ms: u64,
+}
+
+/// Why a protection group began to be exposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExposureReason {
+    /// It was made; every group begins in `async`.
+    Created,
+    /// A person asked for `async`, or took the target out of the standbys.
+    Operator,
+    /// The target did not make writes durable in time.
+    TargetSlow,
+    /// The target lost its copy.
+    TargetLost,
+    /// The copy did not catch up in time.
+    NotConverged,
+    /// Another region became the owner.
+    Moved,
 }
 
 /// What keeps an old owner from acknowledging writes.
@@ -221,6 +309,12 @@ pub struct UpdateProtectionGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["r2", "r3"]))]
     pub standbys: Option<Vec<String>>,
+    /// What an acknowledgement promises across regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What becomes of writes in `sync` while the target is slow or out of reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_target: Option<SlowTarget>,
     /// The most milliseconds of writes an unplanned failover may lose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]

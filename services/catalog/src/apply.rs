@@ -6,6 +6,7 @@ mod drills;
 mod evidence;
 mod gateways;
 mod groups;
+mod modes;
 mod nodes;
 mod ownership;
 mod platform;
@@ -144,6 +145,8 @@ impl<'c> Applying<'c> {
             Change::CreateGroup(args) => self.create_group(args).await,
             Change::UpdateGroup(args) => self.update_group(args).await,
             Change::DeleteGroup(args) => self.delete_group(args).await,
+            Change::ChangeMode(args) => self.change_mode(args).await,
+            Change::NoteExposure(args) => self.note_exposure(args).await,
             Change::Revoke(args) => self.revoke(args).await,
             Change::Regrant(args) => self.regrant(args).await,
             Change::Pivot(args) => self.pivot(args).await,

@@ -5,6 +5,7 @@
 
 mod evidence;
 mod group;
+mod mode;
 mod ownership;
 mod platform;
 mod run;
@@ -13,6 +14,7 @@ mod work;
 
 pub use evidence::{RecordDiverged, RecordGaps};
 pub use group::{CreateGroup, DeleteGroup, UpdateGroup};
+pub use mode::{ChangeMode, NoteExposure};
 pub use ownership::{Pivot, Redirect, Regrant, Revoke};
 pub use platform::{
     Addresses, BlockAutomation, FormPlatform, Founder, FoundingWitness, JoinRegion, JoinWitness, NodePort, PutSetting,
@@ -193,6 +195,10 @@ changes! {
     UpdateGroup = "update_group", |c| c.policy.name.to_string();
     /// Deletes a protection group.
     DeleteGroup = "delete_group", |c| c.group.to_string();
+    /// Changes what a group's acknowledgements promise across regions.
+    ChangeMode = "change_mode", |c| c.group.to_string();
+    /// Raises the worst of a group's open exposure.
+    NoteExposure = "note_exposure", |c| c.group.to_string();
     /// Ends the owner's lease.
     Revoke = "revoke", |c| c.group.to_string();
     /// Undoes `Revoke`.

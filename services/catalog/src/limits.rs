@@ -32,3 +32,5 @@ pub const SCHEDULES_MAX: usize = 1_000;
 pub const ENTRIES_REMEMBERED: u64 = 100_000;
 /// The most rows one page of a query holds.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// How many entries of the RPO ledger are kept of one group.
+pub const EXPOSURES_PER_GROUP_MAX: u32 = 1000;

@@ -26,6 +26,7 @@ pub(crate) const ALL: &[(i64, &str, &str)] = migrations![
     13 "0013_restores",
     14 "0014_drills",
     15 "0015_automation",
+    16 "0016_modes",
 ];
 
 /// Brings a database of any earlier version to this one.

@@ -1,6 +1,7 @@
 //! Looking on: the view in memory, and queries for everything else.
 
 mod evidence;
+pub(crate) mod exposures;
 mod page;
 mod records;
 mod runs;

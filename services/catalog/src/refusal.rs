@@ -1,12 +1,30 @@
 use dr_planner::policy;
 use dr_planner::run::State;
-use model::{Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, RunId, StepId, TopicId, TopicName};
+use model::{Incarnation, ModeEpoch, OwnershipEpoch, ProtectionGroup, RegionName, RunId, StepId, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// Why a command had no effect at all. The council decided so: asking again changes nothing until something else does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "refused")]
 pub enum Refusal {
+    /// The group's mode has changed since.
+    #[error("the mode of {group} has changed: its number is {current}, not {asked}", current = .current.0, asked = .asked.0)]
+    OtherMode {
+        /// The group.
+        group: ProtectionGroup,
+        /// The number it has.
+        current: ModeEpoch,
+        /// The number it was taken to have.
+        asked: ModeEpoch,
+    },
+    /// The mode of the group is in the way.
+    #[error("protection group {group} is in sync or on its way there: {reason}")]
+    ModeOutOfOrder {
+        /// The group.
+        group: ProtectionGroup,
+        /// What does not go, and the remedy.
+        reason: String,
+    },
     /// Nothing can be had before the platform is formed.
     #[error("there is no platform yet; form it first")]
     Unformed,
@@ -369,11 +387,14 @@ impl Refusal {
             | Self::StepSpent { .. }
             | Self::NotRevoked { .. }
             | Self::Revoked { .. }
+            | Self::ModeOutOfOrder { .. }
             | Self::ReportFinal { .. }
             | Self::Ended { .. } => RefusalKind::Conflict,
-            Self::Changed { .. } | Self::OtherTopic { .. } | Self::OtherEpoch { .. } | Self::OtherEvent { .. } => {
-                RefusalKind::Stale
-            }
+            Self::Changed { .. }
+            | Self::OtherTopic { .. }
+            | Self::OtherEpoch { .. }
+            | Self::OtherMode { .. }
+            | Self::OtherEvent { .. } => RefusalKind::Stale,
             Self::TooMany { .. } => RefusalKind::Limit,
             Self::Unformed | Self::TopicRestoring { .. } | Self::RunInProgress { .. } | Self::InProgress { .. } => {
                 RefusalKind::Busy

@@ -11,8 +11,8 @@ pub(crate) use load::Touched;
 use crate::answer::VirtualNode;
 use dr_planner::policy;
 use model::{
-    Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionAddress, RegionName, RunId, Timestamp,
-    TopicId, TopicName, TopicSpec, covering_grant,
+    Exposure, Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionAddress, RegionName, RunId,
+    Timestamp, TopicId, TopicName, TopicSpec, covering_grant,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,6 +92,8 @@ pub struct Group {
     pub run: Option<RunId>,
     /// Whether automatic action is forbidden.
     pub block: Option<Block>,
+    /// The open entry of the RPO ledger; none in SYNC.
+    pub exposure: Option<Exposure>,
 }
 
 /// Where gateways send the clients of a protection group.

@@ -13,6 +13,7 @@
 mod collect;
 mod facts;
 mod judge;
+mod modes;
 mod picture;
 mod watch;
 
@@ -55,7 +56,7 @@ impl Observatory {
     pub async fn lead(self) {
         while_leading(&self.council, || async {
             let _blind_again = Forget(&self);
-            tokio::join!(collect::collect(&self), judge::judge(&self));
+            tokio::join!(collect::collect(&self), judge::judge(&self), modes::keep(&self));
         })
         .await;
     }

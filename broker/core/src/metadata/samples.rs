@@ -27,6 +27,7 @@ pub(crate) fn grant(group: &str, owner: &str, epoch: u32) -> Grant {
         standbys: vec![region("r2")],
         coverage: Coverage::default(),
         openings: vec![],
+        mode: model::ModeState::default(),
     }
 }
 

@@ -43,7 +43,9 @@ impl Partition {
         self.epoch_start = Offset::ZERO;
         self.copy_watermark = Offset::ZERO;
         self.upstream_watermark = Offset::ZERO;
-        self.link_durable = None;
+        if let Some(synced) = &mut self.synced {
+            synced.forget();
+        }
         self.replicas.clear();
         self.isr.clear();
         self.proposed = None;
@@ -73,12 +75,6 @@ impl Partition {
         self.recompute(now)
     }
 
-    /// In SYNC the linked copy counts: it holds everything below `offset` durably. `None` ends SYNC.
-    pub fn on_link_durable(&mut self, now: Duration, offset: Option<Offset>) -> Outcome {
-        self.link_durable = offset;
-        self.recompute(now)
-    }
-
     /// The source of this copy, or the leader this replica follows, has committed everything below `offset`.
     pub fn on_upstream_watermark(&mut self, now: Duration, offset: Offset) -> Outcome {
         self.upstream_watermark.advance(offset);
@@ -102,7 +98,13 @@ impl Partition {
             Role::Fenced => return Outcome::default(),
             // KIP-966: what too few replicas hold is not committed.
             Role::Owner { .. } if self.isr.len() < self.effective_min_insync() => self.high_watermark,
-            Role::Owner { .. } => self.link_durable.map_or(held, |link| link.min(held)),
+            Role::Owner { .. } => match &mut self.synced {
+                None => held,
+                Some(synced) => {
+                    synced.observe(now, held);
+                    synced.committed(held, self.high_watermark)
+                }
+            },
             Role::Copy { .. } => {
                 self.copy_watermark = held;
                 held.min(self.upstream_watermark)
@@ -261,16 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn in_sync_mode_the_linked_copy_holds_the_watermark_back() {
-        let mut partition = owner(&[A], 1);
-        let _ = partition.on_link_durable(NOW, Some(Offset(2)));
-        let _ = hold(&mut partition, A, 9);
-        assert_eq!(partition.high_watermark(), Offset(2));
-        assert!(partition.on_link_durable(NOW, None).advanced);
-        assert_eq!(partition.high_watermark(), Offset(9));
-    }
-
-    #[test]
     fn a_copy_shows_what_is_both_held_here_and_committed_there() {
         let mut partition = Partition::fenced(Offset::ZERO);
         let _ = partition.lead_copy(NOW, CopyTerm(1), placed(&[A], &[A], 1));
@@ -326,7 +318,7 @@ mod tests {
         Durable(bool, i64),
         Source(i64),
         Truncate(i64),
-        Link(Option<i64>),
+        Sync(bool),
         Isr(bool),
     }
 
@@ -338,7 +330,7 @@ mod tests {
             (any::<bool>(), 0_i64..100).prop_map(|(first, offset)| Act::Durable(first, offset)),
             (0_i64..100).prop_map(Act::Source),
             (0_i64..100).prop_map(Act::Truncate),
-            prop::option::of(0_i64..100).prop_map(Act::Link),
+            any::<bool>().prop_map(Act::Sync),
             any::<bool>().prop_map(Act::Isr),
         ]
     }
@@ -348,6 +340,8 @@ mod tests {
         fn the_high_watermark_never_goes_back(acts in prop::collection::vec(any_act(), 0..60)) {
             let mut partition = Partition::fenced(Offset::ZERO);
             let (mut seen, mut epoch) = (Offset::ZERO, 0);
+            let target = model::RegionName::new("r2").unwrap();
+            let rule = model::SyncRule { mode_epoch: model::ModeEpoch(1), target, incarnation: model::Incarnation(1) };
             for act in acts {
                 epoch += 1;
                 let both = placed(&[A, B], &[A, B], epoch);
@@ -361,7 +355,7 @@ mod tests {
                         partition.on_truncated(Offset(at));
                         Outcome::default()
                     }
-                    Act::Link(at) => partition.on_link_durable(NOW, at.map(Offset)),
+                    Act::Sync(on) => partition.set_sync(NOW, on.then_some(&rule)),
                     Act::Isr(all) => partition.place(NOW, if all { both } else { placed(&[A, B], &[A], epoch) }),
                 };
                 prop_assert!(partition.high_watermark() >= seen);

@@ -132,6 +132,7 @@ mod tests {
             standbys: vec![],
             coverage: Coverage::default(),
             openings: vec![],
+            mode: model::ModeState::default(),
         };
         let mut image = Image::default();
         image.apply(Command::Found { region: owner, incarnation: Incarnation(1) }).unwrap();

@@ -6,7 +6,7 @@ use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
 use crate::topics::{is_usable, replica_count};
 use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Partition as Placed, Role, Topic};
-use model::{LeaderEpoch, PartitionId, TopicId, TopicState};
+use model::{LeaderEpoch, ModeState, PartitionId, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -144,7 +144,7 @@ impl Stage<'_> {
         let stood = match placed.due(slot, self.session) {
             Due::Lead(Role::Owner { leader_epoch }) => self.lead(topic, placed, partition, leader_epoch),
             Due::Lead(Role::Copy { term }) => {
-                partition.lead_copy(term, self.is_sealed(topic), &Replicas::of(placed, slot));
+                partition.lead_copy(term, self.is_sealed(topic), &Replicas::of(placed, slot), &self.mode(topic));
                 Ok(())
             }
             Due::Follow(leader) if partition.failed().is_none() => {
@@ -176,7 +176,8 @@ impl Stage<'_> {
         let replicas = Replicas::of(placed, self.broker.0.config.slot);
         let group = topic.group.as_ref().and_then(|group| self.image.group(group));
         let jumps = group.is_some_and(Group::allows_jumps);
-        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas });
+        let mode = self.mode(topic);
+        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas, mode });
         led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
     }
 
@@ -186,6 +187,13 @@ impl Stage<'_> {
             Some(group) => self.broker.0.gates.of(group),
             None => Some(self.broker.0.gates.local()),
         }
+    }
+
+    /// What acknowledgements promise across regions. What a restore writes is waited for by nobody.
+    fn mode(&self, topic: &Topic) -> ModeState {
+        let group = topic.group.as_ref().filter(|_| topic.state == TopicState::Live);
+        let group = group.and_then(|group| self.image.group(group));
+        group.map(|group| group.grant.mode.clone()).unwrap_or_default()
     }
 
     /// Whether links may no longer write to the topic's copies. They may not either once the region owns the group and

@@ -9,9 +9,10 @@ use crate::listener::{FileRange, Outgoing};
 use crate::partitions::Held;
 use crate::replica::{Ear, Marks, Partition, Standing};
 use broker_core::metadata::Image;
+use broker_core::partition::LinkWord;
 use bytes::Bytes;
 use log::{ReadError, Slice};
-use model::{ByteCount, LeaderEpoch, Offset, PartitionId, RegionName, limits};
+use model::{ByteCount, CopyTerm, Incarnation, LeaderEpoch, ModeEpoch, Offset, PartitionId, RegionName, limits};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -122,10 +123,9 @@ impl LinkFetch {
         if from < marks.start || from > marks.tail {
             return Ok(Some(PartitionResponse { error: ErrorCode::OFFSET_OUT_OF_RANGE, ..response }));
         }
-        let max = ByteCount(left.min(positive(asked.partition_max_bytes)));
-        let upto = self.visible(partition, from, marks.high_watermark);
-        let slice =
-            partition.reader.read(from, upto, max, found.bytes == 0).map_err(|error| code(partition, &error))?;
+        let marks = self.hear(partition, asked, marks);
+        let response = PartitionResponse { high_watermark: marks.high_watermark.0, ..response };
+        let slice = self.slice(partition, asked, &marks, (left, found.bytes == 0))?;
         let append_time = |offset| partition.append_time(offset).map_or(-1, |time| time.0);
         let Some(records) = slice.map_or(Some(Records::default()), |slice| found.add(slice)) else { return Ok(None) };
         Ok(Some(PartitionResponse {
@@ -136,7 +136,45 @@ impl LinkFetch {
         }))
     }
 
-    /// How far a link may read: what is committed and, when links are held back, old enough.
+    /// Counts what a link says of its copy where that is waited for; gives where the log stands then.
+    fn hear(&self, partition: &Partition, asked: &Asked, marks: Marks) -> Marks {
+        let (Some(region), Some(mode_epoch)) = (&self.region, mode_epoch(asked)) else { return marks };
+        partition.hear_link(&LinkWord {
+            region: region.clone(),
+            incarnation: self.incarnation(),
+            mode_epoch,
+            term: CopyTerm(u64::try_from(asked.copy_term).unwrap_or(0)),
+            leader_epoch: LeaderEpoch(asked.source_leader_epoch),
+            durable: Offset(asked.copy_durable_offset.min(asked.fetch_offset)).max(Offset::ZERO),
+        });
+        partition.marks()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(u16::try_from(self.request.target_incarnation).unwrap_or(0))
+    }
+
+    /// What there is to read; nothing where the link only says how far its copy is.
+    fn slice(
+        &self,
+        partition: &Partition,
+        asked: &Asked,
+        marks: &Marks,
+        (left, is_first): (u64, bool),
+    ) -> Result<Option<Slice>, ErrorCode> {
+        let (from, max) = (Offset(asked.fetch_offset), left.min(positive(asked.partition_max_bytes)));
+        if asked.partition_max_bytes <= 0 {
+            return Ok(None);
+        }
+        let readable = match (&self.region, mode_epoch(asked)) {
+            (Some(region), Some(mode)) => partition.readable_by(region, self.incarnation(), mode, marks),
+            _ => marks.high_watermark,
+        };
+        let upto = self.visible(partition, from, readable);
+        partition.reader.read(from, upto, ByteCount(max), is_first).map_err(|error| code(partition, &error))
+    }
+
+    /// How far a link may read: what is meant for it and, when links are held back, old enough.
     fn visible(&self, partition: &Partition, from: Offset, high_watermark: Offset) -> Offset {
         let delay = self.broker.config().link_delay;
         if delay.is_zero() {
@@ -195,6 +233,11 @@ fn divergence(partition: &Partition, marks: &Marks, asked: &Asked) -> Result<Opt
 fn ownership_epoch(image: &Image, partition: &Partition) -> i32 {
     let group = image.topic(partition.topic_id).and_then(|topic| image.group(topic.group.as_ref()?));
     group.map_or(-1, |group| group.obeyed().0 as i32)
+}
+
+/// The SYNC rule the link believes in.
+fn mode_epoch(asked: &Asked) -> Option<ModeEpoch> {
+    u64::try_from(asked.mode_epoch).ok().map(ModeEpoch)
 }
 
 fn nothing(asked: &Asked) -> PartitionResponse {

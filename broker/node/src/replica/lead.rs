@@ -4,7 +4,7 @@ use super::{Closed, Gate, Held, Partition, Standing};
 use broker_core::metadata;
 use broker_core::partition::Placement;
 use log::{AppendError, FlushError, HoleError, Log};
-use model::{BrokerSlot, CopyTerm, LeaderEpoch, Offset, Timestamp};
+use model::{BrokerSlot, CopyTerm, LeaderEpoch, ModeState, Offset, Timestamp};
 use record::{CheckedBatch, ProduceRules, end_txn_marker};
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub(crate) struct Leadership {
     pub(crate) jumps: bool,
     /// Where the partition is.
     pub(crate) replicas: Replicas,
+    /// What its acknowledgements promise across regions.
+    pub(crate) mode: ModeState,
 }
 
 /// The hole that a lineage begins behind.
@@ -102,6 +104,7 @@ impl Partition {
             && known == leader_epoch
         {
             self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
+            self.obey_mode(&mut held, &leadership.mode);
             self.replace(&mut held, &leadership.replicas);
             return Ok(());
         }
@@ -112,6 +115,8 @@ impl Partition {
         flushed.inspect_err(|error| self.fail(&mut held, error))?;
         held.source = None;
         held.follower = None;
+        // Before anything is committed under this leadership.
+        self.obey_mode(&mut held, &leadership.mode);
         self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
         let outcome = held.core.lead(self.boot(), leader_epoch, leadership.replicas.placement(), began_at);
         self.settle(&mut held, outcome);
@@ -137,8 +142,9 @@ impl Partition {
 
     /// Makes this broker the leader of a copy, sealed or not. What it heard of a source under an earlier term is
     /// forgotten.
-    pub(crate) fn lead_copy(&self, term: CopyTerm, sealed: bool, replicas: &Replicas) {
+    pub(crate) fn lead_copy(&self, term: CopyTerm, sealed: bool, replicas: &Replicas, mode: &ModeState) {
         let mut held = self.held();
+        self.obey_mode(&mut held, mode);
         let is_new = !matches!(held.standing, Standing::Copy { term: known, .. } if known == term);
         self.stand(&mut held, Standing::Copy { term, sealed });
         if !is_new {
@@ -152,10 +158,11 @@ impl Partition {
         self.begun(&mut held);
     }
 
-    /// Links read committed records only: what a copy has was committed before it came here.
+    /// Links read committed records only, unless the group was ever on its way to SYNC: what a copy has was committed
+    /// before it came here.
     pub(super) fn trust_links(&self, held: &mut Held) {
         let tail = held.log.as_ref().map_or(Offset::ZERO, Log::tail);
-        if held.source.is_none() {
+        if held.source.is_none() && held.mode.is_initial() {
             let outcome = held.core.on_upstream_watermark(self.boot(), tail);
             self.settle(held, outcome);
         }

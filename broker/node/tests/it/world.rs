@@ -35,6 +35,7 @@ pub(crate) fn grant(owner: &str, epoch: u32) -> Grant {
         standbys: vec![region("r2")],
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
+        mode: model::ModeState::default(),
     }
 }
 

@@ -27,8 +27,10 @@ message! {
         copy_durable_offset: i64 = -1,
         /// Fences leaders of the copy.
         copy_term: i64 = -1,
-        /// The durability mode the target believes in.
+        /// The SYNC rule the target believes in, -1 for none: the next three count under the same rule only.
         mode_epoch: i64 = -1,
+        /// The source's leader epoch that the target last heard of, -1 for none.
+        source_leader_epoch: i32 = -1,
     }
 }
 

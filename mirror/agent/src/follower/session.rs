@@ -3,10 +3,10 @@
 use super::view::Collected;
 use super::{Copy, Target};
 use crate::fetcher::{Served, Wish};
-use crate::ports::{SinkError, SourceMarks};
+use crate::ports::{FetchPartition, SinkError, SourceMarks, SyncTerms};
 use crate::way::{Address, Routes};
 use mirror_core::window::{Answer, Body, Command, Event, Fetch, Ticket};
-use model::Offset;
+use model::{CopyTerm, Offset};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) struct Session<'a> {
     copy: &'a Copy,
     target: Target,
     flushed: watch::Receiver<Offset>,
+    /// The leadership of the copy that `flushed` belongs to.
+    term: CopyTerm,
     connected: watch::Receiver<bool>,
     routes: watch::Receiver<Arc<Routes>>,
     /// Who is asked.
@@ -69,12 +71,16 @@ impl Asked {
 
 impl<'a> Session<'a> {
     /// A session whose window is on the board.
-    pub(super) fn new(copy: &'a Copy, target: Target, mut flushed: watch::Receiver<Offset>) -> Self {
+    pub(super) fn new(
+        copy: &'a Copy,
+        target: Target,
+        (mut flushed, term): (watch::Receiver<Offset>, CopyTerm),
+    ) -> Self {
         let (mut connected, routes) = (target.way.connected(), target.way.routes());
         connected.mark_changed();
         flushed.mark_changed();
         let at = target.way.address_of(&copy.identity.key);
-        Self { copy, target, flushed, connected, routes, at, asked: Asked::Nothing, is_busy: true, refusals: 0 }
+        Self { copy, target, flushed, term, connected, routes, at, asked: Asked::Nothing, is_busy: true, refusals: 0 }
     }
 
     /// Follows until there is another target.
@@ -101,7 +107,9 @@ impl<'a> Session<'a> {
         match happened {
             Happened::Flushed => {
                 let to = *self.flushed.borrow_and_update();
-                self.handle(Event::Flushed { to }).await
+                self.handle(Event::Flushed { to }).await?;
+                self.tell();
+                Ok(())
             }
             Happened::Link => self.link().await,
             Happened::Routes => self.turn().await,
@@ -238,7 +246,21 @@ impl<'a> Session<'a> {
     fn ask(&mut self, fetch: Fetch) {
         let (reply, answer) = oneshot::channel();
         self.asked = Asked::Now(fetch.ticket, answer);
-        let (key, is_busy, asked_at) = (self.copy.identity.key, self.is_busy, Instant::now());
-        self.target.way.ask(Wish { key, fetch, is_busy, asked_at, reply });
+        let (key, is_busy, asked_at, sync) = (self.copy.identity.key, self.is_busy, Instant::now(), self.terms());
+        self.target.way.ask(Wish { key, fetch, is_busy, sync, asked_at, reply });
+    }
+
+    /// Says how far the copy is to an owner that waits for it.
+    fn tell(&self) {
+        let Some(terms) = self.terms() else { return };
+        if let Some(word) = self.copy.board.with_window(|window| window.word()) {
+            self.target.way.tell(FetchPartition::of(self.copy.identity.key, word, Some(terms)));
+        }
+    }
+
+    /// Under what the copy speaks. What belongs to an earlier leadership of it is not said in the name of the next.
+    fn terms(&self) -> Option<SyncTerms> {
+        let terms = self.target.is_owner.then(|| self.copy.sink.sync_terms(self.copy.identity.key)).flatten();
+        terms.filter(|terms| terms.copy_term == self.term)
     }
 }

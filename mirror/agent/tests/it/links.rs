@@ -1,8 +1,9 @@
 use crate::logs::range;
 use crate::world::{KEY, TOPIC, World, group, key, ranges, until};
+use mirror::SyncTerms;
 use model::{
-    Commit, GroupId, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId, TopicName,
-    limits,
+    Commit, CopyTerm, GroupId, LeaderEpoch, ModeEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp,
+    TopicId, TopicName, limits,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +24,30 @@ async fn a_copy_is_byte_equal_and_knows_its_lag() {
     assert_eq!(state.logs[&KEY].high_watermark, tail, "readers may see it");
     let (epoch, marks) = state.marks[&KEY];
     assert_eq!((epoch, marks.tail, marks.high_watermark), (OwnershipEpoch(1), tail, tail));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_waits_for_the_copy_is_told_at_once_what_is_on_disk() {
+    let world = World::new(2, 1);
+    world.region(1).produce(KEY, 1);
+    world.until_equal(2, 1).await;
+    let said = |copy_term| {
+        let state = world.region(1).state();
+        let tail = state.logs[&KEY].log.tail();
+        state.words.iter().any(|word| {
+            let sync = word.sync.unwrap();
+            (word.from, word.durable, sync.terms.copy_term.0) == (tail, tail, copy_term) && sync.leader_epoch.0 >= 4096
+        })
+    };
+    assert!(world.region(1).state().words.is_empty(), "nobody waits");
+    let terms = |term| SyncTerms { mode_epoch: ModeEpoch(3), copy_term: CopyTerm(term) };
+    *world.region(2).sync_terms.lock().unwrap() = Some(terms(1));
+    world.region(1).produce(KEY, 2);
+    until("the word is there", || said(1)).await;
+    *world.region(2).sync_terms.lock().unwrap() = Some(terms(2));
+    world.region(1).produce(KEY, 2);
+    world.until_equal(2, 1).await;
+    assert!(!said(2), "what one leader of the copy has on disk is not said in the name of the next");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@ use bytes::Bytes;
 use env::PortFuture;
 use mirror::{
     CommitsRequest, CopyKey, FetchAnswer, FetchPartition, FetchRequest, Sink, SinkError, Source, SourceError,
-    SourceMarks,
+    SourceMarks, SyncTerms,
 };
 use mirror_core::gap::Gap;
 use mirror_core::window::{Answer, Body, Diverging, LogState};
 use model::{
-    BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, FollowMetadata, Incarnation, LeaderEpoch, Leaders,
-    Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup, RegionName, Timestamp, TopicId,
-    TopicLeaders, TopicName,
+    BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation, LeaderEpoch,
+    Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup, RegionName, Timestamp,
+    TopicId, TopicLeaders, TopicName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,8 @@ pub(crate) struct Region {
     state: Mutex<State>,
     bell: Notify,
     led_changes: watch::Sender<u64>,
+    /// Under what its copies speak, where their source waits for them.
+    pub(crate) sync_terms: Mutex<Option<SyncTerms>>,
 }
 
 #[derive(Default)]
@@ -60,6 +62,8 @@ pub(crate) struct State {
     /// Fetches under way now, and the most there were.
     pub(crate) under_way: (usize, usize),
     pub(crate) opened: usize,
+    /// What copies said of themselves without asking for anything.
+    pub(crate) words: Vec<FetchPartition>,
     values: u64,
 }
 
@@ -75,7 +79,7 @@ pub(crate) struct Held {
 impl Region {
     pub(crate) fn new(name: &str) -> Arc<Self> {
         let (name, led_changes) = (RegionName::new(name).unwrap(), watch::Sender::new(0));
-        Arc::new(Self { name, state: Mutex::default(), bell: Notify::new(), led_changes })
+        Arc::new(Self { name, state: Mutex::default(), bell: Notify::new(), led_changes, sync_terms: Mutex::default() })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -322,11 +326,12 @@ impl MemorySource {
     }
 
     fn look(&self, request: &FetchRequest) -> Result<(FetchAnswer, bool), SourceError> {
-        let state = self.0.state();
+        let mut state = self.0.state();
         if state.is_down {
             return Err(SourceError("connection refused".into()));
         }
         let (mut answers, mut bytes, mut is_urgent) = (Vec::new(), 0, request.partitions.is_empty());
+        state.words.extend(request.partitions.iter().filter(|asked| asked.bytes_max == 0));
         for asked in &request.partitions {
             let bytes_left = (request.bytes_max as usize).saturating_sub(bytes);
             let answer = if state.leader(asked.key) == self.1 { state.answer(asked, bytes_left) } else { nothing() };
@@ -420,6 +425,14 @@ impl Sink for Region {
 
     fn watch_flushed(&self, key: CopyKey) -> Result<watch::Receiver<Offset>, SinkError> {
         self.state().copy(key).map(|held| held.flushed.subscribe())
+    }
+
+    fn copy_term(&self, key: CopyKey) -> Result<CopyTerm, SinkError> {
+        self.state().copy(key).map(|_| CopyTerm(1))
+    }
+
+    fn sync_terms(&self, _: CopyKey) -> Option<SyncTerms> {
+        *self.sync_terms.lock().unwrap()
     }
 
     fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {

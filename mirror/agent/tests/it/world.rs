@@ -179,6 +179,7 @@ impl World {
             standbys: names[1..].to_vec(),
             coverage: Coverage::default(),
             openings: self.openings.clone(),
+            mode: model::ModeState::default(),
         };
         Assignment {
             council_index: self.index,

@@ -118,6 +118,8 @@ pub struct Fetch {
     pub last_epoch: LeaderEpoch,
     /// Below it everything is on disk here.
     pub durable: Offset,
+    /// The leadership of the source that was last heard of; [`LeaderEpoch::NONE`] before any was.
+    pub leader_epoch: LeaderEpoch,
     /// How many bytes to ask for.
     pub bytes_max: u32,
     /// How long to wait before asking.

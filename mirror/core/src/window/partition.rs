@@ -233,14 +233,24 @@ impl Partition {
         }
         self.phase = Phase::Fetching;
         self.ticket.number += 1;
-        vec![Command::Fetch(Fetch {
+        vec![Command::Fetch(self.question(self.settings.fetch_bytes, self.pause))]
+    }
+
+    fn question(&self, bytes_max: u32, pause: Duration) -> Fetch {
+        Fetch {
             ticket: self.ticket,
             from: self.log.tail(),
             last_epoch: self.log.last_epoch(),
             durable: self.log.flushed(),
-            bytes_max: self.settings.fetch_bytes,
-            pause: self.pause,
-        })]
+            leader_epoch: self.source.leader_epoch,
+            bytes_max,
+            pause,
+        }
+    }
+
+    /// How far the copy is, for a source that waits for it: a fetch of nothing. `None` unless the source is being followed.
+    pub fn word(&self) -> Option<Fetch> {
+        matches!(self.phase, Phase::Fetching | Phase::Full).then(|| self.question(0, Duration::ZERO))
     }
 
     /// Asks again after a pause that grows from one failure to the next.

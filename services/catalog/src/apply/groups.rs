@@ -9,8 +9,8 @@ use crate::row::{self, GroupRow, TopicRow};
 use crate::{Answer, Refusal, limits};
 use dr_planner::policy;
 use model::{
-    Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, Pattern, ProtectionGroup, RegionName, TopicName,
-    TopicState, covering_grant,
+    Coverage, ExposureReason, Grant, GrantState, Incarnation, ModeState, OwnershipEpoch, Pattern, ProtectionGroup,
+    RegionName, TopicName, TopicState, covering_grant,
 };
 use std::collections::BTreeMap;
 
@@ -55,6 +55,7 @@ impl Applying<'_> {
             route_owner: home,
             route_grant: OwnershipEpoch(last).next(),
             route_epoch: self.next_number("route epoch").await?,
+            mode: ModeState::default(),
         })
     }
 
@@ -91,6 +92,7 @@ impl Applying<'_> {
         .execute(&mut *self.connection)
         .await?;
         self.remember_grant(&group, "created", None).await?;
+        self.open_exposure(group.name(), group.mode.epoch, ExposureReason::Created).await?;
         self.touch().groups = true;
         Ok(group)
     }
@@ -123,9 +125,21 @@ impl Applying<'_> {
         groups.push(group.clone());
         let moves = self.moves(&groups, None).await?;
         self.rewrite_policy(&group).await?;
+        self.leave_unwanted_sync(&mut group).await?;
         self.move_topics(&groups, &moves).await?;
         let group = self.group(&args.policy.name).await?;
         Ok(Answer::Group { grant: group.grant(), revision: group.revision })
+    }
+
+    /// A policy that asks for no SYNC any more, or not with that target, ends it.
+    async fn leave_unwanted_sync(&mut self, group: &mut GroupRow) -> Applied<()> {
+        let Some(rule) = &group.mode.rule else { return Ok(()) };
+        let is_member = group.policy.members().any(|member| *member == rule.target);
+        if group.policy.mode == policy::Mode::Sync && is_member {
+            return Ok(());
+        }
+        self.check_idle(group).await?;
+        self.leave_sync(group, ExposureReason::Operator).await
     }
 
     async fn rewrite_policy(&mut self, group: &GroupRow) -> Applied<()> {
@@ -167,6 +181,7 @@ impl Applying<'_> {
         {
             sqlx::query(query).bind(args.group.as_str()).execute(&mut *self.connection).await?;
         }
+        self.close_exposure(&args.group).await?;
         self.touch().groups = true;
         Ok(Answer::Done)
     }
@@ -182,6 +197,7 @@ impl Applying<'_> {
         }
         for receiver in groups.iter().filter(|group| moves.is_receiver(group)) {
             self.check_idle(receiver).await?;
+            check_takes_topics(receiver)?;
             self.raise(receiver, moves.epoch_below(receiver.name()), "topics moved").await?;
         }
         for (topic, to) in &moves.topics {
@@ -280,6 +296,17 @@ impl Moves {
     /// The highest epoch of those that give to `receiver`.
     fn epoch_below(&self, receiver: &ProtectionGroup) -> OwnershipEpoch {
         self.givers_to(receiver).map(|giver| giver.ownership_epoch).max().unwrap_or_default()
+    }
+}
+
+/// What its copies hold was never looked at for topics that come from elsewhere.
+fn check_takes_topics(receiver: &GroupRow) -> Applied<()> {
+    match receiver.mode.rule {
+        None => Ok(()),
+        Some(_) => {
+            let (group, reason) = (receiver.name().clone(), "topics cannot move to it; set its mode to async first");
+            Err(Refusal::ModeOutOfOrder { group, reason: reason.to_owned() }.into())
+        }
     }
 }
 

@@ -31,6 +31,7 @@ impl Applying<'_> {
         } else {
             let incarnation = self.new_incarnation(region.as_str(), BrokerSlot(index), &args.disk_id).await?;
             self.revoke_all_of(&region).await?;
+            self.forget_target(&region).await?;
             incarnation
         };
         self.write_region(&region, index, incarnation, &args.addresses).await?;

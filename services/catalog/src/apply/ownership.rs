@@ -7,7 +7,7 @@ use crate::row::{GroupRow, TopicRow};
 use crate::{Answer, Refusal, limits};
 use dr_planner::plan::{Kind, Plan};
 use dr_planner::run::State;
-use model::{GrantState, Offset, Opening, OwnershipEpoch, ProtectionGroup, RegionName, RunId, StepId};
+use model::{ExposureReason, GrantState, Offset, Opening, OwnershipEpoch, ProtectionGroup, RegionName, RunId, StepId};
 use sqlx::Row;
 use std::collections::BTreeSet;
 
@@ -52,6 +52,7 @@ impl Applying<'_> {
         group.owner = args.owner.clone();
         group.ownership_epoch = args.ownership_epoch;
         group.state = GrantState::Held;
+        self.leave_sync(&mut group, ExposureReason::Moved).await?;
         self.write_grant(&group, "pivot", Some(&args.run)).await?;
         self.done(&args.run, &args.step, "pivot", Answer::Grant { grant: group.grant() }).await
     }
@@ -233,7 +234,7 @@ fn check_forward(run: &RunId, state: State) -> Applied<()> {
     }
 }
 
-fn check_grant(group: &GroupRow, asked: OwnershipEpoch) -> Applied<()> {
+pub(super) fn check_grant(group: &GroupRow, asked: OwnershipEpoch) -> Applied<()> {
     if group.ownership_epoch == asked {
         return Ok(());
     }

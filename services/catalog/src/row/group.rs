@@ -1,7 +1,9 @@
 use crate::CatalogError;
 use crate::column::{json, number, text, word};
 use dr_planner::policy;
-use model::{Coverage, Grant, GrantState, Incarnation, Opening, OwnershipEpoch, ProtectionGroup, RegionName};
+use model::{
+    Coverage, Grant, GrantState, Incarnation, ModeState, Opening, OwnershipEpoch, ProtectionGroup, RegionName,
+};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -19,6 +21,7 @@ pub(crate) struct GroupRow {
     pub(crate) route_owner: RegionName,
     pub(crate) route_grant: OwnershipEpoch,
     pub(crate) route_epoch: u64,
+    pub(crate) mode: ModeState,
 }
 
 impl GroupRow {
@@ -35,6 +38,7 @@ impl GroupRow {
             route_owner: text(row, "route_owner")?,
             route_grant: OwnershipEpoch(number(row, "route_grant")?),
             route_epoch: number(row, "route_epoch")?,
+            mode: json(row, "mode")?,
         })
     }
 
@@ -52,6 +56,7 @@ impl GroupRow {
             standbys: self.policy.standbys.clone(),
             coverage: self.coverage.clone(),
             openings: self.openings.clone(),
+            mode: self.mode.clone(),
         }
     }
 

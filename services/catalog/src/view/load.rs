@@ -3,8 +3,9 @@
 use super::{Block, Group, Region, Route, Setting, Topics, View, Witness};
 use crate::CatalogError;
 use crate::column::{json, maybe_time, number, text, time};
+use crate::reader::exposures::exposure;
 use crate::row::{self, GroupRow, RegionRow, TopicRow, WitnessRow};
-use model::{ProtectionGroup, RunId, TopicId};
+use model::{Exposure, ProtectionGroup, RunId, TopicId};
 use sqlx::{Row, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,9 +86,11 @@ async fn rows(
 async fn groups(connection: &mut SqliteConnection) -> Result<Vec<Group>, CatalogError> {
     let mut runs = runs_in_progress(connection).await?;
     let mut blocks = blocks(connection).await?;
+    let mut exposures = open_exposures(connection).await?;
     let rows = GroupRow::all(connection).await?;
     let group = |row: GroupRow| {
         let (run, block) = (runs.remove(row.name()), blocks.remove(row.name()));
+        let exposure = exposures.remove(row.name());
         Group {
             grant: row.grant(),
             owner_incarnation: row.owner_incarnation,
@@ -96,6 +99,7 @@ async fn groups(connection: &mut SqliteConnection) -> Result<Vec<Group>, Catalog
             route: Route { owner: row.route_owner, grant: row.route_grant, epoch: row.route_epoch },
             run,
             block,
+            exposure,
         }
     };
     Ok(rows.into_iter().map(group).collect())
@@ -104,6 +108,13 @@ async fn groups(connection: &mut SqliteConnection) -> Result<Vec<Group>, Catalog
 async fn runs_in_progress(connection: &mut SqliteConnection) -> Result<BTreeMap<ProtectionGroup, RunId>, CatalogError> {
     let rows = sqlx::query("SELECT id, group_name FROM runs WHERE ended_at IS NULL").fetch_all(connection).await?;
     rows.iter().map(|row| Ok((text(row, "group_name")?, text(row, "id")?))).collect()
+}
+
+async fn open_exposures(
+    connection: &mut SqliteConnection,
+) -> Result<BTreeMap<ProtectionGroup, Exposure>, CatalogError> {
+    let rows = sqlx::query("SELECT * FROM exposures WHERE closed_at IS NULL").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((text(row, "group_name")?, exposure(row)?))).collect()
 }
 
 async fn blocks(connection: &mut SqliteConnection) -> Result<BTreeMap<ProtectionGroup, Block>, CatalogError> {

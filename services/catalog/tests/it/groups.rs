@@ -86,7 +86,7 @@ async fn topics_do_not_move_between_owners() {
 async fn a_policy_that_cannot_be_kept_is_refused() {
     let mut council = Council::formed().await;
     let mut sync = covering("eu", prefix("eu."));
-    sync.policy.mode = Mode::Sync;
+    sync.policy.mode = Mode::Auto;
     assert!(matches!(council.refusal(sync).await, Refusal::BadPolicy { .. }));
     let mut unknown = covering("eu", prefix("eu."));
     unknown.policy.standbys.push(region("r9"));

@@ -4,6 +4,7 @@ mod commands;
 mod council;
 mod durability;
 mod groups;
+mod modes;
 mod ownership;
 mod regions;
 mod runs;

@@ -11,14 +11,15 @@ use dr_planner::policy;
 use dr_planner::report::{Loss, Report, Standing, Times};
 use dr_planner::run::{Event, Outcome, Output};
 use dr_planner::schedule::{Job, Missed, Overlap, Schedule};
+use mirror_core::mode;
 use model::{
-    BrokerSlot, ByteCount, Coverage, DivergedTail, Gap, LeaderEpoch, Offset, OffsetRange, Opening, OwnershipEpoch,
-    Pattern, Timestamp, TopicState,
+    AtRisk, BrokerSlot, ByteCount, Coverage, DivergedTail, ExposureReason, Gap, Incarnation, LeaderEpoch, ModeEpoch,
+    Offset, OffsetRange, Opening, OwnershipEpoch, Pattern, SlowTarget, Timestamp, TopicState,
 };
 
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
-    let changes = [platform(), topics_and_groups(), failover(), work(), tidying()].concat();
+    let changes = [platform(), topics_and_groups(), failover(), work(), tidying(), modes()].concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
 
@@ -268,5 +269,22 @@ fn tidying() -> Vec<Change> {
         PurgeTopics { deleted_before: Timestamp(20_000) }.into(),
         JoinRegion { region: region("r1"), index: 0, disk_id: "disk-new".into(), addresses: addresses(0) }.into(),
         PutSetting { name: "auto.create.topics".into(), value: false.into(), expected: Some(1) }.into(),
+    ]
+}
+
+fn modes() -> Vec<Change> {
+    let mut policy = policy::default_group(&["r1", "r2", "r3"].map(region)).unwrap();
+    (policy.mode, policy.slow_target) = (policy::Mode::Sync, SlowTarget::Block);
+    let change = |mode_epoch, change| {
+        let (ownership_epoch, mode_epoch) = (OwnershipEpoch(3), ModeEpoch(mode_epoch));
+        ChangeMode { group: group("default"), ownership_epoch, mode_epoch, change }.into()
+    };
+    let worst = AtRisk { records: 3, bytes: 400, millis: 50 };
+    vec![
+        UpdateGroup { policy, expected: None }.into(),
+        NoteExposure { group: group("default"), mode_epoch: ModeEpoch(0), worst }.into(),
+        change(0, mode::Change::Converge { target: region("r3"), incarnation: Incarnation(4) }),
+        change(1, mode::Change::Enter),
+        change(2, mode::Change::Leave { reason: ExposureReason::TargetSlow }),
     ]
 }

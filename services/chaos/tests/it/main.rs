@@ -6,8 +6,8 @@
 //!
 //! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
 //! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
-//! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`. FARSHORE_CHAOS_GAPS=1 holds the times in
-//! which writers stood still against their limits.
+//! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers` and `sync`. FARSHORE_CHAOS_GAPS=1 holds
+//! the times in which writers stood still against their limits.
 
 mod backup;
 mod brokers;
@@ -27,6 +27,7 @@ mod region_loss;
 mod regions;
 mod rest;
 mod segments;
+mod sync;
 
 /// The number that the environment gives, or the usual one.
 fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {

@@ -1,5 +1,7 @@
 //! `/v1/protection-groups`
 
+mod durability;
+
 use super::asked::{Conditions, Json, Keyed, Matched, Path, Query, cut, maybe_name, name};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, asked_policy, created, keyed_name, maybe_time, shown_policy, tagged, time};
@@ -7,8 +9,8 @@ use super::{Api, unexpected};
 use crate::execute::{Draft, Wish};
 use ::api::plans::Plan;
 use ::api::protection_groups::{
-    AutomationBlock, BlockAutomationRequest, FailoverRequest, GrantState, Policy, ProtectionGroup, SwitchoverRequest,
-    UpdateProtectionGroup,
+    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, GrantState, Policy, ProtectionGroup,
+    SwitchoverRequest, UpdateProtectionGroup,
 };
 use ::api::runs::Run;
 use ::api::{Page, Paging};
@@ -19,6 +21,7 @@ use catalog::command::{BlockAutomation, CreateGroup, DeleteGroup, UnblockAutomat
 use catalog::view::Group;
 use catalog::{Answer, Change, View};
 use dr_planner::plan::{Kind, PlanId, Trigger};
+use durability::{asked_mode, asked_slow_target, durability, shown_exposure};
 use model::RegionName;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(failback))
         .routes(routes!(block, unblock))
         .routes(routes!(acknowledge))
+        .routes(routes!(exposures))
 }
 
 /// All protection groups, by name.
@@ -102,6 +106,8 @@ async fn update(
     policy.automatic_failover = asked.automatic_failover.unwrap_or(policy.automatic_failover);
     policy.rpo = asked.rpo_ms.map_or(policy.rpo, Duration::from_millis);
     policy.rto = asked.rto_ms.map_or(policy.rto, Duration::from_millis);
+    policy.mode = asked.mode.map_or(policy.mode, asked_mode);
+    policy.slow_target = asked.slow_target.map_or(policy.slow_target, asked_slow_target);
     if let Some(standbys) = asked.standbys {
         policy.standbys = standbys.iter().map(|region| name(region)).collect::<Answered<_>>()?;
     }
@@ -201,6 +207,18 @@ async fn acknowledge(State(api): State<Api>, Path(group): Path<String>) -> Answe
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The RPO ledger of a protection group, the newest entry first: every interval in which a crash of the owner region would
+/// have lost writes. There is an open one unless the group is in `sync`.
+#[utoipa::path(get, path = "/v1/protection-groups/{name}/exposures", tag = "protection groups",
+    params(("name", description = "Its name.")),
+    responses((status = 200, description = "The ledger.", body = Page<Exposure>)))]
+async fn exposures(State(api): State<Api>, Path(group): Path<String>) -> Answered<axum::Json<Page<Exposure>>> {
+    let (group, now) = (name(&group)?, api.now());
+    api.known_group(&group)?;
+    let ledger = api.reader().exposures(&group).await?;
+    Ok(axum::Json(Page::whole(ledger.iter().map(|exposure| shown_exposure(exposure, now)).collect())))
+}
+
 /// A move as the API asks for it.
 pub(super) fn wish(group: &str, kind: Kind, target: Option<&str>, reason: Option<String>) -> Answered<Wish> {
     Ok(Wish {
@@ -269,6 +287,7 @@ pub(super) fn shown_group(view: &View, group: &Group) -> ProtectionGroup {
             model::GrantState::Held => GrantState::Held,
             model::GrantState::Revoked => GrantState::Revoked,
         },
+        durability: durability(group),
         route_owner: group.route.owner.to_string(),
         route_epoch: group.route.epoch,
         topics: topics.map(|topic| topic.name.to_string()).collect(),

@@ -350,6 +350,7 @@ impl Region for Book {
                 size: ByteCount(1),
                 hash: None,
                 failed: None,
+                sync: None,
             }
         };
         let topics = pages.topics();

@@ -7,7 +7,8 @@ use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::plans::Plan;
 use api::protection_groups::{
-    AutomationBlock, BlockAutomationRequest, FailoverRequest, ProtectionGroup, SwitchoverRequest, UpdateProtectionGroup,
+    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, Mode, ProtectionGroup, SlowTarget,
+    SwitchoverRequest, UpdateProtectionGroup,
 };
 use api::runs::{Run, RunState};
 use serde::Serialize;
@@ -36,6 +37,12 @@ pub(crate) enum Command {
     },
     /// Says that a person has looked at what was done automatically: automatic action is possible again at once.
     Acknowledge {
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
+    /// Shows the RPO ledger: every interval in which a crash of the owner would have lost writes.
+    Ledger {
         /// The group.
         #[arg(default_value = "default")]
         name: String,
@@ -75,6 +82,17 @@ pub(crate) enum Setting {
         #[arg(default_value = "default")]
         name: String,
     },
+    /// What an acknowledgement with acks=all promises across regions.
+    Mode {
+        /// async: the write is safe in the owner region; sync: in two regions.
+        value: Durability,
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+        /// What becomes of writes in sync while the target is slow or out of reach; as it was when it is left out.
+        #[arg(long)]
+        slow_target: Option<Slow>,
+    },
     /// Allows automatic action again after it was blocked, or blocks it for a while.
     Block {
         /// on or off.
@@ -95,6 +113,20 @@ pub(crate) enum Setting {
 pub(crate) enum Switch {
     On,
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Durability {
+    Async,
+    Sync,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Slow {
+    /// They go on without it, and the ledger tells of it.
+    Degrade,
+    /// They wait for it.
+    Block,
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +165,10 @@ impl Command {
             Self::Acknowledge { name } => {
                 let nothing = serde_json::json!({});
                 let _: Option<serde_json::Value> = api.post(&format!("{}/acknowledge", path(&name)), &nothing).await?;
+            }
+            Self::Ledger { name } => {
+                let ledger: Vec<Exposure> = list(&api, &format!("{}/exposures", path(&name))).await?;
+                table::print(place.json, &ledger, |ledger| exposures(ledger))?;
             }
             Self::Set(setting) => setting.run(&api, place).await?,
         }
@@ -198,6 +234,15 @@ impl Setting {
                 let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
                 table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
             }
+            Self::Mode { value, name, slow_target } => {
+                let change = UpdateProtectionGroup {
+                    mode: Some(value.into()),
+                    slow_target: slow_target.map(Into::into),
+                    ..Default::default()
+                };
+                let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
+                table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
+            }
             Self::Block { value, name, minutes, reason } => {
                 let path = format!("{}/automation-block", path(&name));
                 if value == Switch::Off {
@@ -212,8 +257,19 @@ impl Setting {
 }
 
 fn rows(groups: &[ProtectionGroup]) -> Table {
-    let mut table =
-        Table::new(["group", "owner", "epoch", "home", "standbys", "automatic", "rpo", "rto", "topics", "run"]);
+    let mut table = Table::new([
+        "group",
+        "owner",
+        "epoch",
+        "home",
+        "standbys",
+        "durability",
+        "automatic",
+        "rpo",
+        "rto",
+        "topics",
+        "run",
+    ]);
     for group in groups {
         table.row([
             group.policy.name.clone(),
@@ -221,6 +277,7 @@ fn rows(groups: &[ProtectionGroup]) -> Table {
             group.ownership_epoch.to_string(),
             group.policy.home.clone(),
             group.policy.standbys.join(","),
+            durability(group),
             match (&group.automation_blocked, group.policy.automatic_failover) {
                 (Some(_), _) => "blocked".to_owned(),
                 (None, true) => "on".to_owned(),
@@ -233,6 +290,50 @@ fn rows(groups: &[ProtectionGroup]) -> Table {
         ]);
     }
     table
+}
+
+fn durability(group: &ProtectionGroup) -> String {
+    let phase = word(&group.durability.phase);
+    group.durability.target.as_ref().map_or(phase.clone(), |target| format!("{phase} to {target}"))
+}
+
+/// A word of the REST API.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
+fn exposures(ledger: &[Exposure]) -> Table {
+    let mut table = Table::new(["from", "to", "lasted", "records", "bytes", "at risk", "reason"]);
+    for exposure in ledger {
+        table.row([
+            exposure.from.clone(),
+            or_dash(exposure.to.as_ref()),
+            super::millis(exposure.duration_ms),
+            exposure.records.to_string(),
+            super::bytes(exposure.bytes),
+            super::millis(exposure.at_risk_ms),
+            word(&exposure.reason),
+        ]);
+    }
+    table
+}
+
+impl From<Durability> for Mode {
+    fn from(value: Durability) -> Self {
+        match value {
+            Durability::Async => Self::Async,
+            Durability::Sync => Self::Sync,
+        }
+    }
+}
+
+impl From<Slow> for SlowTarget {
+    fn from(value: Slow) -> Self {
+        match value {
+            Slow::Degrade => Self::Degrade,
+            Slow::Block => Self::Block,
+        }
+    }
 }
 
 fn costs(found: &Assessment) -> Table {

@@ -4,12 +4,12 @@ use broker::{Broker, CollectError, CopyFailure, Links, SourceMarks as BrokerMark
 use bytes::Bytes;
 use env::real::SystemClock;
 use env::{Clock, PortFuture};
-use mirror::{Agent, CopyKey, Sink, SinkError, SourceMarks, WireConnector};
+use mirror::{Agent, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
 use mirror_core::gap::Gap;
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
 use model::{
-    Assignment, Commit, CommitCursor, LinkPartitionStatus, Offset, OffsetRange, OwnershipEpoch, PartitionId,
+    Assignment, Commit, CommitCursor, CopyTerm, LinkPartitionStatus, Offset, OffsetRange, OwnershipEpoch, PartitionId,
     ProtectionGroup, RegionName,
 };
 use std::sync::{Arc, OnceLock};
@@ -110,6 +110,15 @@ impl Sink for BrokerSink {
 
     fn watch_flushed(&self, (topic, partition): CopyKey) -> Result<watch::Receiver<Offset>, SinkError> {
         self.0.watch_copy(topic, partition).map_err(failed)
+    }
+
+    fn copy_term(&self, (topic, partition): CopyKey) -> Result<CopyTerm, SinkError> {
+        self.0.copy_term(topic, partition).map_err(failed)
+    }
+
+    fn sync_terms(&self, (topic, partition): CopyKey) -> Option<SyncTerms> {
+        let terms = self.0.sync_terms(topic, partition)?;
+        Some(SyncTerms { mode_epoch: terms.mode_epoch, copy_term: terms.term })
     }
 
     fn append(&self, (topic, partition): CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {

@@ -1,0 +1,141 @@
+//! What acknowledgements of a protection group promise across regions, as the council says.
+
+use crate::{Incarnation, ModeEpoch, RegionName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Where a protection group stands between `async` and `sync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModePhase {
+    /// Writes are safe in the owner region; copies follow.
+    #[default]
+    Async,
+    /// The rule is on, and the copy is catching up with what is committed. Nothing is promised yet.
+    Converging,
+    /// A write with acks=all is acknowledged only when the target region has it durable.
+    Sync,
+    /// As `Async`, though `sync` is asked for: the target was lost or too slow, or the group has just moved.
+    Degraded,
+}
+
+/// What becomes of writes while the target of SYNC does not make them durable in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlowTarget {
+    /// They go on without it once the council has said so.
+    #[default]
+    Degrade,
+    /// They wait for it.
+    Block,
+}
+
+impl SlowTarget {
+    /// Whether it is what groups have that say nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The SYNC rule: the high watermark of the group's partitions waits for the copy in one other region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRule {
+    /// Which switching on of the rule. A link's word counts only under the same number.
+    pub mode_epoch: ModeEpoch,
+    /// The region whose copy is waited for.
+    pub target: RegionName,
+    /// Its incarnation: another one of that region has lost that copy.
+    pub incarnation: Incarnation,
+}
+
+/// The durability of a protection group's writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModeState {
+    /// Where it stands.
+    pub phase: ModePhase,
+    /// Counts every change of it.
+    pub epoch: ModeEpoch,
+    /// What the owner's leaders obey; `Some` in `Converging` and `Sync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<SyncRule>,
+    /// When it came to be so.
+    pub since: Timestamp,
+}
+
+impl ModeState {
+    /// Whether it never was anything but `async`.
+    pub fn is_initial(&self) -> bool {
+        self.epoch == ModeEpoch::default()
+    }
+
+    /// The region whose copy is proven to hold every write that was acknowledged with acks=all; `None` but in `Sync`.
+    pub fn proven(&self) -> Option<&SyncRule> {
+        self.rule.as_ref().filter(|_| self.phase == ModePhase::Sync)
+    }
+}
+
+/// Why a group began to be exposed: a crash of its owner region would have lost writes since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExposureReason {
+    /// The group was made; it begins in `async`.
+    Created,
+    /// A person asked for `async`, or took the target out of the standbys.
+    Operator,
+    /// The target did not make writes durable in time, and the policy is to degrade.
+    TargetSlow,
+    /// The target lost its copy.
+    TargetLost,
+    /// The copy did not catch up in time.
+    NotConverged,
+    /// Another region became the owner.
+    Moved,
+}
+
+/// How much a crash of the owner region would have lost at the worst moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtRisk {
+    /// Records.
+    pub records: u64,
+    /// Bytes, reckoned.
+    pub bytes: u64,
+    /// Milliseconds of writes.
+    pub millis: u64,
+}
+
+impl AtRisk {
+    /// The worse of both, in each figure.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            records: self.records.max(other.records),
+            bytes: self.bytes.max(other.bytes),
+            millis: self.millis.max(other.millis),
+        }
+    }
+}
+
+/// One interval in which a crash of the owner region would have lost writes: an entry of the RPO ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// The change of mode that began it.
+    pub mode_epoch: ModeEpoch,
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when; `None` while it lasts.
+    pub to: Option<Timestamp>,
+    /// Why.
+    pub reason: ExposureReason,
+    /// The worst of it, as far as was seen.
+    pub worst: AtRisk,
+}
+
+/// How one partition stands to the SYNC rule, on its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// The rule it obeys.
+    pub mode_epoch: ModeEpoch,
+    /// What the target has durable, as far as was heard under this leadership.
+    pub copy_watermark: Option<crate::Offset>,
+    /// For how many milliseconds the oldest write has waited for the target that the region itself has committed.
+    pub waiting_ms: u64,
+}

@@ -1,0 +1,141 @@
+use crate::council::{Council, addresses, group, region, run_id, step};
+use catalog::command::{ChangeMode, JoinRegion, NoteExposure, Pivot, Revoke, UpdateGroup};
+use catalog::view::Group;
+use catalog::{Outcome, Refusal};
+use dr_planner::plan::Kind;
+use dr_planner::policy::Mode;
+use mirror_core::mode::Change;
+use model::{AtRisk, Exposure, ExposureReason, Incarnation, ModeEpoch, ModePhase, OwnershipEpoch};
+
+impl Council {
+    fn group(&self) -> Group {
+        self.catalog.view().group(&group("default")).unwrap().clone()
+    }
+
+    async fn want(&mut self, mode: Mode) -> Outcome {
+        let mut policy = self.group().policy;
+        policy.mode = mode;
+        self.decide(UpdateGroup { policy, expected: None }).await
+    }
+
+    async fn change(&mut self, change: Change) -> Outcome {
+        let asked = self.asked(change);
+        self.decide(asked).await
+    }
+
+    fn asked(&self, change: Change) -> ChangeMode {
+        let grant = self.group().grant;
+        let (ownership_epoch, mode_epoch) = (grant.ownership_epoch, grant.mode.epoch);
+        ChangeMode { group: group("default"), ownership_epoch, mode_epoch, change }
+    }
+
+    /// Waiting for the copy in r2.
+    async fn synced() -> Self {
+        let mut council = Self::formed().await;
+        council.create(&["orders"]).await;
+        council.want(Mode::Sync).await.unwrap();
+        council.change(converge("r2", 2)).await.unwrap();
+        council.change(Change::Enter).await.unwrap();
+        council
+    }
+
+    async fn ledger(&self) -> Vec<(ExposureReason, bool)> {
+        let ledger = self.catalog.reader().exposures(&group("default")).await.unwrap();
+        ledger.into_iter().map(|Exposure { reason, to, .. }| (reason, to.is_none())).collect()
+    }
+}
+
+fn converge(target: &str, incarnation: u16) -> Change {
+    Change::Converge { target: region(target), incarnation: Incarnation(incarnation) }
+}
+
+fn leave(reason: ExposureReason) -> Change {
+    Change::Leave { reason }
+}
+
+#[tokio::test]
+async fn a_group_is_exposed_until_it_is_in_sync_and_again_from_when_it_leaves() {
+    let mut council = Council::synced().await;
+    let Group { grant, exposure, .. } = council.group();
+    assert_eq!((grant.mode.phase, grant.mode.epoch), (ModePhase::Sync, ModeEpoch(2)));
+    assert_eq!(grant.mode.proven().unwrap().target, region("r2"));
+    assert_eq!((exposure, council.ledger().await), (None, vec![(ExposureReason::Created, false)]));
+    council.change(leave(ExposureReason::TargetSlow)).await.unwrap();
+    let worst = AtRisk { records: 5, bytes: 50, millis: 500 };
+    let note = |mode_epoch, worst| NoteExposure { group: group("default"), mode_epoch: ModeEpoch(mode_epoch), worst };
+    council.decide(note(3, worst)).await.unwrap();
+    council.decide(note(3, AtRisk { records: 2, bytes: 70, millis: 1 })).await.unwrap();
+    council.decide(note(2, AtRisk { records: 900, ..worst })).await.unwrap();
+    let open = council.group().exposure.unwrap();
+    assert_eq!((open.mode_epoch, open.worst), (ModeEpoch(3), AtRisk { records: 5, bytes: 70, millis: 500 }));
+    let ledger = [(ExposureReason::TargetSlow, true), (ExposureReason::Created, false)];
+    assert_eq!(council.ledger().await, ledger);
+    council.change(converge("r2", 2)).await.unwrap();
+    assert_eq!(council.ledger().await, ledger, "nothing is promised yet");
+}
+
+#[tokio::test]
+async fn a_change_that_was_decided_in_another_mode_or_for_another_copy_is_refused() {
+    let mut council = Council::formed().await;
+    let async_ = council.asked(converge("r2", 2));
+    assert!(matches!(council.refusal(async_).await, Refusal::NotEligible { .. }), "nobody asked for sync");
+    council.want(Mode::Sync).await.unwrap();
+    for (target, incarnation) in [("r1", 1), ("r2", 9)] {
+        let asked = council.asked(converge(target, incarnation));
+        assert!(matches!(council.refusal(asked).await, Refusal::NotEligible { .. }));
+    }
+    let enter = council.asked(Change::Enter);
+    assert!(matches!(council.refusal(enter.clone()).await, Refusal::ModeOutOfOrder { .. }));
+    council.change(converge("r2", 2)).await.unwrap();
+    assert!(matches!(council.refusal(enter).await, Refusal::OtherMode { current: ModeEpoch(1), .. }));
+    let late = ChangeMode { ownership_epoch: OwnershipEpoch(7), ..council.asked(Change::Enter) };
+    assert!(matches!(council.refusal(late).await, Refusal::OtherEpoch { .. }));
+}
+
+#[tokio::test]
+async fn whoever_asks_for_async_or_takes_the_target_away_ends_sync_with_the_same_entry() {
+    let mut council = Council::synced().await;
+    council.want(Mode::Async).await.unwrap();
+    assert_eq!((council.group().grant.mode.phase, council.group().grant.mode.rule), (ModePhase::Async, None));
+    assert_eq!(council.group().exposure.unwrap().reason, ExposureReason::Operator);
+    let mut council = Council::synced().await;
+    let mut policy = council.group().policy;
+    policy.standbys = vec![region("r3")];
+    council.decide(UpdateGroup { policy, expected: None }).await.unwrap();
+    assert_eq!(council.group().grant.mode.phase, ModePhase::Async);
+}
+
+#[tokio::test]
+async fn a_target_that_comes_back_empty_ends_sync() {
+    let mut council = Council::synced().await;
+    let rejoin = JoinRegion { region: region("r2"), index: 1, disk_id: "disk-new".into(), addresses: addresses(1) };
+    council.decide(rejoin).await.unwrap();
+    assert_eq!(council.group().grant.mode.phase, ModePhase::Degraded);
+    assert_eq!(council.group().exposure.unwrap().reason, ExposureReason::TargetLost);
+}
+
+#[tokio::test]
+async fn a_revoked_grant_keeps_what_is_proven_until_the_pivot_ends_it() {
+    let mut council = Council::synced().await;
+    council.start("run-1", Kind::Failover, "r2").await.unwrap();
+    let (default, epoch) = (group("default"), OwnershipEpoch(1));
+    let revoke = Revoke { run: run_id("run-1"), step: step("revoke"), group: default.clone(), ownership_epoch: epoch };
+    council.decide(revoke).await.unwrap();
+    let slow = council.asked(leave(ExposureReason::TargetSlow));
+    assert!(matches!(council.refusal(slow).await, Refusal::Revoked { .. }), "the survivors count on it");
+    assert!(council.want(Mode::Async).await.is_err());
+    assert!(council.group().grant.mode.proven().is_some());
+    let pivot = Pivot {
+        run: run_id("run-1"),
+        step: step("pivot"),
+        group: default,
+        from: epoch,
+        owner: region("r2"),
+        ownership_epoch: OwnershipEpoch(2),
+        openings: vec![],
+    };
+    council.decide(pivot).await.unwrap();
+    let mode = council.group().grant.mode;
+    assert_eq!((mode.phase, mode.rule), (ModePhase::Degraded, None));
+    assert_eq!(council.group().exposure.unwrap().reason, ExposureReason::Moved);
+}
