@@ -248,8 +248,12 @@ impl Machine {
         due.map(|step| self.command(step, self.direction())).collect()
     }
 
-    /// When [`Machine::next_commands`] may name something it does not name now, though nothing happens.
+    /// When [`Machine::next_commands`] may name something it does not name now, though nothing happens. Never while the
+    /// run is paused.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.paused {
+            return None;
+        }
         let idle = self.plan.steps.iter().filter(|step| !self.in_flight.contains(&step.id));
         idle.filter_map(|step| self.due_at(step)).map(|(at, pause)| at.plus(pause)).min()
     }

@@ -10,13 +10,13 @@ use dr_planner::run::{Command, Event, IllegalTransition, Machine, Outcome, Outpu
 use model::RunId;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 /// How long to wait before an event is proposed again that the council did not take.
 const APPEND_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How often events written by others, for example a cancellation, are looked for.
 const NEWS_INTERVAL: Duration = Duration::from_millis(200);
-/// The shortest sleep: while a run is paused, what is due waits too.
+/// The shortest sleep.
 const REST_MIN: Duration = Duration::from_millis(10);
 /// The longest sleep while nothing is due.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -43,6 +43,8 @@ struct Running<'a> {
     /// How many events are stored and taken note of.
     seq: u64,
     effects: JoinSet<(Command, Result<Output, Failure>)>,
+    /// When to look for events of others, however often something is due here.
+    news: Interval,
 }
 
 impl Executor {
@@ -51,7 +53,9 @@ impl Executor {
         let stored = self.council.reader().run(run).await?.ok_or(Stopped::Unknown)?;
         let seq = stored.entries.len() as u64;
         let machine = Machine::from_events(stored.plan, &stored.entries)?;
-        let mut running = Running { executor: self, machine, seq, effects: JoinSet::new() };
+        let mut news = interval(NEWS_INTERVAL);
+        news.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut running = Running { executor: self, machine, seq, effects: JoinSet::new(), news };
         tracing::info!(%run, events = seq, state = ?running.machine.state(), "carrying on a run");
         while !running.machine.state().is_terminal() {
             match running.machine.conclusion() {
@@ -73,7 +77,7 @@ impl Running<'_> {
         tokio::select! {
             Some(done) = self.effects.join_next() => self.conclude(done).await,
             () = sleep(rest) => Ok(()),
-            () = sleep(NEWS_INTERVAL) => self.read_news().await,
+            _ = self.news.tick() => self.read_news().await,
         }
     }
 

@@ -103,9 +103,17 @@ async fn people_pause_resume_and_cancel_runs() {
     platform.world.region("r2").pages().failing.insert("catch-up".into(), broken);
     let recovery = platform.any().automation.recovery();
     let run = recovery.start_switchover(&default_group(), Some(region("r2")), "ann", "maintenance").await.unwrap();
-    let started = || async { (!platform.world.region("r1").pages().effects.is_empty()).then_some(()) };
-    eventually("writes are stopped", started).await;
+    let count = async |named: &str| {
+        let entries = platform.run(&run).await.entries;
+        entries.iter().filter(|entry| entry.event.name() == named).count()
+    };
+    eventually("it waits to try again", || async { (count("step_failed").await > 0).then_some(()) }).await;
     recovery.pause(&run, "wait", "ann").await.unwrap();
+    let is_over = || async {
+        let ended = count("step_failed").await + count("step_succeeded").await;
+        (count("step_started").await == ended).then_some(())
+    };
+    eventually("nothing is under way", is_over).await;
     assert!(matches!(recovery.pause(&run, "wait", "ann").await, Err(RecoveryError::Illegal(_))));
     recovery.resume(&run, "ann").await.unwrap();
     recovery.cancel(&run, Cancel::Unwind, "changed my mind", "ann").await.unwrap();
@@ -255,7 +263,11 @@ async fn several_groups_are_failed_over_at_the_same_time() {
         (there.count() == 3).then_some(())
     };
     eventually("all groups are at r2", moved).await;
-    let runs = platform.any().council.reader().runs(None, Default::default()).await.unwrap().items;
+    let all_ended = || async {
+        let runs = platform.newest().council.reader().runs(None, Default::default()).await.unwrap().items;
+        runs.iter().all(|run| run.ended_at.is_some()).then_some(runs)
+    };
+    let runs = eventually("all runs have ended", all_ended).await;
     assert_eq!(runs.len(), 3);
     let started = runs.iter().map(|run| run.started_at).max().unwrap();
     assert!(runs.iter().all(|run| run.ended_at.unwrap() > started), "one did not wait for the other: {runs:?}");
