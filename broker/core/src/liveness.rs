@@ -21,7 +21,7 @@ mod heirs;
 
 pub use heirs::{Tail, choose, tails_wanted};
 
-use crate::metadata::{Admission, BrokerEpoch, Choice, Command, Image};
+use crate::metadata::{Admission, BrokerEpoch, Choice, Command, Image, Reign};
 use hearing::Hearing;
 use heirs::can_be_replaced;
 use model::BrokerSlot;
@@ -127,7 +127,7 @@ impl Word {
 #[derive(Clone, Debug)]
 pub struct Liveness {
     timing: Timing,
-    term: u64,
+    reign: Reign,
     /// Everybody counts as heard of at this moment: the controller began, or woke up.
     since: Duration,
     /// Whose controller was active before, and since when it is silent.
@@ -156,10 +156,10 @@ pub struct Turn {
 }
 
 impl Liveness {
-    /// The controller of `term` begins at `now`, on its boot clock.
-    pub fn begin(timing: Timing, term: u64, now: Duration) -> Self {
+    /// The controller of `reign` begins at `now`, on its boot clock.
+    pub fn begin(timing: Timing, reign: Reign, now: Duration) -> Self {
         let (heard, doomed) = (BTreeMap::new(), BTreeSet::new());
-        Self { timing, term, since: now, predecessor: None, looked: now, heard, doomed }
+        Self { timing, reign, since: now, predecessor: None, looked: now, heard, doomed }
     }
 
     /// The controller of the broker in `slot` was active before, and is silent since `silent_since`; that one and all earlier
@@ -240,9 +240,9 @@ impl Liveness {
         self.predecessor.filter(|(slot, _)| *slot == broker).map_or(self.since, |(_, silent_since)| silent_since)
     }
 
-    /// The term of this controller.
-    pub fn term(&self) -> u64 {
-        self.term
+    /// The number of this controller.
+    pub fn reign(&self) -> Reign {
+        self.reign
     }
 }
 
@@ -265,11 +265,11 @@ pub enum Change {
     },
 }
 
-/// The command that makes `change` so, for the controller of `term`.
-pub fn command(term: u64, change: Change, choices: Vec<Choice>) -> Command {
+/// The command that makes `change` so, for the controller of `reign`.
+pub fn command(reign: Reign, change: Change, choices: Vec<Choice>) -> Command {
     match change {
-        Change::Fence { broker, session } => Command::Fence { term, broker, session, choices },
-        Change::Unfence { broker, session } => Command::Unfence { term, broker, session },
+        Change::Fence { broker, session } => Command::Fence { reign, broker, session, choices },
+        Change::Unfence { broker, session } => Command::Unfence { reign, broker, session },
     }
 }
 
@@ -282,6 +282,10 @@ mod tests {
 
     const TIMING: Timing = Timing { silence_max: Duration::from_millis(1500) };
     const ZERO: BrokerSlot = BrokerSlot(0);
+
+    fn reign(term: u64) -> Reign {
+        Reign::of(term, 1_u64)
+    }
 
     fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -324,7 +328,7 @@ mod tests {
     #[test]
     fn a_broker_that_falls_silent_is_fenced_and_nobody_else() {
         let image = cluster(3);
-        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         assert_eq!(look(&mut judge, &image, 0, 5000, &[]), None);
         let fenced = look(&mut judge, &image, 5000, 9000, &[ZERO]);
         assert_eq!(fenced, Some((6500, vec![fence(&image, ZERO)])));
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn a_new_controller_waits_a_whole_silence_before_it_fences() {
         let image = cluster(3);
-        let mut judge = Liveness::begin(TIMING, 2, at(10_000));
+        let mut judge = Liveness::begin(TIMING, reign(2), at(10_000));
         let fenced = look(&mut judge, &image, 10_000, 20_000, &[ZERO]);
         assert_eq!(fenced, Some((11_500, vec![fence(&image, ZERO)])));
     }
@@ -342,7 +346,7 @@ mod tests {
     fn the_broker_whose_controller_was_active_before_is_silent_since_it_was_not_heard_by_the_quorum() {
         let image = cluster(3);
         let begin = || {
-            let mut judge = Liveness::begin(TIMING, 2, at(10_000));
+            let mut judge = Liveness::begin(TIMING, reign(2), at(10_000));
             judge.succeed(ZERO, at(9_400));
             judge
         };
@@ -362,7 +366,7 @@ mod tests {
     #[test]
     fn a_controller_that_slept_gives_everybody_time_again() {
         let image = cluster(3);
-        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         assert_eq!(look(&mut judge, &image, 0, 1000, &[]), None);
         assert_eq!(judge.on_tick(at(60_000), &image), vec![]);
         assert_eq!(look(&mut judge, &image, 60_100, 62_000, &[ZERO]), Some((61_500, vec![fence(&image, ZERO)])));
@@ -372,7 +376,7 @@ mod tests {
     fn a_broker_has_ceased_to_take_itself_for_alive_when_it_is_fenced() {
         let image = cluster(3);
         for asked_at in (0..3000).step_by(7) {
-            let mut judge = Liveness::begin(TIMING, 1, at(0));
+            let mut judge = Liveness::begin(TIMING, reign(1), at(0));
             let told = judge.on_heartbeat(turn(asked_at + 3), &image, beat(&image, ZERO));
             assert_eq!(told, Verdict::Alive);
             let (fenced_at, _) = look(&mut judge, &image, asked_at + 3, 9000, &[ZERO]).unwrap();
@@ -397,16 +401,16 @@ mod tests {
     #[test]
     fn a_session_that_is_to_be_fenced_is_over_even_if_it_is_heard_of_again() {
         let mut image = cluster(3);
-        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         let (now, changes) = look(&mut judge, &image, 0, 9000, &[ZERO]).unwrap();
         assert_eq!(judge.on_heartbeat(turn(now), &image, beat(&image, ZERO)), Verdict::Over);
         assert_eq!(judge.on_tick(at(now + 100), &image), changes, "asked for again until it is done");
         let old = beat(&image, ZERO);
-        image.apply(command(1, changes[0], vec![])).unwrap();
-        let mut later = Liveness::begin(TIMING, 2, at(now));
+        image.apply(command(reign(1), changes[0], vec![])).unwrap();
+        let mut later = Liveness::begin(TIMING, reign(2), at(now));
         assert_eq!(later.on_heartbeat(turn(now), &image, old), Verdict::Over);
         assert_eq!(later.on_tick(at(now + 100), &image), vec![]);
-        let unfenced = image.apply(command(2, Change::Unfence { broker: ZERO, session: old.session }, vec![]));
+        let unfenced = image.apply(command(reign(2), Change::Unfence { broker: ZERO, session: old.session }, vec![]));
         assert_eq!(unfenced, Err(Refusal::Fenced(ZERO)));
     }
 
@@ -416,26 +420,26 @@ mod tests {
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
         let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location, desk: false };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!() };
-        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false, unanswered: Duration::ZERO };
         assert_eq!(judge.on_heartbeat(turn(0), &image, unready), Verdict::Waiting);
         assert_eq!(judge.on_tick(at(0), &image), vec![]);
         judge.on_heartbeat(turn(100), &image, Heartbeat { ready: true, ..unready });
         let changes = judge.on_tick(at(100), &image);
         assert_eq!(changes, vec![Change::Unfence { broker: ZERO, session }]);
-        image.apply(command(1, changes[0], vec![])).unwrap();
+        image.apply(command(reign(1), changes[0], vec![])).unwrap();
         assert_eq!(judge.on_heartbeat(turn(200), &image, Heartbeat { ready: true, ..unready }), Verdict::Alive);
     }
 
     #[test]
     fn a_broker_that_stops_is_fenced_at_once() {
         let mut image = cluster(3);
-        let mut judge = Liveness::begin(TIMING, 1, at(0));
+        let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         let last = Heartbeat { stopping: true, ..beat(&image, ZERO) };
         assert_eq!(judge.on_heartbeat(turn(10), &image, last), Verdict::Waiting);
         let changes = judge.on_tick(at(10), &image);
         assert_eq!(changes, vec![fence(&image, ZERO)]);
-        image.apply(command(1, changes[0], vec![])).unwrap();
+        image.apply(command(reign(1), changes[0], vec![])).unwrap();
         assert_eq!(judge.on_heartbeat(turn(20), &image, last), Verdict::Over);
     }
 }

@@ -29,6 +29,7 @@ mod place;
 mod quota;
 mod reassign;
 mod reconcile;
+mod reign;
 #[cfg(test)]
 pub(crate) mod samples;
 mod topic;
@@ -46,5 +47,6 @@ pub use partition::{Due, Partition};
 pub use place::Placement;
 pub use reassign::{Move, Reassignment};
 pub use reconcile::{REPLICAS, REPLICAS_ENTRY, reconcile, replicas_wanted};
+pub use reign::Reign;
 pub use topic::{Topic, TopicDraft};
 pub use view::{BrokerView, PartitionView, TopicView, View};

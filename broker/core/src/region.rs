@@ -249,7 +249,7 @@ mod tests {
     fn fence(image: &mut Image, slot: u16) {
         let broker = BrokerSlot(slot);
         let session = image.broker(broker).unwrap().session;
-        image.apply(Command::Fence { term: 1, broker, session, choices: vec![] }).unwrap();
+        image.apply(Command::Fence { reign: image.reign(), broker, session, choices: vec![] }).unwrap();
     }
 
     fn end(topic: TopicId, partition: i32, tail: i64) -> PartitionEnd {
@@ -391,7 +391,7 @@ mod tests {
             desk: true,
         };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!("the desk registers") };
-        image.apply(Command::Unfence { term: 1, broker: BrokerSlot(9), session }).unwrap();
+        image.apply(Command::Unfence { reign: image.reign(), broker: BrokerSlot(9), session }).unwrap();
         assert_eq!((image.brokers().count(), image.members().count()), (3, 4));
         assert!(is_serving(&image));
         fence(&mut image, 0);

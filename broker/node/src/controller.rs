@@ -13,7 +13,7 @@ pub(crate) use calls::{Question, Reply, encode};
 pub(crate) use leases::Lease;
 pub(crate) use office::Office;
 
-use broker_core::metadata::{Answer, Command, Image, Refusal};
+use broker_core::metadata::{Answer, Command, Image, Refusal, Reign};
 use bytes::Bytes;
 use env::BootInstant;
 use model::{BrokerSlot, Incarnation};
@@ -119,6 +119,11 @@ impl Controller {
     /// The disk this broker started from.
     pub(crate) fn incarnation(&self) -> Incarnation {
         self.quorum.id().incarnation()
+    }
+
+    /// The number of this controller's time in office, once it leads in `term`.
+    pub(crate) fn reign(&self, term: u64) -> Reign {
+        Reign::of(term, self.quorum.id())
     }
 
     /// Who leads the quorum, now and later.

@@ -3,7 +3,7 @@
 use crate::doors::Doors;
 use crate::replica::{Crossing, Gate, Leadership, Replicas};
 use crate::{Broker, Config, Ports};
-use broker_core::metadata::{Addresses, Answer, Command, Image, Refusal, Role, Started, TopicDraft};
+use broker_core::metadata::{Addresses, Answer, Command, Image, Refusal, Reign, Role, Started, TopicDraft};
 use env::PortFuture;
 use model::{
     Coverage, Grant, GrantState, Incarnation, LeaderEpoch, OwnershipEpoch, Pattern, ProducerId, ProtectionGroup,
@@ -208,7 +208,7 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
     let (slot, location) = (config.slot, config.location.clone());
     image.apply(Command::RegisterBroker { slot, incarnation: Incarnation(1), addresses, location, desk: false })?;
     let session = image.broker(slot).expect("it was registered").session;
-    image.apply(Command::Unfence { term: 0, broker: slot, session })?;
+    image.apply(Command::Unfence { reign: Reign::default(), broker: slot, session })?;
     image.apply(Command::Obey { council_index: 1, grant: grant(broker, 1) })?;
     image.apply(Command::Reflect { council_index: 1, regions: vec![], gateway: None })?;
     for topic in topics {

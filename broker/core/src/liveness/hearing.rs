@@ -132,7 +132,7 @@ mod tests {
         // Nobody was answered for long when the controller began.
         let mut brokers: Vec<_> = (0..3).map(|n| Broker { asks_next: 5 + 70 * n, ..Broker::default() }).collect();
         let begins = 3000;
-        let mut judge = Liveness::begin(TIMING, 1, at(begins));
+        let mut judge = Liveness::begin(TIMING, Default::default(), at(begins));
         let (mut words, mut turns, mut stands_until, mut fenced) = (vec![], vec![], [0; 3], BTreeMap::new());
         for now in 0..END {
             for broker in (0..3).filter(|broker| !sleeps(*broker, now)) {

@@ -1,4 +1,4 @@
-use super::{Addresses, BrokerEpoch, Choice, Location, Move, Start, Started, TopicDraft};
+use super::{Addresses, BrokerEpoch, Choice, Location, Move, Reign, Start, Started, TopicDraft};
 use crate::quota;
 use model::{
     BrokerSlot, Done, Grant, GroupId, Incarnation, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup,
@@ -39,16 +39,18 @@ pub enum Command {
         /// Its place.
         slot: BrokerSlot,
     },
-    /// A controller begins: what one of an earlier term says from now on is refused.
+    /// A controller begins: what an earlier one says from now on is refused.
     TakeOffice {
-        /// Its term in the quorum.
-        term: u64,
+        /// Its number.
+        #[serde(alias = "term")]
+        reign: Reign,
     },
     /// A broker was silent for too long, or stops: it leaves every in-sync set, except where it is the last member, and
     /// all partitions it leads get other leaders.
     Fence {
-        /// The controller's term.
-        term: u64,
+        /// The controller's number.
+        #[serde(alias = "term")]
+        reign: Reign,
         /// The broker.
         broker: BrokerSlot,
         /// The session that ends.
@@ -59,8 +61,9 @@ pub enum Command {
     /// A broker has made the metadata real in its new session: it may lead and be in sync again. Partitions nobody leads
     /// and that it is in sync with get it as their leader.
     Unfence {
-        /// The controller's term.
-        term: u64,
+        /// The controller's number.
+        #[serde(alias = "term")]
+        reign: Reign,
         /// The broker.
         broker: BrokerSlot,
         /// Its session.
@@ -425,12 +428,12 @@ pub enum Refusal {
     #[error("broker {} leads the partition", .0.0)]
     LedBy(BrokerSlot),
     /// A later controller has taken office.
-    #[error("the controller of term {given} is out of date: one of term {current} has taken office")]
+    #[error("the controller of {given} is out of date: that of {current} has taken office")]
     ControllerOutdated {
-        /// The term given.
-        given: u64,
+        /// The one given.
+        given: Reign,
         /// The current one.
-        current: u64,
+        current: Reign,
     },
     /// A disk that was replaced came back.
     #[error("broker {} has incarnation {current}; incarnation {given} was replaced", .slot.0)]

@@ -260,8 +260,8 @@ mod tests {
 
     fn fence(image: &mut Image, slot: u16) {
         let session = session(image, slot);
-        let (term, broker) = (image.controller_term(), BrokerSlot(slot));
-        image.apply(Command::Fence { term, broker, session, choices: vec![] }).unwrap();
+        let (reign, broker) = (image.reign(), BrokerSlot(slot));
+        image.apply(Command::Fence { reign, broker, session, choices: vec![] }).unwrap();
     }
 
     #[test]
@@ -313,8 +313,8 @@ mod tests {
         let (incarnation, addresses, location) = (model::Incarnation(2), Default::default(), Default::default());
         let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location, desk: false };
         image.apply(register).unwrap();
-        let (term, broker, session) = (image.controller_term(), BrokerSlot(0), session(&image, 0));
-        image.apply(Command::Unfence { term, broker, session }).unwrap();
+        let (reign, broker, session) = (image.reign(), BrokerSlot(0), session(&image, 0));
+        image.apply(Command::Unfence { reign, broker, session }).unwrap();
         assert_eq!(leader(&image, topic, 0), None);
         assert_eq!(image.partition(topic, ZERO).unwrap().isr, slots(&[]));
     }

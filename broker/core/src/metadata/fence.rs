@@ -6,39 +6,39 @@
 //!
 //! A session that was fenced is over for good: its broker registers again.
 
-use super::{Admission, Answer, BrokerEpoch, Choice, Image, Refusal};
+use super::{Admission, Answer, BrokerEpoch, Choice, Image, Refusal, Reign};
 use model::BrokerSlot;
 
 impl Image {
-    pub(super) fn take_office(&mut self, term: u64) -> Result<Answer, Refusal> {
-        let before = self.controller_term;
-        self.check_office(term)?;
-        Ok(if before == term { Answer::Unchanged } else { Answer::Applied })
+    pub(super) fn take_office(&mut self, reign: Reign) -> Result<Answer, Refusal> {
+        let before = self.reign;
+        self.check_reign(reign)?;
+        Ok(if before == reign { Answer::Unchanged } else { Answer::Applied })
     }
 
     /// Refuses what a controller says after a later one has taken office.
-    fn check_office(&mut self, given: u64) -> Result<(), Refusal> {
-        let current = self.controller_term;
+    fn check_reign(&mut self, given: Reign) -> Result<(), Refusal> {
+        let current = self.reign;
         if given < current {
             return Err(Refusal::ControllerOutdated { given, current });
         }
-        self.controller_term = given;
+        self.reign = given;
         Ok(())
     }
 
-    /// The term of the last controller that took office.
-    pub fn controller_term(&self) -> u64 {
-        self.controller_term
+    /// The last controller that took office.
+    pub fn reign(&self) -> Reign {
+        self.reign
     }
 
     pub(super) fn fence(
         &mut self,
-        term: u64,
+        reign: Reign,
         slot: BrokerSlot,
         session: BrokerEpoch,
         choices: &[Choice],
     ) -> Result<Answer, Refusal> {
-        self.check_office(term)?;
+        self.check_reign(reign)?;
         self.check_session(slot, session)?;
         match self.brokers.get_mut(&slot) {
             Some(broker) if broker.admission != Admission::Out => broker.admission = Admission::Out,
@@ -48,8 +48,8 @@ impl Image {
         Ok(Answer::Applied)
     }
 
-    pub(super) fn unfence(&mut self, term: u64, slot: BrokerSlot, session: BrokerEpoch) -> Result<Answer, Refusal> {
-        self.check_office(term)?;
+    pub(super) fn unfence(&mut self, reign: Reign, slot: BrokerSlot, session: BrokerEpoch) -> Result<Answer, Refusal> {
+        self.check_reign(reign)?;
         self.check_session(slot, session)?;
         match self.brokers.get_mut(&slot).map(|broker| &mut broker.admission) {
             Some(Admission::Out) => return Err(Refusal::Fenced(slot)),
@@ -67,6 +67,10 @@ mod tests {
     use super::super::{Command, Role, Topic};
     use super::*;
     use model::{Incarnation, LeaderEpoch, OwnershipEpoch, PartitionId, TopicId};
+
+    fn reign(term: u64) -> Reign {
+        Reign::of(term, 1_u64)
+    }
 
     fn slots(slots: &[u16]) -> Vec<BrokerSlot> {
         slots.iter().copied().map(BrokerSlot).collect()
@@ -102,7 +106,7 @@ mod tests {
         let before = image.clone();
         let session = session(&image, 0);
         let choices = vec![Choice { topic, partition: PartitionId(2), leader: BrokerSlot(1) }];
-        image.apply(Command::Fence { term: 1, broker: BrokerSlot(0), session, choices }).unwrap();
+        image.apply(Command::Fence { reign: reign(1), broker: BrokerSlot(0), session, choices }).unwrap();
         let known = image.topic(topic).unwrap();
         assert_eq!(leaders(known), vec![Some(1), Some(1), Some(1), Some(2)]);
         for (number, partition) in known.partitions() {
@@ -124,7 +128,7 @@ mod tests {
         image.change_isr(topic, PartitionId(0), BrokerSlot(0), 1, slots(&[0, 2]), &[]).unwrap();
         let choices = [Choice { topic, partition: PartitionId(0), leader: BrokerSlot(1) }];
         let session = session(&image, 0);
-        image.fence(1, BrokerSlot(0), session, &choices).unwrap();
+        image.fence(reign(1), BrokerSlot(0), session, &choices).unwrap();
         assert_eq!(leaders(image.topic(topic).unwrap()), vec![Some(2)]);
     }
 
@@ -133,7 +137,7 @@ mod tests {
         let (mut image, topic) = led(&[&[0, 1]]);
         let old = session(&image, 0);
         image.change_isr(topic, PartitionId(0), BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
-        image.fence(1, BrokerSlot(0), old, &[]).unwrap();
+        image.fence(reign(1), BrokerSlot(0), old, &[]).unwrap();
         let partition = image.partition(topic, PartitionId(0)).unwrap();
         assert_eq!((&partition.isr, partition.leader), (&slots(&[0]), None));
         register(&mut image, BrokerSlot(0));
@@ -148,11 +152,11 @@ mod tests {
         let (mut image, topic) = led(&[&[0, 1], &[0]]);
         let (slot, session) = (BrokerSlot(0), session(&image, 0));
         image.change_isr(topic, PartitionId(0), slot, 1, slots(&[0]), &[]).unwrap();
-        image.fence(1, slot, session, &[]).unwrap();
+        image.fence(reign(1), slot, session, &[]).unwrap();
         let (addresses, location) = (Default::default(), Default::default());
         let registered = image.register_broker(slot, Incarnation(2), addresses, location, false);
         let Ok(Answer::Registered { session }) = registered else { panic!() };
-        image.unfence(1, slot, session).unwrap();
+        image.unfence(reign(1), slot, session).unwrap();
         let known = image.partition(topic, PartitionId(0)).unwrap();
         assert_eq!((&known.isr, known.leader), (&slots(&[]), None));
         assert_eq!(leaders(image.topic(topic).unwrap()), vec![None, Some(0)], "the only replica begins anew");
@@ -170,14 +174,14 @@ mod tests {
     fn a_fenced_session_is_over_for_good_and_a_stale_controller_is_refused() {
         let (mut image, _) = led(&[&[0, 1, 2]]);
         let (slot, old) = (BrokerSlot(0), session(&image, 0));
-        image.apply(Command::TakeOffice { term: 3 }).unwrap();
-        let stale = image.apply(Command::Fence { term: 2, broker: slot, session: old, choices: vec![] });
-        assert_eq!(stale, Err(Refusal::ControllerOutdated { given: 2, current: 3 }));
-        image.fence(3, slot, old, &[]).unwrap();
+        image.apply(Command::TakeOffice { reign: reign(3) }).unwrap();
+        let stale = image.apply(Command::Fence { reign: reign(2), broker: slot, session: old, choices: vec![] });
+        assert_eq!(stale, Err(Refusal::ControllerOutdated { given: reign(2), current: reign(3) }));
+        image.fence(reign(3), slot, old, &[]).unwrap();
         assert_eq!(image.start_leaders(slot, old, &[]), Err(Refusal::Fenced(slot)));
         let (incarnation, addresses) = (Incarnation(1), Default::default());
         image.register_broker(slot, incarnation, addresses, Default::default(), false).unwrap();
-        assert!(matches!(image.unfence(3, slot, old), Err(Refusal::SessionOver { .. })));
+        assert!(matches!(image.unfence(reign(3), slot, old), Err(Refusal::SessionOver { .. })));
     }
 
     #[test]
@@ -185,14 +189,14 @@ mod tests {
         let mut image = cluster(3);
         let topic = local_on(&mut image, "__consumer_offsets", &[&[0, 1, 2], &[1, 2, 0]]);
         start_all(&mut image);
-        image.fence(1, BrokerSlot(1), session(&image, 1), &[]).unwrap();
+        image.fence(reign(1), BrokerSlot(1), session(&image, 1), &[]).unwrap();
         assert_eq!(leaders(image.topic(topic).unwrap()), vec![Some(0), Some(2)]);
     }
 
     #[test]
     fn a_partition_that_is_placed_on_a_fenced_broker_begins_without_it() {
         let mut image = cluster(2);
-        image.fence(1, BrokerSlot(0), session(&image, 0), &[]).unwrap();
+        image.fence(reign(1), BrokerSlot(0), session(&image, 0), &[]).unwrap();
         let topic = local_on(&mut image, "own", &[&[0, 1], &[0]]);
         let isr = |image: &Image, number| image.partition(topic, PartitionId(number)).unwrap().isr.clone();
         assert_eq!((isr(&image, 0), isr(&image, 1)), (slots(&[1]), slots(&[0])));

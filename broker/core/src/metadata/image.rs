@@ -1,4 +1,4 @@
-use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Topic, UncleanElection};
+use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection};
 use crate::config::GroupEntries;
 use crate::quota::Quotas;
 use model::{
@@ -41,9 +41,9 @@ pub struct Image {
     pub(super) quotas: Arc<Quotas>,
     #[serde(default)]
     pub(super) group_entries: Arc<GroupEntries>,
-    /// The term of the last controller that took office.
-    #[serde(default)]
-    pub(super) controller_term: u64,
+    /// The last controller that took office.
+    #[serde(default, alias = "controller_term")]
+    pub(super) reign: Reign,
     /// The last incarnation given to the disk of each broker that lost an earlier one.
     #[serde(default)]
     pub(super) allotted: BTreeMap<BrokerSlot, Incarnation>,
@@ -72,9 +72,9 @@ impl Image {
                 self.register_broker(slot, incarnation, addresses, location, desk)
             }
             C::AllotIncarnation { slot } => Ok(self.allot_incarnation(slot)),
-            C::TakeOffice { term } => self.take_office(term),
-            C::Fence { term, broker, session, choices } => self.fence(term, broker, session, &choices),
-            C::Unfence { term, broker, session } => self.unfence(term, broker, session),
+            C::TakeOffice { reign } => self.take_office(reign),
+            C::Fence { reign, broker, session, choices } => self.fence(reign, broker, session, &choices),
+            C::Unfence { reign, broker, session } => self.unfence(reign, broker, session),
             C::Obey { council_index, grant } => self.obey(council_index, grant),
             C::Retire { council_index, group } => self.retire(council_index, &group),
             C::Reflect { council_index, regions, gateway } => self.reflect(council_index, regions, gateway),

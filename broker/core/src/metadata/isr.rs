@@ -84,7 +84,7 @@ mod tests {
         let restarted = register(&mut image, other);
         let before = image.change_isr(topic, ZERO, SLOT, 2, both(), &[(other, heard)]);
         assert!(matches!(before, Err(Refusal::SessionOver { .. })));
-        image.fence(0, other, restarted, &[]).unwrap();
+        image.fence(Default::default(), other, restarted, &[]).unwrap();
         let fenced = image.change_isr(topic, ZERO, SLOT, 2, both(), &[(other, restarted)]);
         assert_eq!(fenced, Err(Refusal::Fenced(other)));
         let again = register(&mut image, other);

@@ -144,8 +144,8 @@ mod tests {
         let (epoch, mine) = (partition(&image, topic, 0).partition_epoch, session(&image, FIRST));
         let joins = image.change_isr(topic, ZERO, BrokerSlot(1), epoch, slots(&[1, 0]), &[(FIRST, mine)]);
         assert_eq!(joins, Err(Refusal::Offline { slot: FIRST, topic, partition: ZERO }));
-        let (term, gone) = (image.controller_term(), session(&image, BrokerSlot(1)));
-        image.apply(Command::Fence { term, broker: BrokerSlot(1), session: gone, choices: vec![] }).unwrap();
+        let (reign, gone) = (image.reign(), session(&image, BrokerSlot(1)));
+        image.apply(Command::Fence { reign, broker: BrokerSlot(1), session: gone, choices: vec![] }).unwrap();
         assert_eq!(leader(&image, topic, 0), None);
         register(&mut image, FIRST);
         assert_eq!((leader(&image, topic, 0), &partition(&image, topic, 0).isr), (None, &slots(&[1])));
@@ -179,8 +179,8 @@ mod tests {
         image.apply(Command::FailReplicas { broker: FIRST, session, failed: vec![], lost }).unwrap();
         assert_eq!(partition(&image, topic, 0).offline, slots(&[0]));
         assert_eq!(partition(&image, topic, 1).offline, slots(&[]));
-        let term = image.controller_term();
-        image.apply(Command::Unfence { term, broker: FIRST, session }).unwrap();
+        let reign = image.reign();
+        image.apply(Command::Unfence { reign, broker: FIRST, session }).unwrap();
         assert_eq!(leader(&image, topic, 0), None, "what it alone had is not given up");
     }
 

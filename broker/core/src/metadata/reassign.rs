@@ -284,7 +284,7 @@ mod tests {
         reassign(&mut image, topic, Some(&[3, 4])).unwrap();
         in_sync(&mut image, topic, &[0, 1, 2, 3]);
         let session = image.broker(BrokerSlot(0)).unwrap().session;
-        image.apply(Command::Fence { term: 1, broker: BrokerSlot(0), session, choices: vec![] }).unwrap();
+        image.apply(Command::Fence { reign: image.reign(), broker: BrokerSlot(0), session, choices: vec![] }).unwrap();
         let moving = partition(&image, topic);
         assert_eq!(moving.leader.unwrap().broker, BrokerSlot(3), "the first replica in sync");
         assert!(moving.reassignment.is_some(), "the other one has not come");

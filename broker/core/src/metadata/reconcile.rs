@@ -252,7 +252,7 @@ mod tests {
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
         let register = Command::RegisterBroker { slot: SLOT, incarnation, addresses, location, desk: false };
         let Ok(Answer::Registered { session }) = image.clone().apply(register.clone()) else { panic!() };
-        vec![register, Command::Unfence { term: 0, broker: SLOT, session }]
+        vec![register, Command::Unfence { reign: Default::default(), broker: SLOT, session }]
     }
 
     fn any_spec() -> impl Strategy<Value = TopicSpec> {

@@ -59,8 +59,8 @@ pub(crate) fn register(image: &mut Image, slot: BrokerSlot) -> BrokerEpoch {
     let (incarnation, addresses, location) = (Incarnation(1), Addresses::default(), Location::default());
     let command = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false };
     let Ok(Answer::Registered { session }) = image.apply(command) else { panic!("a broker registers") };
-    let term = image.controller_term();
-    image.apply(Command::Unfence { term, broker: slot, session }).expect("its session is the current one");
+    let reign = image.reign();
+    image.apply(Command::Unfence { reign, broker: slot, session }).expect("its session is the current one");
     session
 }
 

@@ -58,8 +58,8 @@ impl Worker {
             self.catch_up().await?;
         }
         if !self.broker.0.config.is_clustered() {
-            let term = self.controller.leadership().borrow().term;
-            self.controller.propose(&Command::Unfence { term, broker: self.slot(), session: epoch }).await?;
+            let reign = self.controller.reign(self.controller.leadership().borrow().term);
+            self.controller.propose(&Command::Unfence { reign, broker: self.slot(), session: epoch }).await?;
             return Ok(());
         }
         self.make_real().await?;

@@ -4,7 +4,7 @@ use super::calls::encode;
 use super::{Controller, Question, Reply};
 use crate::Broker;
 use broker_core::liveness::{Change, Heartbeat, Liveness, Tail, Turn, Verdict, choose, command, tails_wanted};
-use broker_core::metadata::{Choice, Command};
+use broker_core::metadata::{self, Choice, Command};
 use model::BrokerSlot;
 use quorum::Tenure;
 use std::collections::BTreeMap;
@@ -51,13 +51,14 @@ impl Broker {
     async fn hold(&self, tenure: Tenure) {
         let controller = self.control().controller();
         let timing = self.0.config.liveness;
-        while let Err(error) = controller.propose(&Command::TakeOffice { term: tenure.term }).await {
+        let reign = controller.reign(tenure.term);
+        while let Err(error) = controller.propose(&Command::TakeOffice { reign }).await {
             tracing::debug!(%error, "the controller's office is not taken yet");
             sleep(timing.tick()).await;
         }
         tracing::info!(term = tenure.term, "this broker's controller is active");
         self.take_in_followers();
-        *self.0.office.holder() = Some(Liveness::begin(timing, tenure.term, tenure.since.since_boot()));
+        *self.0.office.holder() = Some(Liveness::begin(timing, reign, tenure.since.since_boot()));
         self.succeed(tenure).await;
         let mut ticks = interval(timing.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +67,7 @@ impl Broker {
             let (now, image) = (self.0.clock.boot().since_boot(), controller.image());
             let changes = self.0.office.holder().as_mut().map_or_else(Vec::new, |judge| judge.on_tick(now, &image));
             for change in changes {
-                self.make_change(controller, tenure.term, change).await;
+                self.make_change(controller, reign, change).await;
             }
         }
     }
@@ -84,12 +85,12 @@ impl Broker {
         }
     }
 
-    async fn make_change(&self, controller: &Controller, term: u64, change: Change) {
+    async fn make_change(&self, controller: &Controller, reign: metadata::Reign, change: Change) {
         let choices = match change {
             Change::Fence { broker, .. } => self.choices(controller, broker).await,
             Change::Unfence { .. } => vec![],
         };
-        match controller.propose(&command(term, change, choices)).await {
+        match controller.propose(&command(reign, change, choices)).await {
             Ok(_) => tracing::info!(?change, "membership changed"),
             Err(error) => tracing::warn!(?change, %error, "membership is not changed yet"),
         }
@@ -125,7 +126,7 @@ impl Broker {
         }
         let image = controller.image();
         let mut office = self.0.office.holder();
-        match office.as_mut().filter(|judge| judge.term() == tenure.term) {
+        match office.as_mut().filter(|judge| judge.reign().term == tenure.term) {
             Some(judge) => {
                 let turn = Turn { heard_at, answered_at: self.0.clock.boot().since_boot() };
                 Reply::Verdict(judge.on_heartbeat(turn, &image, beat))

@@ -13,8 +13,8 @@ impl Invariant for MetadataMonotone {
 
     fn see(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), String> {
         let Fact::Agreed { before, after } = fact else { return Ok(()) };
-        if after.controller_term() < before.controller_term() {
-            return Err(format!("term {} after {}", after.controller_term(), before.controller_term()));
+        if after.reign() < before.reign() {
+            return Err(format!("{} after {}", after.reign(), before.reign()));
         }
         sessions(before, after)?;
         (0..view.history.partitions.len()).try_for_each(|partition| {

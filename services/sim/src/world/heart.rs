@@ -7,7 +7,7 @@ use crate::marker::Marker;
 use crate::net::Lane;
 use crate::process::{Office, Purpose, Session};
 use broker_core::liveness::{Consequence, Heartbeat, Liveness, Turn, Verdict, Word};
-use broker_core::metadata::{Answer, BrokerEpoch, Refusal};
+use broker_core::metadata::{Answer, BrokerEpoch, Refusal, Reign};
 use model::BrokerSlot;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -38,7 +38,8 @@ impl World {
     /// The controller confirms its office before it answers.
     pub(super) fn on_beat(&mut self, broker: usize, from: usize, beat: Heartbeat, asked_at: Duration) {
         let heard_at = self.local(broker);
-        let Some(term) = self.process(broker).and_then(|p| p.office.as_ref()).map(|office| office.judge.term()) else {
+        let Some(term) = self.process(broker).and_then(|p| p.office.as_ref()).map(|office| office.judge.reign().term)
+        else {
             return;
         };
         self.remind(broker, (200, 3000), Timer::Confirmed { term, from, beat, asked_at, heard_at });
@@ -64,7 +65,7 @@ impl World {
         let image = self.quorum.image_at(index).clone();
         let turn = Turn { heard_at, answered_at: self.local(broker) };
         let office = self.process(broker).and_then(|process| process.office.as_mut());
-        let Some(office) = office.filter(|office| office.judge.term() == term) else { return };
+        let Some(office) = office.filter(|office| office.judge.reign().term == term) else { return };
         let mut verdict = office.judge.on_heartbeat(turn, &image, beat);
         if verdict == Verdict::Waiting && image.is_unfenced(beat.slot) && !beat.stopping {
             self.hit(Marker::DeafLeader);
@@ -167,10 +168,10 @@ impl World {
         let is_known = self.quorum.term == term && self.random.chance(80);
         let before = self.quorum.before.filter(|before| *before != broker && is_known);
         let Some(process) = self.process(broker) else { return };
-        if process.office.as_ref().is_some_and(|office| office.judge.term() >= term) {
+        if process.office.as_ref().is_some_and(|office| office.judge.reign().term >= term) {
             return;
         }
-        let mut judge = Liveness::begin(timing, term, since);
+        let mut judge = Liveness::begin(timing, Reign::of(term, broker as u64), since);
         if let Some(before) = before {
             judge.succeed(slot(before), silent_since);
         }

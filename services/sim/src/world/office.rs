@@ -17,7 +17,7 @@ use std::time::Duration;
 impl World {
     fn office(&mut self, broker: usize, term: u64) -> Option<&mut Office> {
         let office = self.processes[broker].as_mut()?.office.as_mut();
-        office.filter(|office| office.judge.term() == term)
+        office.filter(|office| office.judge.reign().term == term)
     }
 
     fn known_image(&self, broker: usize) -> Image {
@@ -104,7 +104,7 @@ impl World {
             return;
         }
         office.round = 0;
-        let (term, tails) = (office.judge.term(), std::mem::take(&mut office.tails));
+        let (number, tails) = (office.judge.reign(), std::mem::take(&mut office.tails));
         let Some(change) = office.changes.pop_front() else { return };
         let choices = match change {
             Change::Fence { broker, .. } => choose(&image, broker, &tails),
@@ -113,7 +113,8 @@ impl World {
         if !choices.is_empty() {
             self.hit(Marker::LargestTailChosen);
         }
+        let term = number.term;
         trace!(self, "controller {broker} of term {term} wants {change:?}");
-        self.propose(broker, Purpose::Membership { term }, command(term, change, choices));
+        self.propose(broker, Purpose::Membership { term }, command(number, change, choices));
     }
 }

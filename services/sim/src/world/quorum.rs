@@ -7,7 +7,7 @@ use crate::guard::Guard;
 use crate::marker::Marker;
 use crate::process::Purpose;
 use crate::settings::{REPLICAS, Settings};
-use broker_core::metadata::{Answer, Command, Image, Refusal, TopicDraft};
+use broker_core::metadata::{Answer, Command, Image, Refusal, Reign, TopicDraft};
 use model::{BrokerSlot, Incarnation, PartitionId, RegionName, TopicId, TopicName, TopicState};
 use std::time::Duration;
 
@@ -203,9 +203,9 @@ impl World {
     fn learn(&mut self, broker: usize, index: usize) {
         let Some(process) = self.process(broker).filter(|process| process.applied < index) else { return };
         process.applied = index;
-        let term = self.quorum.image_at(index).controller_term();
+        let current = self.quorum.image_at(index).reign();
         if let Some(process) = self.process(broker)
-            && process.office.as_ref().is_some_and(|office| office.judge.term() < term)
+            && process.office.as_ref().is_some_and(|office| office.judge.reign() < current)
         {
             process.office = None;
         }
@@ -246,7 +246,11 @@ impl World {
     }
 
     pub(super) fn take_office(&mut self, broker: usize, term: u64, since: Duration) {
-        self.propose(broker, Purpose::Office { term, since }, Command::TakeOffice { term });
+        self.propose(
+            broker,
+            Purpose::Office { term, since },
+            Command::TakeOffice { reign: Reign::of(term, broker as u64) },
+        );
     }
 }
 
