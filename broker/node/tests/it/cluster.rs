@@ -1,14 +1,14 @@
 //! Several brokers in this process that are one region, without a council.
 
 use crate::harness::{Client, PATIENCE, eventually};
+use crate::world::free_address;
 use broker::{Broker, Config, Listeners};
 use env::real::{SystemClock, SystemEntropy};
 use model::{BrokerSlot, RegionName};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use wire::ErrorCode;
@@ -238,18 +238,6 @@ impl Cluster {
     pub(crate) async fn end(self) {
         for broker in self.brokers.into_values() {
             broker.abandon().await;
-        }
-    }
-}
-
-/// An address nobody listens at. It lies below the ports that the system gives to whoever connects.
-pub(crate) fn free_address() -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + (std::process::id() as u16).wrapping_mul(97).wrapping_add(step) % 18_000;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap().to_string();
         }
     }
 }

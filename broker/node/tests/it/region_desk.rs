@@ -1,8 +1,8 @@
 //! A region of several brokers whose desk speaks to the council for all of them: orders, leases, topics, and what it says
 //! of itself.
 
-use crate::cluster::free_address;
 use crate::harness::{Client, batch, eventually, produce_request};
+use crate::world::free_address;
 use crate::world::{World, carry_out, default_group, order, region};
 use broker::{Broker, Config, Listeners, Ports, Timing};
 use bytes::Bytes;

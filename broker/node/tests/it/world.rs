@@ -10,6 +10,7 @@ use model::{
 };
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -321,9 +322,7 @@ pub(crate) async fn commits(broker: &Broker, group: &str) -> Vec<(String, i32, i
 impl World {
     /// Starts a region of as many brokers as there are `dirs`, and tells it what is decided.
     pub(crate) async fn start_cluster(self: &Arc<Self>, name: &str, dirs: &[tempfile::TempDir]) -> Vec<Broker> {
-        let held: Vec<_> = dirs.iter().map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let peers: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        drop(held);
+        let peers: Vec<SocketAddr> = dirs.iter().map(|_| free_address().parse().unwrap()).collect();
         let mut brokers = Vec::new();
         for (slot, dir) in (0..).zip(dirs) {
             let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -360,6 +359,18 @@ impl World {
         while let Err(error) = broker.assign(self.assignment(name)).await {
             assert!(tokio::time::Instant::now() < deadline, "not in time: {error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// An address nobody listens at. It lies below the ports that the system gives to whoever connects.
+pub(crate) fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id() as u16).wrapping_mul(97).wrapping_add(step) % 18_000;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap().to_string();
         }
     }
 }

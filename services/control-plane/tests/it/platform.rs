@@ -14,6 +14,7 @@ use env::real::{SystemClock, SystemEntropy};
 use model::{ProtectionGroup, RegionName, RunId, TopicId, TopicName, TopicSpec, TopicState};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -60,8 +61,16 @@ pub(crate) fn default_group() -> ProtectionGroup {
     ProtectionGroup::new("default").unwrap()
 }
 
+/// An address nobody listens at. It lies below the ports that the system gives to whoever connects.
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id() as u16).wrapping_mul(97).wrapping_add(step) % 18_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap().to_string();
+        }
+    }
 }
 
 pub(crate) fn founder(name: &str) -> Founder {
