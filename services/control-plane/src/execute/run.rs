@@ -113,7 +113,10 @@ impl Running<'_> {
             // It has no outcome then, and is done again by the task that follows this one.
             Err(died) => std::panic::resume_unwind(died.into_panic()),
         };
-        self.reach(command.token.as_str(), Point::AfterEffect).await;
+        // Who failed may have had none.
+        if done.is_ok() {
+            self.reach(command.token.as_str(), Point::AfterEffect).await;
+        }
         let outcome = match done {
             Ok(output) => self.machine.verify(&command, output),
             Err(failure) => command.failed(failure.error, failure.retryable, failure.happened),
