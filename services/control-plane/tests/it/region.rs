@@ -50,6 +50,8 @@ pub(crate) struct Pages {
     pub(crate) deliveries: BTreeMap<(RunId, StepId), usize>,
     /// Steps that fail, with what.
     pub(crate) failing: BTreeMap<String, OrderError>,
+    /// Steps whose orders take until they are taken out of it.
+    pub(crate) slow: BTreeSet<String>,
     diverged: Vec<DivergedTail>,
     crossed: BTreeSet<(Key, OwnershipEpoch)>,
     pub(crate) disk_full: bool,
@@ -320,7 +322,12 @@ impl Region for Book {
     }
 
     fn order(&self, order: Order) -> PortFuture<'_, Result<Done, OrderError>> {
-        Box::pin(async move { self.obey(&order) })
+        Box::pin(async move {
+            while self.pages().slow.contains(order.step.as_str()) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            self.obey(&order)
+        })
     }
 
     fn answers(&self) -> PortFuture<'_, Result<(), PortError>> {
