@@ -81,7 +81,6 @@ async fn a_switch_that_cannot_catch_up_is_undone() {
     let platform = Platform::start(3).await;
     platform.settled().await;
     let broken = OrderError::Failed { region: region("r2"), reason: "the link is slow".into() };
-    platform.world.region("r2").pages().slow.insert("catch-up".into());
     platform.world.region("r2").pages().failing.insert("catch-up".into(), broken);
     let recovery = platform.any().automation.recovery();
     let run = recovery.start_switchover(&default_group(), Some(region("r2")), "ann", "maintenance").await.unwrap();
@@ -102,6 +101,7 @@ async fn people_pause_resume_and_cancel_runs() {
     platform.settled().await;
     *platform.bird.dies.lock().unwrap() = true;
     let broken = OrderError::NotReady { region: region("r2"), reason: "not yet".into() };
+    platform.world.region("r2").pages().slow.insert("catch-up".into());
     platform.world.region("r2").pages().failing.insert("catch-up".into(), broken);
     let recovery = platform.any().automation.recovery();
     let run = recovery.start_switchover(&default_group(), Some(region("r2")), "ann", "maintenance").await.unwrap();
