@@ -138,4 +138,7 @@ pub struct SyncStatus {
     pub copy_watermark: Option<crate::Offset>,
     /// For how many milliseconds the oldest write has waited for the target that the region itself has committed.
     pub waiting_ms: u64,
+    /// For how many milliseconds the target has said that it lacks something that readers were shown.
+    #[serde(default)]
+    pub lacking_ms: u64,
 }

@@ -26,6 +26,9 @@ use std::time::Duration;
 pub const LAG_MAX: Duration = Duration::from_secs(1);
 /// How long a write may wait for the target before a group that degrades does.
 pub const SLOW_MAX: Duration = Duration::from_secs(2);
+/// How long the target of a group in SYNC may say that it lacks something that was shown: a new leader of its copy does so
+/// until it has heard of its replicas.
+pub const LACKING_MAX: Duration = Duration::from_secs(5);
 /// How long a group that degrades stays in CONVERGING.
 pub const CONVERGE_MAX: Duration = Duration::from_secs(10);
 /// How long a group stays degraded before SYNC is tried again.
@@ -127,6 +130,8 @@ pub struct Source {
     pub confirmed: bool,
     /// The longest that a write has waited for the copy.
     pub waiting: Duration,
+    /// The longest that the copy has been lacking something that was shown under the rule.
+    pub lacking: Duration,
 }
 
 /// A region whose copy could be waited for.
@@ -160,6 +165,10 @@ pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
         (Some(_), false) => leave(ExposureReason::Operator),
         (Some(rule), true) if is_lost(rule, facts) => leave(ExposureReason::TargetLost),
         (Some(_), true) if state.phase == ModePhase::Converging => settle(wish, state, facts),
+        // It is exposed already, whatever writes shall do.
+        (Some(_), true) if facts.source.is_some_and(|source| source.lacking >= LACKING_MAX) => {
+            leave(ExposureReason::TargetLost)
+        }
         (Some(_), true) => {
             let is_slow = facts.source.is_some_and(|source| source.waiting >= SLOW_MAX);
             if is_slow && wish.slow_target == SlowTarget::Degrade { leave(ExposureReason::TargetSlow) } else { None }
@@ -222,7 +231,11 @@ mod tests {
     }
 
     fn facts(now: i64, source: Option<(bool, u64)>, lag_ms: Option<u64>) -> Facts {
-        let source = source.map(|(confirmed, waiting)| Source { confirmed, waiting: Duration::from_millis(waiting) });
+        let source = source.map(|(confirmed, waiting)| Source {
+            confirmed,
+            waiting: Duration::from_millis(waiting),
+            lacking: Duration::ZERO,
+        });
         Facts { now: Timestamp(now), source, standbys: vec![standby(lag_ms)] }
     }
 
@@ -275,6 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_lost_what_it_held_is_left_whatever_the_policy() {
+        let state = after(&[converge(), Change::Enter]);
+        let lacking = |millis| {
+            let source = Source { confirmed: false, waiting: Duration::ZERO, lacking: Duration::from_millis(millis) };
+            Facts { source: Some(source), ..facts(5, None, Some(0)) }
+        };
+        assert_eq!(decide(BLOCK, &state, &lacking(4999)), None, "the new leader of a copy may not know yet");
+        assert_eq!(decide(BLOCK, &state, &lacking(5000)), leave(ExposureReason::TargetLost));
+        assert_eq!(decide(BLOCK, &after(&[converge()]), &lacking(5000)), None, "it has not promised anything");
+    }
+
+    #[test]
     fn convergence_ends_in_bounded_time_and_is_tried_again_after_a_while() {
         let state = after(&[converge()]);
         let late = facts(10_000, Some((false, 0)), Some(0));
@@ -289,7 +314,7 @@ mod tests {
     #[test]
     fn leaders_confirm_only_under_this_rule_and_with_all_they_have_shown() {
         let said = |rule, copy, shown| {
-            let status = SyncStatus { mode_epoch: ModeEpoch(rule), copy_watermark: copy, waiting_ms: 0 };
+            let status = SyncStatus { mode_epoch: ModeEpoch(rule), copy_watermark: copy, waiting_ms: 0, lacking_ms: 0 };
             Some((Offset(shown), status))
         };
         let held = |offset| Some(Offset(offset));

@@ -38,6 +38,8 @@ pub(super) struct Synced {
     counted: Option<(CopyTerm, Offset)>,
     /// The first moment at which the copy lacked what the region had committed itself, and how much that was.
     behind: Option<(Duration, Offset)>,
+    /// The first moment at which the copy said that it lacks something that was committed under the rule.
+    lacking: Option<Duration>,
 }
 
 impl Synced {
@@ -50,11 +52,15 @@ impl Synced {
     pub(super) fn forget(&mut self) {
         self.counted = None;
         self.behind = None;
+        self.lacking = None;
     }
 
     /// Notes since when the copy lacks anything of what is `held` here. It is compared with one moment until it holds what
-    /// was held then, as a replica is.
-    pub(super) fn observe(&mut self, now: Duration, held: Offset) {
+    /// was held then, as a replica is. And since when it says that it lacks anything of what was `shown`: a copy that
+    /// has lost what it had.
+    pub(super) fn observe(&mut self, now: Duration, held: Offset, shown: Offset) {
+        let is_lacking = self.counted.is_some_and(|(_, durable)| durable < shown);
+        self.lacking = is_lacking.then(|| self.lacking.unwrap_or(now));
         let durable = self.counted.map_or(Offset::ZERO, |(_, durable)| durable);
         if self.behind.is_some_and(|(_, then)| durable >= then) || durable >= held {
             self.behind = None;
@@ -82,7 +88,7 @@ impl Partition {
         if self.synced.as_ref().map(|synced| &synced.rule) == rule {
             return Outcome::default();
         }
-        self.synced = rule.map(|rule| Synced { rule: rule.clone(), counted: None, behind: None });
+        self.synced = rule.map(|rule| Synced { rule: rule.clone(), counted: None, behind: None, lacking: None });
         self.recompute(now)
     }
 
@@ -104,11 +110,15 @@ impl Partition {
     /// How the partition stands to the rule at `now`; `None` where it is not led as the owner, or no rule is on.
     pub fn sync_status(&self, now: Duration) -> Option<SyncStatus> {
         let synced = self.synced.as_ref().filter(|_| self.leader_epoch().is_ok())?;
-        let waiting = synced.behind.map_or(Duration::ZERO, |(since, _)| now.saturating_sub(since));
+        let since = |then: Option<Duration>| {
+            let passed = then.map_or(Duration::ZERO, |then| now.saturating_sub(then));
+            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        };
         Some(SyncStatus {
             mode_epoch: synced.rule.mode_epoch,
             copy_watermark: synced.counted.map(|(_, durable)| durable),
-            waiting_ms: u64::try_from(waiting.as_millis()).unwrap_or(u64::MAX),
+            waiting_ms: since(synced.behind.map(|(then, _)| then)),
+            lacking_ms: since(synced.lacking),
         })
     }
 }
@@ -211,6 +221,24 @@ mod tests {
         assert_eq!(waiting(&partition, 13), 1000, "what it lacks now was written since");
         let _ = partition.on_link(at(13), &word(3, 5, 1, 8));
         assert_eq!(waiting(&partition, 20), 0);
+    }
+
+    #[test]
+    fn a_copy_that_has_lost_what_was_shown_is_found_out_though_nothing_is_written() {
+        let mut partition = led(3, 5);
+        let lacking = |partition: &Partition, now| partition.sync_status(at(now)).unwrap().lacking_ms;
+        let _ = partition.on_local(at(1), Offset(9));
+        let _ = partition.on_link(at(1), &word(3, 5, 1, 6));
+        assert_eq!(lacking(&partition, 9), 0, "what it never had was shown to nobody");
+        let _ = partition.on_link(at(2), &word(3, 5, 1, 9));
+        let _ = partition.on_link(at(3), &word(3, 5, 2, 0));
+        let _ = partition.on_link(at(5), &word(3, 5, 2, 4));
+        assert_eq!(lacking(&partition, 8), 5000, "of which a part has come back");
+        let _ = partition.on_link(at(8), &word(3, 5, 2, 9));
+        assert_eq!(lacking(&partition, 9), 0);
+        let _ = partition.on_link(at(9), &word(3, 5, 3, 0));
+        let _ = partition.lead(at(10), LeaderEpoch(6), ALONE, Offset(9));
+        assert_eq!(lacking(&partition, 20), 0, "to this leadership it has said nothing");
     }
 
     #[derive(Clone, Debug)]

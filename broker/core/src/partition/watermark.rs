@@ -101,7 +101,7 @@ impl Partition {
             Role::Owner { .. } => match &mut self.synced {
                 None => held,
                 Some(synced) => {
-                    synced.observe(now, held);
+                    synced.observe(now, held, self.high_watermark);
                     synced.committed(held, self.high_watermark)
                 }
             },

@@ -14,7 +14,7 @@ use dr_planner::policy::Mode;
 use mirror_core::mode::{Candidate, Change, Facts, Source, Wish, confirmed, decide};
 use model::{
     AtRisk, ByteCount, GrantState, ModeEpoch, PartitionId, PartitionStatus, ProtectionGroup, RegionName, RegionStatus,
-    Timestamp, TopicId, limits,
+    SyncStatus, Timestamp, TopicId, limits,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,9 +89,12 @@ impl Look<'_> {
         let said = by_place(self.picture.statuses.get(owner)?, &self.group.grant.group);
         let of = |place: &Place| said.get(place).and_then(|status| Some((status.high_watermark, status.sync?)));
         let partitions = self.partitions();
-        let waiting = partitions.iter().filter_map(of).map(|(_, sync)| sync.waiting_ms).max().unwrap_or(0);
+        let longest = |millis: fn(SyncStatus) -> u64| {
+            let longest = partitions.iter().filter_map(of).map(|(_, sync)| millis(sync)).max();
+            Duration::from_millis(longest.unwrap_or(0))
+        };
         let confirmed = !partitions.is_empty() && confirmed(rule, partitions.iter().map(of));
-        Some(Source { confirmed, waiting: Duration::from_millis(waiting) })
+        Some(Source { confirmed, waiting: longest(|sync| sync.waiting_ms), lacking: longest(|sync| sync.lacking_ms) })
     }
 
     fn partitions(&self) -> Vec<Place> {
