@@ -143,6 +143,8 @@ pub struct Candidate {
     pub incarnation: Incarnation,
     /// How far its copy is behind; `None` where nobody knows, or some of it is no copy.
     pub lag: Option<Duration>,
+    /// Whether a part of its copy cannot be used any more: its log is lost or has to be built anew.
+    pub is_broken: bool,
 }
 
 /// What is known of a group.
@@ -178,7 +180,9 @@ pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
 
 /// Whether the region that is waited for is no standby any more, or has lost its copy.
 fn is_lost(rule: &SyncRule, facts: &Facts) -> bool {
-    let is_it = |known: &Candidate| (&known.region, known.incarnation) == (&rule.target, rule.incarnation);
+    let is_it = |known: &Candidate| {
+        (&known.region, known.incarnation, known.is_broken) == (&rule.target, rule.incarnation, false)
+    };
     !facts.standbys.iter().any(is_it)
 }
 
@@ -227,7 +231,7 @@ mod tests {
 
     fn standby(lag_ms: Option<u64>) -> Candidate {
         let (region, lag) = (RegionName::new("r2").unwrap(), lag_ms.map(Duration::from_millis));
-        Candidate { region, incarnation: Incarnation(4), lag }
+        Candidate { region, incarnation: Incarnation(4), lag, is_broken: false }
     }
 
     fn facts(now: i64, source: Option<(bool, u64)>, lag_ms: Option<u64>) -> Facts {
@@ -285,6 +289,9 @@ mod tests {
         let mut reborn = facts(5, Some((true, 0)), Some(0));
         reborn.standbys[0].incarnation = Incarnation(5);
         assert_eq!(decide(BLOCK, &state, &reborn), leave(ExposureReason::TargetLost));
+        let mut broken = facts(5, Some((true, 0)), None);
+        broken.standbys[0].is_broken = true;
+        assert_eq!(decide(BLOCK, &state, &broken), leave(ExposureReason::TargetLost));
     }
 
     #[test]

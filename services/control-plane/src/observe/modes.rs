@@ -103,9 +103,19 @@ impl Look<'_> {
 
     fn candidate(&self, region: &RegionName) -> Option<Candidate> {
         let incarnation = self.view.region(region)?.address.incarnation;
-        let link = self.link_to(region).filter(|link| self.is_whole(link));
+        let link = self.link_to(region);
+        let is_broken = link.is_some_and(|link| !link.unusable.is_empty()) || self.has_failed(region);
+        let link = link.filter(|link| self.is_whole(link));
         let lag = link.map(|link| Duration::try_from_secs_f64(link.lag_seconds).unwrap_or(Duration::MAX));
-        Some(Candidate { region: region.clone(), incarnation, lag })
+        Some(Candidate { region: region.clone(), incarnation, lag, is_broken })
+    }
+
+    /// Whether `region` cannot use the log of one of the group's copies.
+    fn has_failed(&self, region: &RegionName) -> bool {
+        let status = self.picture.statuses.get(region);
+        status.is_some_and(|status| {
+            by_place(status, &self.group.grant.group).values().any(|partition| partition.failed.is_some())
+        })
     }
 
     fn link_to(&self, region: &RegionName) -> Option<&LinkFacts> {
