@@ -8,13 +8,14 @@ const CORES: [&str; 6] = ["broker-model", "broker-record", "broker-wire", "broke
 /// What a core must not be able to call.
 const EFFECTS: [&str; 8] = ["tokio", "rustix", "rand", "getrandom", "sqlx", "axum", "hyper", "openraft"];
 /// Dependencies with one home each.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     ("openraft", &["broker-quorum"]),
     ("memmap2", &["broker-log"]),
     ("sqlx", &["catalog"]),
     ("aws-sdk-s3", &["object-store"]),
     ("s3s", &["object-store"]),
     ("rdkafka", &["bench"]),
+    ("tun-rs", &["chaos"]),
 ];
 
 struct Package {

@@ -19,6 +19,7 @@ mod faults;
 mod generated;
 mod house;
 mod librdkafka;
+mod line;
 mod load;
 mod lost_broker;
 mod matrix;
