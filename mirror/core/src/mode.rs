@@ -16,6 +16,8 @@
 //!
 //! A group is exposed unless it is in SYNC: one entry of the ledger is open then, and none in SYNC ([`ledger`]).
 
+pub mod auto;
+
 use model::{
     ExposureReason, Incarnation, ModeEpoch, ModePhase, ModeState, RegionName, SlowTarget, SyncRule, Timestamp,
 };
