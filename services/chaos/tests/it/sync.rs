@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const GROUP: &str = "/v1/protection-groups/default";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_owner_that_dies_in_sync_takes_no_acknowledged_record_with_it() {
@@ -80,7 +80,11 @@ fn a_target_out_of_reach_stops_writes_where_the_group_blocks() {
 }
 
 /// A load on a platform whose group has come into SYNC with r2.
-fn load_in_sync(platform: &Platform, slow_target: &str, changes: &[(&str, &str)]) -> (Journal, String, Load) {
+pub(crate) fn load_in_sync(
+    platform: &Platform,
+    slow_target: &str,
+    changes: &[(&str, &str)],
+) -> (Journal, String, Load) {
     let (journal, topic, gateway) = (Journal::new(), unique("sync"), platform.endpoints().gateway.clone());
     create(&gateway, &topic, PARTITIONS);
     platform.command(&["protection", "set", "mode", "sync", "--slow-target", slow_target]).unwrap();
@@ -89,7 +93,7 @@ fn load_in_sync(platform: &Platform, slow_target: &str, changes: &[(&str, &str)]
     (journal, topic, load)
 }
 
-fn wait(platform: &Platform, what: &str, holds: impl Fn(&ProtectionGroup) -> bool) -> ProtectionGroup {
+pub(crate) fn wait(platform: &Platform, what: &str, holds: impl Fn(&ProtectionGroup) -> bool) -> ProtectionGroup {
     let mut last: Option<Result<ProtectionGroup, String>> = None;
     let waited = platform.wait_for(what, PATIENCE, || {
         last = Some(get(&platform.endpoints().api, GROUP));
@@ -119,7 +123,7 @@ fn dry_run(platform: &Platform) -> Result<Plan, String> {
     serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))
 }
 
-fn ledger(platform: &Platform) -> Vec<Exposure> {
+pub(crate) fn ledger(platform: &Platform) -> Vec<Exposure> {
     let mut last = Err("nothing was asked yet".to_owned());
     let told = platform.wait_for("the ledger is told", PATIENCE, || {
         last = list(&platform.endpoints().api, &format!("{GROUP}/exposures"), "");
@@ -130,11 +134,15 @@ fn ledger(platform: &Platform) -> Vec<Exposure> {
 }
 
 fn nothing_is_missing_in(platform: &Platform, region: &str, journal: &Journal, topic: &str) {
-    let bootstrap = platform.region(region).unwrap().bootstrap.clone();
-    scan(&bootstrap, region, topic, PARTITIONS, journal);
+    scan_survivor(platform, region, journal, topic);
     let (acked, found) = (acked(journal), found(journal));
     let missing: Vec<_> = acked.difference(&found).collect();
     assert!(missing.is_empty(), "{} of {} are missing: {missing:?}\n{}", missing.len(), acked.len(), platform.logs());
+}
+
+pub(crate) fn scan_survivor(platform: &Platform, region: &str, journal: &Journal, topic: &str) {
+    let bootstrap = platform.region(region).unwrap().bootstrap.clone();
+    scan(&bootstrap, region, topic, PARTITIONS, journal);
 }
 
 fn acked(journal: &Journal) -> BTreeSet<u64> {
@@ -146,7 +154,7 @@ fn acked(journal: &Journal) -> BTreeSet<u64> {
     values.collect()
 }
 
-fn found(journal: &Journal) -> BTreeSet<u64> {
+pub(crate) fn found(journal: &Journal) -> BTreeSet<u64> {
     let entries = journal.entries();
     let records = entries.iter().filter_map(|entry| match &entry.event {
         Event::Scanned { records, .. } => Some(records.clone()),
