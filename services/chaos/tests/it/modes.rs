@@ -45,7 +45,7 @@ fn what_was_acknowledged_while_nothing_was_at_risk_is_in_the_survivor() {
 
 /// Changes the mode for a while, in which the copy may be out of reach.
 fn set_mode(platform: &mut Platform, journal: &Journal, toggle: u64, chance: &mut Chance) {
-    let (mode, phase) = if toggle % 2 == 0 { ("async", ModePhase::Async) } else { ("sync", ModePhase::Sync) };
+    let (mode, phase) = if toggle.is_multiple_of(2) { ("async", ModePhase::Async) } else { ("sync", ModePhase::Sync) };
     platform.command(&["protection", "set", "mode", mode]).unwrap();
     wait(platform, mode, |group| group.durability.phase == phase);
     if chance.below(2) == 0 {
