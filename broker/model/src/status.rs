@@ -131,4 +131,13 @@ pub struct LinkPartitionStatus {
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered.
     pub silent_ms: u64,
+    /// Milliseconds to the source and back; `None` before it was measured.
+    #[serde(default)]
+    pub round_trip_ms: Option<f64>,
+    /// How many bytes one fetch asks for.
+    #[serde(default)]
+    pub fetch_bytes: u32,
+    /// How many fetches are under way.
+    #[serde(default)]
+    pub fetches_under_way: u32,
 }

@@ -23,6 +23,7 @@ mod gate;
 mod lead;
 mod news;
 mod reading;
+mod runs;
 mod standing;
 mod synced;
 
@@ -38,6 +39,7 @@ pub(crate) use gate::{Gate, Pass, Passes, Shut};
 pub(crate) use lead::{Crossing, Leadership, Replicas};
 pub(crate) use news::{News, Place};
 pub(crate) use reading::{Isolation, Readable};
+pub(crate) use runs::{Run, RunId, Runs};
 pub use standing::SourceMarks;
 pub(crate) use standing::{Marks, Standing};
 pub use synced::SyncTerms;
@@ -100,6 +102,8 @@ pub(crate) struct Partition {
     flushing: Phase,
     /// What links have said to this leader.
     links: Mutex<Links>,
+    /// How far links were handed the log.
+    runs: Mutex<Runs>,
 }
 
 /// What only one may touch at a time.
@@ -177,6 +181,7 @@ impl Partition {
             bell: Bell::default(),
             flushing: Phase::default(),
             links: Mutex::default(),
+            runs: Mutex::default(),
         };
         partition.publish(&mut partition.held());
         Ok(Arc::new(partition))

@@ -1,38 +1,48 @@
 //! Gathers the fetches of many partitions into few requests to one broker of a source.
 //!
 //! ```text
-//!   busy   records came last time     at once, answered soon         4 requests at the most
+//!   busy   records came last time     at once, answered soon         4 requests at the most, 32 over a long line
 //!   idle   nothing came last time     gathered, held by the source   4 requests at the most
 //! ```
 //!
-//! A busy partition never waits behind the long polls of idle ones. Where an idle one may have to wait for a poll of
+//! Each request has a connection of its own: over a long line one is bound by its window. A busy partition never waits behind the long polls of idle ones. Where an idle one may have to wait for a poll of
 //! others, that poll is a short one. When one partition ends a poll, the others in it are polled again without being
-//! woken. A request makes room for the next when its records were dealt with, so that no more than that is in memory.
+//! woken. A request makes room for the next when its records were dealt with, so that no more than that is in memory; where
+//! records are not dealt with because their partition is stuck, others get room of their own after a while, within bounds.
 
 mod words;
 
 use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source, SyncTerms, SyncWord};
+use mirror_core::flow::{DEPTH_MAX, Flow, RoundTrip};
 use mirror_core::window::{Answer, Body, Fetch};
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use words::Words;
 
-/// How many requests of a kind are under way to one source.
-const REQUESTS_MAX: usize = 4;
+/// How many requests for idle partitions are under way to one source.
+const IDLE_REQUESTS_MAX: usize = 4;
+/// The same for busy ones over a short line; over a long one twice what one partition may have, so that none stalls the
+/// others.
+const BUSY_REQUESTS_MIN: usize = 4;
+const BUSY_REQUESTS_MAX: usize = 2 * DEPTH_MAX;
+/// How many more there may be while some are stuck, and after which time.
+const SPARE_REQUESTS_MAX: usize = 32;
+const STUCK: Duration = Duration::from_secs(1);
 /// How many partitions go into one request.
 const PARTITIONS_MAX: usize = 1000;
-/// How many bytes one request may bring. It is less after a request that was not answered in time.
-const BYTES_MAX: u32 = 16 << 20;
-const BYTES_MIN: u32 = 256 << 10;
+/// How many bytes one request may bring. It is less after a request that was not answered in time, until they are quick.
+const BYTES_MAX: u32 = 4 << 20;
+const BYTES_MIN: u32 = 64 << 10;
+const QUICK: Duration = Duration::from_secs(2);
 /// How long a source holds a request for idle partitions.
 const POLL: Duration = Duration::from_millis(500);
 /// The same for the last poll there is room for: others may wait for its end.
 const LAST_POLL: Duration = Duration::from_millis(50);
-/// The same for busy partitions.
+/// The same for busy partitions, unless two round trips are longer: else hardly any of them would be there to wait.
 const BUSY_POLL: Duration = Duration::from_millis(20);
 /// How long a partition may be left without an answer that says nothing new.
 const QUIET_MAX: Duration = Duration::from_millis(400);
@@ -64,6 +74,8 @@ pub(crate) struct Served {
     pub(crate) answer: Answer,
     /// Shared with the other answers to the same request; none for an answer without records.
     pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
+    /// How long the line takes there and back, where that is known.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// The lane to one broker.
@@ -85,8 +97,9 @@ impl Fetcher {
             source,
             stale,
             wished,
-            busy: Lane::default(),
-            idle: Lane::default(),
+            busy: Lane::new(BUSY_REQUESTS_MIN),
+            idle: Lane::new(IDLE_REQUESTS_MAX),
+            line: Arc::default(),
             gathered_at: Instant::now(),
             bytes_max: BYTES_MAX,
             requests: JoinSet::new(),
@@ -121,27 +134,118 @@ struct Dispatcher {
     /// When the idle partitions that wait have waited long enough.
     gathered_at: Instant,
     bytes_max: u32,
-    /// Each gives back what is to be polled again; nothing when it was not answered.
-    requests: JoinSet<Option<Vec<Wish>>>,
+    line: Arc<Line>,
+    requests: JoinSet<Option<Done>>,
+}
+
+/// What came of a request that was answered.
+struct Done {
+    /// What is to be polled again.
+    quiet: Vec<Wish>,
+    /// How long it was on its way, all in all.
+    travelled: Duration,
+}
+
+/// What was measured of the line to the source.
+#[derive(Debug)]
+struct Line {
+    since: Instant,
+    round_trip: Mutex<RoundTrip>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { since: Instant::now(), round_trip: Mutex::default() }
+    }
+}
+
+impl Line {
+    fn measured(&self, took: Duration) {
+        self.round_trip.lock().unwrap_or_else(PoisonError::into_inner).measured(self.since.elapsed(), took);
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.lock().unwrap_or_else(PoisonError::into_inner).estimate()
+    }
+
+    /// How many requests for busy partitions may be under way.
+    fn busy_requests(&self) -> usize {
+        let full = self.round_trip().map_or(0, |round_trip| 2 * Flow::over(round_trip, u64::MAX).depth);
+        full.clamp(BUSY_REQUESTS_MIN, BUSY_REQUESTS_MAX)
+    }
+
+    /// How long a source holds a request for busy partitions.
+    fn busy_poll(&self) -> Duration {
+        self.round_trip().map_or(BUSY_POLL, |round_trip| (2 * round_trip).clamp(BUSY_POLL, POLL))
+    }
 }
 
 /// Partitions of a kind, first come first served.
 struct Lane {
     waiting: VecDeque<Wish>,
     room: Arc<Semaphore>,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self { waiting: VecDeque::new(), room: Arc::new(Semaphore::new(REQUESTS_MAX)) }
-    }
+    /// How many requests may be under way, how many more for now, and how many permits there are.
+    rooms: usize,
+    spare: usize,
+    permits: usize,
+    /// When a request went out, or somebody came where nobody waited.
+    moved_at: Instant,
 }
 
 impl Lane {
-    /// Whoever waited longest and still wants an answer.
+    fn new(rooms: usize) -> Self {
+        let room = Arc::new(Semaphore::new(rooms));
+        Self { waiting: VecDeque::new(), room, rooms, spare: 0, permits: rooms, moved_at: Instant::now() }
+    }
+
+    fn queue(&mut self, wish: Wish) {
+        if self.waiting.is_empty() {
+            self.moved_at = Instant::now();
+        }
+        self.waiting.push_back(wish);
+    }
+
+    /// Whoever waited longest and still wants an answer; of each partition one.
     fn next(&mut self) -> Vec<Wish> {
-        let count = self.waiting.len().min(PARTITIONS_MAX);
-        self.waiting.drain(..count).filter(|wish| !wish.reply.is_closed()).collect()
+        self.moved_at = Instant::now();
+        let (mut keys, mut later, mut next) = (HashSet::new(), VecDeque::new(), Vec::new());
+        for wish in self.waiting.drain(..).filter(|wish| !wish.reply.is_closed()) {
+            if next.len() < PARTITIONS_MAX && keys.insert(wish.key) {
+                next.push(wish);
+            } else {
+                later.push_back(wish);
+            }
+        }
+        self.waiting = later;
+        next
+    }
+
+    /// Whether somebody waits for room that only partitions hold that may be stuck.
+    fn may_be_stuck(&self) -> bool {
+        !self.waiting.is_empty() && self.room.available_permits() == 0 && self.spare < SPARE_REQUESTS_MAX
+    }
+
+    fn add_spare(&mut self) {
+        self.moved_at = Instant::now();
+        self.spare += 1;
+        self.settle();
+    }
+
+    /// Has so many requests at a time from now on; what was added to them goes once it is not needed.
+    fn fit(&mut self, rooms: usize) {
+        self.rooms = rooms;
+        self.spare = self.spare.saturating_sub(self.room.available_permits());
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let wanted = self.rooms + self.spare;
+        if wanted > self.permits {
+            self.room.add_permits(wanted - self.permits);
+            self.permits = wanted;
+        } else {
+            self.permits -= self.room.forget_permits(self.permits - wanted);
+        }
     }
 }
 
@@ -171,40 +275,52 @@ impl Dispatcher {
                     None => return false,
                 },
                 Some(answered) = self.requests.join_next() => match answered {
-                    Ok(Some(quiet)) => {
-                        self.bytes_max = self.bytes_max.saturating_mul(2).min(BYTES_MAX);
-                        quiet.into_iter().for_each(|wish| self.queue(wish));
-                    }
+                    Ok(Some(done)) => self.done(done),
                     Ok(None) | Err(_) => return true,
                 },
                 room = room(self.busy.room.clone()), if !self.busy.waiting.is_empty() => {
                     let wishes = self.busy.next();
-                    self.send(wishes, BUSY_POLL, room);
+                    self.send(wishes, self.line.busy_poll(), room);
                 }
                 room = gathered(self.gathered_at, self.idle.room.clone()), if !self.idle.waiting.is_empty() => {
                     let wait = if self.idle.room.available_permits() == 0 { LAST_POLL } else { POLL };
                     let wishes = self.idle.next();
                     self.send(wishes, wait, room);
                 }
+                () = sleep_until(self.busy.moved_at + STUCK), if self.busy.may_be_stuck() => self.busy.add_spare(),
+                () = sleep_until(self.idle.moved_at + STUCK), if self.idle.may_be_stuck() => self.idle.add_spare(),
             }
         }
     }
 
+    fn done(&mut self, Done { quiet, travelled }: Done) {
+        if travelled < QUICK {
+            self.bytes_max = self.bytes_max.saturating_mul(2).min(BYTES_MAX);
+        }
+        self.busy.fit(self.line.busy_requests());
+        self.idle.fit(IDLE_REQUESTS_MAX);
+        quiet.into_iter().for_each(|wish| self.queue(wish));
+    }
+
     fn queue(&mut self, wish: Wish) {
         if wish.is_busy {
-            return self.busy.waiting.push_back(wish);
+            return self.busy.queue(wish);
         }
         if self.idle.waiting.is_empty() {
             self.gathered_at = Instant::now() + GATHER;
         }
-        self.idle.waiting.push_back(wish);
+        self.idle.queue(wish);
     }
 
     fn send(&mut self, wishes: Vec<Wish>, max_wait: Duration, room: OwnedSemaphorePermit) {
-        if !wishes.is_empty() {
-            let (source, stale) = (self.source.clone(), self.stale.clone());
-            self.requests.spawn(ask(source, stale, wishes, max_wait, self.bytes_max, room));
+        if wishes.is_empty() {
+            return;
         }
+        let bytes = wishes.iter().fold(0_u32, |sum, wish| sum.saturating_add(wish.fetch.bytes_max));
+        let partitions = wishes.iter().map(FetchPartition::from).collect();
+        let request = FetchRequest { partitions, max_wait, bytes_max: bytes.min(self.bytes_max) };
+        let asking = Asking { source: self.source.clone(), stale: self.stale.clone(), line: self.line.clone() };
+        self.requests.spawn(asking.ask(wishes, request, room));
     }
 
     /// Nobody who waits for this source gets an answer.
@@ -242,41 +358,58 @@ async fn gathered(at: Instant, semaphore: Arc<Semaphore>) -> OwnedSemaphorePermi
     room(semaphore).await
 }
 
-/// Sends one request and hands out its answers. Gives back what is to be polled again, unless there was no answer.
-async fn ask(
+/// One request.
+struct Asking {
     source: Arc<dyn Source>,
     stale: Arc<Notify>,
-    wishes: Vec<Wish>,
-    max_wait: Duration,
-    bytes_max: u32,
-    room: OwnedSemaphorePermit,
-) -> Option<Vec<Wish>> {
-    let partitions = wishes.iter().map(FetchPartition::from).collect();
-    let answers = match source.fetch(FetchRequest { partitions, max_wait, bytes_max }).await {
-        Ok(answers) => answers,
-        Err(error) => {
-            tracing::debug!(%error, "fetch");
-            return None;
+    line: Arc<Line>,
+}
+
+impl Asking {
+    /// Sends it and hands out its answers; `None` if there was no answer.
+    async fn ask(self, wishes: Vec<Wish>, request: FetchRequest, room: OwnedSemaphorePermit) -> Option<Done> {
+        let began = Instant::now();
+        let answer = match self.source.fetch(request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, "fetch");
+                return None;
+            }
+        };
+        let travelled = began.elapsed().saturating_sub(answer.held.unwrap_or_default());
+        if answer.held.is_some() {
+            self.line.measured(travelled);
         }
-    };
-    let room = Arc::new(room);
-    let mut wishes: HashMap<CopyKey, Wish> = wishes.into_iter().map(|wish| (wish.key, wish)).collect();
-    let mut quiet = Vec::new();
-    for (key, answer) in answers {
-        let Some(wish) = wishes.remove(&key) else { continue };
-        if answer.body == Body::Unavailable {
-            stale.notify_one();
-        }
-        let records = if let Body::Records(records) = &answer.body { Some(records.len()) } else { None };
-        if records == Some(0) && !wish.is_busy && wish.asked_at.elapsed() < QUIET_MAX {
-            quiet.push(wish);
-            continue;
-        }
-        let room = records.is_some_and(|bytes| bytes > 0).then(|| room.clone());
-        // A partition that is not followed any more does not listen.
-        let _ = wish.reply.send(Served { answer, room });
+        let quiet = self.hand_out(wishes, answer.partitions, &Arc::new(room));
+        Some(Done { quiet, travelled })
     }
-    Some(quiet)
+
+    /// Gives back what is to be polled again.
+    fn hand_out(
+        &self,
+        wishes: Vec<Wish>,
+        answers: Vec<(CopyKey, Answer)>,
+        room: &Arc<OwnedSemaphorePermit>,
+    ) -> Vec<Wish> {
+        let round_trip = self.line.round_trip();
+        let mut wishes: HashMap<CopyKey, Wish> = wishes.into_iter().map(|wish| (wish.key, wish)).collect();
+        let mut quiet = Vec::new();
+        for (key, answer) in answers {
+            let Some(wish) = wishes.remove(&key) else { continue };
+            if answer.body == Body::Unavailable {
+                self.stale.notify_one();
+            }
+            let records = if let Body::Records(records) = &answer.body { Some(records.len()) } else { None };
+            if records == Some(0) && !wish.is_busy && wish.asked_at.elapsed() < QUIET_MAX {
+                quiet.push(wish);
+                continue;
+            }
+            let room = records.is_some_and(|bytes| bytes > 0).then(|| room.clone());
+            // A partition that is not followed any more does not listen.
+            let _ = wish.reply.send(Served { answer, room, round_trip });
+        }
+        quiet
+    }
 }
 
 impl From<&Wish> for FetchPartition {
@@ -288,7 +421,16 @@ impl From<&Wish> for FetchPartition {
 impl FetchPartition {
     /// What `fetch` asks of a partition, or only says where it asks for no bytes.
     pub(crate) fn of(key: CopyKey, fetch: Fetch, sync: Option<SyncTerms>) -> Self {
-        let Fetch { from, last_epoch, durable, bytes_max, leader_epoch, .. } = fetch;
-        Self { key, from, last_epoch, durable, bytes_max, sync: sync.map(|terms| SyncWord { terms, leader_epoch }) }
+        let Fetch { from, last_epoch, durable, bytes_max, leader_epoch, stream, spacing, .. } = fetch;
+        Self {
+            key,
+            from,
+            last_epoch,
+            durable,
+            bytes_max,
+            stream,
+            spacing,
+            sync: sync.map(|terms| SyncWord { terms, leader_epoch }),
+        }
     }
 }

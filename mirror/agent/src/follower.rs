@@ -9,6 +9,7 @@
 //! Each session has a window of its own: what was heard of one source says nothing about another. A command that was
 //! begun is finished before the next session, so that two never write to one copy.
 
+mod asked;
 mod session;
 mod view;
 
@@ -26,8 +27,6 @@ use view::Board;
 
 pub(crate) use view::Collected;
 
-/// What one fetch asks for.
-const FETCH_BYTES: u32 = 8 << 20;
 /// How much of one partition may be on its way to the disk.
 const UNFLUSHED_MAX: ByteCount = ByteCount::mib(32);
 /// How long to wait before looking again for a copy that is not there yet.
@@ -194,11 +193,18 @@ impl Task {
             topic,
             partition,
             compacted: target.is_compacted,
-            fetch_bytes: FETCH_BYTES,
+            window: self.window(),
+            shares_runs: target.is_owner,
             unflushed_max: UNFLUSHED_MAX,
             openings: target.opening.into_iter().collect(),
             copy_term: self.term,
         }
+    }
+
+    /// A number that no window of this copy had before, whoever led it: the time, and a count within it. It need not grow.
+    fn window(&self) -> u64 {
+        let now = u64::try_from(self.copy.clock.now().0).unwrap_or_default();
+        (now << 16) | (self.term.0 & 0xffff)
     }
 
     fn rest_after(&self, error: &SinkError) -> Duration {

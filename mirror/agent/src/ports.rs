@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use env::PortFuture;
 use mirror_core::gap::Gap;
-use mirror_core::window::{Answer, LogState};
+use mirror_core::window::{Answer, LogState, Stream};
 use model::{
     Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset, OffsetRange,
     OwnershipEpoch, PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
@@ -40,6 +40,10 @@ pub struct FetchPartition {
     pub durable: Offset,
     /// How many bytes at most; 0 only says how far the copy is.
     pub bytes_max: u32,
+    /// The run of fetches it belongs to, if any.
+    pub stream: Option<Stream>,
+    /// How long the source gathers records after its last answer to the run, unless there are as many as are asked for.
+    pub spacing: Duration,
     /// Under what this copy speaks, where the source waits for it.
     pub sync: Option<SyncWord>,
 }
@@ -62,8 +66,14 @@ pub struct SyncTerms {
     pub copy_term: CopyTerm,
 }
 
-/// What a source answered, in any order; a partition that is missing was not answered.
-pub type FetchAnswer = Vec<(CopyKey, Answer)>;
+/// What a source answered.
+#[derive(Clone, Debug, Default)]
+pub struct FetchAnswer {
+    /// In any order; a partition that is missing was not answered.
+    pub partitions: Vec<(CopyKey, Answer)>,
+    /// How long the source kept the request, on its own clock; `None` when it does not say.
+    pub held: Option<Duration>,
+}
 
 /// The source did not answer; nothing is known.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use crate::ports::{CommitsRequest, Connector, FetchAnswer, FetchRequest, Source,
 use env::PortFuture;
 use mirror_core::window::{Answer, Body, Diverging};
 use model::{
-    CommitPage, FollowMetadata, Incarnation, LeaderEpoch, Leaders, Offset, OwnershipEpoch, PartitionId, RegionAddress,
-    RegionName, Timestamp, methods,
+    CommitPage, FollowMetadata, Incarnation, LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId,
+    RegionAddress, RegionName, Timestamp, methods,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,6 +87,9 @@ impl WireSource {
             copy_term: partition.sync.map_or(-1, |sync| signed(sync.terms.copy_term.0)),
             mode_epoch: partition.sync.map_or(-1, |sync| signed(sync.terms.mode_epoch.0)),
             source_leader_epoch: partition.sync.map_or(-1, |sync| sync.leader_epoch.0),
+            run_window: partition.stream.map_or(-1, |stream| signed(stream.window)),
+            run: partition.stream.map_or(0, |stream| i32::try_from(stream.run).unwrap_or(i32::MAX)),
+            run_spacing_ms: i32::try_from(partition.spacing.as_millis()).unwrap_or(i32::MAX),
             ..Default::default()
         });
         link_fetch::Request {
@@ -113,7 +116,9 @@ impl Source for WireSource {
                 .await?;
             refused(response.error)?;
             let source_time = Timestamp(response.source_time_ms);
-            Ok(response.partitions.into_iter().map(|partition| answer(source_time, partition)).collect())
+            let held = u64::try_from(response.held_us).ok().map(Duration::from_micros);
+            let partitions = response.partitions.into_iter().map(|partition| answer(source_time, partition)).collect();
+            Ok(FetchAnswer { partitions, held })
         })
     }
 
@@ -151,9 +156,15 @@ fn answer(source_time: Timestamp, partition: link_fetch::PartitionResponse) -> (
         leader_epoch: LeaderEpoch(partition.leader_epoch),
         ownership_epoch: OwnershipEpoch(u32::try_from(partition.ownership_epoch).unwrap_or(0)),
         oldest_unread: Timestamp(partition.oldest_unread_append_time_ms),
+        served: served(&partition),
         body: body(partition),
     };
     (key, answer)
+}
+
+fn served(partition: &link_fetch::PartitionResponse) -> Option<OffsetRange> {
+    let (start, end) = (partition.run_start, partition.run_end);
+    (0 <= start && start <= end).then(|| OffsetRange::new(Offset(start), Offset(end)))
 }
 
 fn body(partition: link_fetch::PartitionResponse) -> Body {
@@ -203,7 +214,10 @@ mod tests {
             (Timestamp(5), Offset(9), Offset(8))
         );
         assert_eq!((answer.leader_epoch, answer.ownership_epoch), (LeaderEpoch(4097), OwnershipEpoch(1)));
-        assert_eq!(answer.body, Body::Records(b"batches".as_slice().into()));
+        assert_eq!((answer.served, answer.body), (None, Body::Records(b"batches".as_slice().into())));
+        let handed_out = PartitionResponse { run_start: 5, run_end: 8, ..response(ErrorCode::NONE) };
+        assert_eq!(served(&handed_out), Some(OffsetRange::new(Offset(5), Offset(8))));
+        assert_eq!(served(&PartitionResponse { run_start: 9, ..handed_out }), None, "it ends before it begins");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Decisions of the mirror and the archive. Pure: no clock, no disk, no network; `now` is an argument.
 //!
 //! - [`window`] follows one partition of a source region, as a follower of its leader would: events in, commands out;
+//! - [`flow`] sizes what is under way by the measured round trip;
 //! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
 //! - [`mode`] leads a protection group into SYNC and out of it;
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
@@ -9,6 +10,7 @@
 
 pub mod archive;
 pub mod cursor;
+pub mod flow;
 pub mod gap;
 pub mod lag;
 pub mod mode;

@@ -17,16 +17,17 @@
 //! - what happened to the log is told in the order it happened;
 //! - after a restart the window begins again at what the log then holds.
 //!
-//! Invariants: an answer changes the log only when it answers the newest fetch, comes from the grant this link follows
-//! and from no older leader than one heard before; its divergence is looked at first, and then nothing else of it counts;
+//! Invariants: an answer changes the log only when it answers a fetch of the newest run, begins where the copy ends, comes
+//! from the grant this link follows and from no other leader than the rest of its run; its divergence is looked at first, and then nothing else of it counts;
 //! batches follow each other without a hole but the one a LEADER_CHANGE batch crosses; nothing is cut off that was not
 //! archived; the high watermark never goes back.
 
 mod answer;
 mod batches;
 mod copy_log;
+mod flight;
 mod partition;
 
-pub use answer::{Answer, Body, Command, Diverging, Event, Fault, Fetch, StopReason, Ticket};
+pub use answer::{Answer, Body, Command, Diverging, Event, Fault, Fetch, StopReason, Stream, Ticket};
 pub use copy_log::LogState;
 pub use partition::{LineageStart, Partition, Phase, Settings};

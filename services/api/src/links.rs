@@ -30,6 +30,16 @@ pub struct Link {
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered: the most of any partition.
     pub silent_ms: u64,
+    /// Milliseconds to the source and back, as measured: the most of any partition; absent before that.
+    #[schema(example = 100.4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// How many bytes one fetch asks for: the most of any partition.
+    #[serde(default)]
+    pub fetch_bytes: u32,
+    /// How many fetches are under way, over all partitions.
+    #[serde(default)]
+    pub fetches_under_way: u32,
     /// Its partitions.
     pub partitions: Vec<LinkPartition>,
     /// When the target said so.
@@ -63,4 +73,13 @@ pub struct LinkPartition {
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered.
     pub silent_ms: u64,
+    /// Milliseconds to the source and back, as measured; absent before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// How many bytes one fetch asks for, by the round trip and what arrives.
+    #[serde(default)]
+    pub fetch_bytes: u32,
+    /// How many fetches are under way.
+    #[serde(default)]
+    pub fetches_under_way: u32,
 }

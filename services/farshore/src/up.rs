@@ -12,6 +12,7 @@ use addresses::{Addresses, BROKERS_PER_REGION_MAX};
 use anyhow::{Context, Result, bail};
 use data_dir::{DataDir, Platform};
 use model::{RegionName, TopicId};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use supervisor::{RegionPids, Supervisor};
@@ -45,6 +46,10 @@ pub(crate) struct Up {
     /// Holds every link's records back this long, for drills: something is then at stake when a region dies.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     link_delay_ms: u64,
+    /// Where links and gateways reach the internal listeners of regions, if not on 127.0.0.1: the far end of a line that
+    /// delays or loses packets, for tests and benchmarks. Regions of one broker only.
+    #[arg(long, value_name = "ADDRESS")]
+    links_at: Option<IpAddr>,
 }
 
 impl Up {
@@ -110,6 +115,7 @@ impl Up {
         platform.brokers = brokers;
         platform.addresses = addresses;
         platform.link_delay_ms = self.link_delay_ms;
+        platform.links_at = self.links_at;
         platform.flush.clone_from(&self.flush);
         Ok(platform)
     }
@@ -124,6 +130,12 @@ impl Up {
                 "{} holds regions of {} brokers; leave --brokers away or choose another --data-dir",
                 data.path().display(),
                 known.brokers
+            );
+        }
+        if let Some(at) = self.links_at.filter(|_| asked > 1) {
+            bail!(
+                "--links-at {at}: the brokers of a region tell links themselves where they are, so that only regions of one \
+                 broker are reached there; leave --brokers or --links-at away"
             );
         }
         if asked > BROKERS_PER_REGION_MAX {
@@ -170,6 +182,7 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         s3_secret: draw(),
         canary: TopicId(uuid::Uuid::new_v4()),
         link_delay_ms: 0,
+        links_at: None,
         flush: String::new(),
         log_dirs: Vec::new(),
     }

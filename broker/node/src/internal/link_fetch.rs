@@ -7,7 +7,7 @@ use crate::Broker;
 use crate::api::{Call, Reply, Started};
 use crate::listener::{FileRange, Outgoing};
 use crate::partitions::Held;
-use crate::replica::{Ear, Marks, Partition, Standing};
+use crate::replica::{Ear, Marks, Partition, Run, RunId, Standing};
 use broker_core::metadata::Image;
 use broker_core::partition::LinkWord;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ const DELAY_LOOK: Duration = Duration::from_millis(20);
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
     let region = RegionName::new(&request.target_region).ok();
-    let fetch = LinkFetch { broker: broker.clone(), call, request, region };
+    let fetch = LinkFetch { broker: broker.clone(), call, request, region, began: Instant::now() };
     Ok(Reply::Later(Box::pin(fetch.answer())))
 }
 
@@ -37,6 +37,7 @@ struct LinkFetch {
     request: Request,
     /// Whose copies ask.
     region: Option<RegionName>,
+    began: Instant,
 }
 
 /// What was read for one answer.
@@ -47,6 +48,8 @@ struct Found {
     bytes: u64,
     /// Something that must not wait.
     is_urgent: bool,
+    /// When records that are gathered now will be handed out.
+    gathers_until: Option<Instant>,
 }
 
 impl LinkFetch {
@@ -63,11 +66,12 @@ impl LinkFetch {
                 return self.encode(found);
             }
             // Late or not: the next look decides.
-            let _ = timeout_at(self.next_look(deadline), ear.heard()).await;
+            let _ = timeout_at(self.next_look(deadline, found.gathers_until), ear.heard()).await;
         }
     }
 
-    fn next_look(&self, deadline: Instant) -> Instant {
+    fn next_look(&self, deadline: Instant, gathers_until: Option<Instant>) -> Instant {
+        let deadline = gathers_until.map_or(deadline, |until| until.min(deadline));
         match self.broker.config().link_delay {
             Duration::ZERO => deadline,
             _ => deadline.min(Instant::now() + DELAY_LOOK),
@@ -108,13 +112,25 @@ impl LinkFetch {
         if let Some(region) = &self.region {
             partition.note_link(region, Offset(asked.copy_durable_offset));
         }
-        let (from, marks) = (Offset(asked.fetch_offset), partition.marks());
+        let (mut runs, led_under) = (partition.runs(), partition.epoch());
+        let id = RunId { window: asked.run_window, run: asked.run };
+        let mut run = match (&self.region, asked.run_window) {
+            (Some(region), 0..) => {
+                let run = runs.of(region, id, Offset(asked.fetch_offset), led_under);
+                Some(run.ok_or(ErrorCode::LEADER_NOT_AVAILABLE)?)
+            }
+            _ => None,
+        };
+        let (from, marks) = (run.as_ref().map_or(Offset(asked.fetch_offset), |run| run.next()), partition.marks());
+        let begins = if run.is_some() { from.0 } else { -1 };
         let response = PartitionResponse {
             high_watermark: marks.high_watermark.0,
             source_tail: marks.tail.0,
             log_start: marks.start.0,
-            leader_epoch: partition.epoch().0,
+            leader_epoch: led_under.0,
             ownership_epoch: ownership_epoch(image, partition),
+            run_start: begins,
+            run_end: begins,
             ..nothing(asked)
         };
         if let Some(diverging) = divergence(partition, &marks, asked)? {
@@ -123,21 +139,27 @@ impl LinkFetch {
         if from < marks.start || from > marks.tail {
             return Ok(Some(PartitionResponse { error: ErrorCode::OFFSET_OUT_OF_RANGE, ..response }));
         }
-        let marks = self.hear(partition, asked, marks);
+        let marks = self.hear(partition, asked, from, marks);
         let response = PartitionResponse { high_watermark: marks.high_watermark.0, ..response };
-        let slice = self.slice(partition, asked, &marks, (left, found.bytes == 0))?;
+        let slice = self.slice(partition, asked, from, &marks, (left, found.bytes == 0))?;
+        let slice = slice.filter(|slice| run.as_ref().is_none_or(|run| found.is_due(run, slice.len, asked)));
         let append_time = |offset| partition.append_time(offset).map_or(-1, |time| time.0);
+        let end = slice.as_ref().map(|slice| slice.next_offset);
         let Some(records) = slice.map_or(Some(Records::default()), |slice| found.add(slice)) else { return Ok(None) };
+        if let (Some(run), Some(end)) = (&mut run, end) {
+            run.hand_out(end, Instant::now());
+        }
         Ok(Some(PartitionResponse {
             oldest_unread_append_time_ms: append_time(from),
             tail_append_time_ms: append_time(marks.tail.plus(-1)),
+            run_end: run.map_or(-1, |run| run.next().0),
             records,
             ..response
         }))
     }
 
     /// Counts what a link says of its copy where that is waited for; gives where the log stands then.
-    fn hear(&self, partition: &Partition, asked: &Asked, marks: Marks) -> Marks {
+    fn hear(&self, partition: &Partition, asked: &Asked, from: Offset, marks: Marks) -> Marks {
         let (Some(region), Some(mode_epoch)) = (&self.region, mode_epoch(asked)) else { return marks };
         partition.hear_link(&LinkWord {
             region: region.clone(),
@@ -145,7 +167,7 @@ impl LinkFetch {
             mode_epoch,
             term: CopyTerm(u64::try_from(asked.copy_term).unwrap_or(0)),
             leader_epoch: LeaderEpoch(asked.source_leader_epoch),
-            durable: Offset(asked.copy_durable_offset.min(asked.fetch_offset)).max(Offset::ZERO),
+            durable: Offset(asked.copy_durable_offset).min(from).max(Offset::ZERO),
         });
         partition.marks()
     }
@@ -159,10 +181,11 @@ impl LinkFetch {
         &self,
         partition: &Partition,
         asked: &Asked,
+        from: Offset,
         marks: &Marks,
         (left, is_first): (u64, bool),
     ) -> Result<Option<Slice>, ErrorCode> {
-        let (from, max) = (Offset(asked.fetch_offset), left.min(positive(asked.partition_max_bytes)));
+        let max = left.min(positive(asked.partition_max_bytes));
         if asked.partition_max_bytes <= 0 {
             return Ok(None);
         }
@@ -188,6 +211,7 @@ impl LinkFetch {
         let response = Response {
             source_time_ms: self.broker.0.clock.now().0,
             source_incarnation: self.broker.image().region().map_or(-1, |region| i32::from(region.incarnation.0)),
+            held_us: i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX),
             partitions: found.partitions,
             ..Default::default()
         };
@@ -196,6 +220,16 @@ impl LinkFetch {
 }
 
 impl Found {
+    /// Whether as many bytes are handed out now: enough of them at once, fewer when they were gathered for long enough.
+    fn is_due(&mut self, run: &Run, bytes: u64, asked: &Asked) -> bool {
+        let until = run.gathers_until(Duration::from_millis(positive(asked.run_spacing_ms)));
+        let waits = until.filter(|until| *until > Instant::now() && bytes < positive(asked.partition_max_bytes) / 2);
+        if let Some(until) = waits {
+            self.gathers_until = Some(self.gathers_until.map_or(until, |known| known.min(until)));
+        }
+        waits.is_none()
+    }
+
     /// Takes note of a slice; `None` when its log was cut meanwhile.
     fn add(&mut self, slice: Slice) -> Option<Records> {
         self.bytes += slice.len;

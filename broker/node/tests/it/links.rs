@@ -99,6 +99,67 @@ async fn a_link_reads_what_is_committed_byte_for_byte() {
     assert_eq!(copy.client().await.list_offset("t", LATEST).await.offset, 5);
 }
 
+/// A fetch of a run that began at offset 0.
+fn of_run(topic: TopicId, run: i32, bytes: i32, max_wait_ms: i32) -> Request {
+    let partition = Partition {
+        topic_id: topic,
+        last_epoch: -1,
+        partition_max_bytes: bytes,
+        run_window: 7,
+        run,
+        ..Default::default()
+    };
+    Request {
+        target_region: "r2".to_owned(),
+        max_wait_ms,
+        min_bytes: 1,
+        max_bytes: bytes,
+        partitions: vec![partition],
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn fetches_of_one_run_are_handed_every_batch_once_and_in_order() {
+    let topic = Topic::new("t", 1);
+    let source = alone(std::slice::from_ref(&topic)).await;
+    let (client, at) = (source.client().await, source.broker.broker.addresses().unwrap().internal);
+    for _ in 0..4 {
+        client.produce("t", 0, large(1000)).await;
+    }
+    let ask = async |request: Request| {
+        let response = Client::at(at).await.0.call_within(PATIENCE, &request, 0).await.unwrap();
+        assert!(response.held_us >= 0);
+        response.partitions.into_iter().next().unwrap()
+    };
+    for expected in [(0, 1), (1, 2)] {
+        let found = ask(of_run(topic.id(), 1, 1500, 0)).await;
+        assert_eq!((found.run_start, found.run_end, records(&found.records).len()), (expected.0, expected.1, 1));
+    }
+    let found = ask(of_run(topic.id(), 1, 1 << 20, 0)).await;
+    assert_eq!((found.run_start, found.run_end), (2, 4));
+    let found = ask(of_run(topic.id(), 1, 1 << 20, 0)).await;
+    assert_eq!((found.error, found.run_start, found.run_end), (ErrorCode::NONE, 4, 4), "nothing is left");
+    let waiting = [0, 1].map(|_| tokio::spawn(ask_later(at, of_run(topic.id(), 1, 1 << 20, 60_000))));
+    client.produce("t", 0, large(10)).await;
+    let [mut one, mut other] = waiting;
+    let (first, last) = tokio::select! {
+        answer = &mut one => (answer, other),
+        answer = &mut other => (answer, one),
+    };
+    client.produce("t", 0, large(10)).await;
+    let parts = [first, last.await].map(|found| found.map(|found| (found.run_start, found.run_end)).unwrap());
+    assert_eq!(parts, [(4, 5), (5, 6)], "each brings what comes next");
+    let found = ask(of_run(topic.id(), 2, 1 << 20, 0)).await;
+    assert_eq!((found.run_start, found.run_end), (0, 6), "another run begins anew");
+    let found = ask(of_run(topic.id(), 1, 1 << 20, 0)).await;
+    assert_eq!(found.error, ErrorCode::LEADER_NOT_AVAILABLE, "the one before is over");
+}
+
+async fn ask_later(at: std::net::SocketAddr, request: Request) -> PartitionResponse {
+    Client::at(at).await.0.call_within(PATIENCE, &request, 0).await.unwrap().partitions.remove(0)
+}
+
 #[tokio::test]
 async fn a_link_waits_for_records_and_hears_how_old_they_are() {
     let topic = Topic::new("t", 1);

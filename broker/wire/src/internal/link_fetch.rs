@@ -31,6 +31,13 @@ message! {
         mode_epoch: i64 = -1,
         /// The source's leader epoch that the target last heard of, -1 for none.
         source_leader_epoch: i32 = -1,
+        /// The window whose run of fetches it belongs to, -1 for none. Fetches of one run all name the offset where the run
+        /// began; the source hands out what follows to whichever comes first.
+        run_window: i64 = -1,
+        /// The run's number within that window.
+        run: i32,
+        /// How many milliseconds of records are gathered after the last answer to the run, unless they fill one.
+        run_spacing_ms: i32,
     }
 }
 
@@ -41,6 +48,8 @@ message! {
         /// The source's clock.
         source_time_ms: i64 = -1,
         source_incarnation: i32 = -1,
+        /// How many microseconds the source has kept the request: the rest of its time was the line's.
+        held_us: i64 = -1,
         partitions: Vec<PartitionResponse>,
     }
 
@@ -59,6 +68,9 @@ message! {
         /// The timestamp of the first batch at or after the fetch offset, -1 for none.
         oldest_unread_append_time_ms: i64 = -1,
         tail_append_time_ms: i64 = -1,
+        /// Which offsets of the run this answer hands out, half open; -1 where fetches share no run.
+        run_start: i64 = -1,
+        run_end: i64 = -1,
         /// Raw batches, byte for byte.
         records: Records,
     }

@@ -1,5 +1,6 @@
 //! A window and what it says is done, in order, for one source.
 
+use super::asked::{Asked, Outcome};
 use super::view::Collected;
 use super::{Copy, Target};
 use crate::fetcher::{Served, Wish};
@@ -8,10 +9,9 @@ use crate::way::{Address, Routes};
 use mirror_core::window::{Answer, Body, Command, Event, Fetch, Ticket};
 use model::{CopyTerm, Offset};
 use std::collections::VecDeque;
-use std::future::pending;
 use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// After how many answers in a row that give nothing another copy is left alone.
 const REFUSALS_MAX: u32 = 4;
@@ -39,34 +39,12 @@ pub(super) struct Session<'a> {
     refusals: u32,
 }
 
-/// The one fetch there is at a time.
-enum Asked {
-    Nothing,
-    Later(Fetch, Instant),
-    Now(Ticket, oneshot::Receiver<Served>),
-}
-
 enum Happened {
     Flushed,
     Link,
     /// Other brokers of the source may lead what they did not.
     Routes,
-    /// A fetch has waited long enough.
-    Due(Fetch),
-    Answered(Ticket, Option<Served>),
-}
-
-impl Asked {
-    async fn next(&mut self) -> Happened {
-        match self {
-            Self::Nothing => pending().await,
-            Self::Later(fetch, at) => {
-                sleep_until(*at).await;
-                Happened::Due(*fetch)
-            }
-            Self::Now(ticket, answer) => Happened::Answered(*ticket, answer.await.ok()),
-        }
-    }
+    Asked(Outcome),
 }
 
 impl<'a> Session<'a> {
@@ -80,7 +58,7 @@ impl<'a> Session<'a> {
         connected.mark_changed();
         flushed.mark_changed();
         let at = target.way.address_of(&copy.identity.key);
-        Self { copy, target, flushed, term, connected, routes, at, asked: Asked::Nothing, is_busy: true, refusals: 0 }
+        Self { copy, target, flushed, term, connected, routes, at, asked: Asked::default(), is_busy: true, refusals: 0 }
     }
 
     /// Follows until there is another target.
@@ -97,7 +75,7 @@ impl<'a> Session<'a> {
                 },
                 Ok(()) = self.connected.changed() => Happened::Link,
                 Ok(()) = self.routes.changed() => Happened::Routes,
-                happened = self.asked.next() => happened,
+                outcome = self.asked.next() => Happened::Asked(outcome),
             };
             self.deal_with(happened).await?;
         }
@@ -113,17 +91,12 @@ impl<'a> Session<'a> {
             }
             Happened::Link => self.link().await,
             Happened::Routes => self.turn().await,
-            Happened::Due(fetch) => {
+            Happened::Asked(Outcome::Due(fetch)) => {
                 self.ask(fetch);
                 Ok(())
             }
-            Happened::Answered(ticket, served) => {
-                self.asked = Asked::Nothing;
-                match served {
-                    Some(served) => self.answered(ticket, served).await,
-                    None => self.handle(Event::Unanswered { ticket }).await,
-                }
-            }
+            Happened::Asked(Outcome::Answered(ticket, Some(served))) => self.answered(ticket, served).await,
+            Happened::Asked(Outcome::Answered(ticket, None)) => self.handle(Event::Unanswered { ticket }).await,
         }
     }
 
@@ -138,12 +111,16 @@ impl<'a> Session<'a> {
 
     async fn link(&mut self) -> Result<(), SinkError> {
         let is_up = *self.connected.borrow_and_update();
-        (self.asked, self.is_busy) = (Asked::Nothing, true);
+        (self.asked, self.is_busy) = (Asked::default(), true);
         let event = if is_up { Event::LinkUp { ownership_epoch: self.target.epoch } } else { Event::LinkDown };
         self.handle(event).await
     }
 
-    async fn answered(&mut self, ticket: Ticket, Served { answer, room }: Served) -> Result<(), SinkError> {
+    async fn answered(&mut self, ticket: Ticket, served: Served) -> Result<(), SinkError> {
+        let Served { answer, room, round_trip } = served;
+        if let Some(round_trip) = round_trip {
+            self.copy.board.with_window(|window| window.note_round_trip(round_trip));
+        }
         self.is_busy = matches!(&answer.body, Body::Records(records) if !records.is_empty());
         let gives_nothing = !self.target.is_owner && self.settle(&answer);
         let event = if gives_nothing { Event::Unanswered { ticket } } else { Event::Answered { ticket, answer } };
@@ -214,7 +191,7 @@ impl<'a> Session<'a> {
         let (key, sink) = (self.copy.identity.key, &self.copy.sink);
         match command {
             Command::Fetch(fetch) if fetch.pause.is_zero() => self.ask(fetch),
-            Command::Fetch(fetch) => self.asked = Asked::Later(fetch, Instant::now() + fetch.pause),
+            Command::Fetch(fetch) => self.asked.ask_later(fetch),
             Command::Append { records, range } => sink.append(key, range.start, records).await?,
             Command::Cross { record, hole, epoch } => {
                 tracing::info!(topic = %self.copy.identity.topic, partition = %key.1, %hole, %epoch, "a new lineage is followed");
@@ -244,8 +221,7 @@ impl<'a> Session<'a> {
     }
 
     fn ask(&mut self, fetch: Fetch) {
-        let (reply, answer) = oneshot::channel();
-        self.asked = Asked::Now(fetch.ticket, answer);
+        let reply = self.asked.ask(&fetch);
         let (key, is_busy, asked_at, sync) = (self.copy.identity.key, self.is_busy, Instant::now(), self.terms());
         self.target.way.ask(Wish { key, fetch, is_busy, sync, asked_at, reply });
     }

@@ -93,11 +93,18 @@ impl View {
             lag_bytes: 0,
             lag_seconds: 0.0,
             silent_ms: u64::MAX,
+            round_trip_ms: None,
+            fetch_bytes: 0,
+            fetches_under_way: 0,
         };
         if let Some(window) = &self.window {
             let report = window.lag(now);
             (status.tail, status.source_tail) = (window.copy_watermark(), report.source_tail);
             (status.lag_records, status.lag_bytes, status.lag_seconds) = (report.records, report.bytes, report.seconds);
+            let flow = window.flow();
+            status.round_trip_ms = flow.map(|flow| flow.round_trip.as_secs_f64() * 1e3);
+            (status.fetch_bytes, status.fetches_under_way) =
+                (flow.map_or(0, |flow| flow.fetch_bytes), window.under_way() as u32);
             status.silent_ms = report.silence.map_or(u64::MAX, |silence| silence.as_millis() as u64);
             status.state = state(window.phase(), report.source_tail.is_some() && report.records == 0).to_owned();
         }

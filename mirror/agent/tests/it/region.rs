@@ -8,12 +8,13 @@ use mirror::{
     SourceMarks, SyncTerms,
 };
 use mirror_core::gap::Gap;
-use mirror_core::window::{Answer, Body, Diverging, LogState};
+use mirror_core::window::{Answer, Body, Diverging, LogState, Stream};
 use model::{
     BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation, LeaderEpoch,
     Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup, RegionName, Timestamp,
     TopicId, TopicLeaders, TopicName,
 };
+use record::Batches;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     /// How long each answer travels.
     pub(crate) delay: Duration,
     pub(crate) log_failure: Option<String>,
+    /// Copies whose disk takes writes and never finishes one.
+    pub(crate) stuck: BTreeSet<CopyKey>,
     /// Every commit, in the order of the log.
     pub(crate) feed: Vec<Commit>,
     pub(crate) commits: BTreeMap<(String, TopicName, PartitionId), Commit>,
@@ -62,6 +65,8 @@ pub(crate) struct State {
     /// Fetches under way now, and the most there were.
     pub(crate) under_way: (usize, usize),
     pub(crate) opened: usize,
+    /// How far runs of fetches were handed out.
+    runs: BTreeMap<(CopyKey, RegionName), (Stream, LeaderEpoch, Offset)>,
     /// What copies said of themselves without asking for anything.
     pub(crate) words: Vec<FetchPartition>,
     values: u64,
@@ -249,28 +254,43 @@ impl State {
         }
     }
 
-    fn answer(&self, asked: &FetchPartition, bytes_left: usize) -> Answer {
+    fn answer(&mut self, asker: &RegionName, asked: &FetchPartition, bytes_left: usize) -> Answer {
         let Some(held) = self.logs.get(&asked.key) else { return nothing() };
         let (log, epochs) = (&held.log, held.log.epochs());
         let leader_epoch = if self.is_owner { self.leader_epoch() } else { epochs.last_epoch() };
+        let known = self.runs.get(&(asked.key, asker.clone()));
+        let known = known.filter(|(stream, led, _)| asked.stream == Some(*stream) && *led == leader_epoch);
+        let from = known.map_or(asked.from, |(_, _, next)| *next);
         let body = if asked.last_epoch > leader_epoch {
             Body::Behind
         } else if let Some(diverging) = diverging(log, asked) {
             Body::Diverging(diverging)
-        } else if asked.from < log.start || asked.from > log.tail() {
+        } else if from < log.start || from > log.tail() {
             Body::OutOfRange
         } else {
-            Body::Records(log.read(asked.from, log.tail(), bytes_left.min(asked.bytes_max as usize)))
+            Body::Records(log.read(from, log.tail(), bytes_left.min(asked.bytes_max as usize)))
         };
-        Answer {
+        let mut end = from;
+        if let Body::Records(records) = &body {
+            end = Batches::new(records)
+                .map(|batch| batch.unwrap().next_offset())
+                .last()
+                .map_or(from, |last| last.max(from));
+        }
+        let answer = Answer {
             source_tail: log.tail(),
             high_watermark: log.tail(),
             log_start: log.start,
             leader_epoch,
             ownership_epoch: self.epoch,
+            served: asked.stream.map(|_| OffsetRange::new(from, end)),
             body,
             ..nothing()
+        };
+        if let (Some(stream), Body::Records(_)) = (asked.stream, &answer.body) {
+            self.runs.insert((asked.key, asker.clone()), (stream, leader_epoch, end));
         }
+        answer
     }
 }
 
@@ -284,6 +304,7 @@ fn nothing() -> Answer {
         leader_epoch: LeaderEpoch::NONE,
         ownership_epoch: OwnershipEpoch(0),
         oldest_unread: Timestamp::NONE,
+        served: None,
         body: Body::Unavailable,
     }
 }
@@ -296,8 +317,8 @@ fn diverging(log: &MemoryLog, asked: &FetchPartition) -> Option<Diverging> {
     (epoch < asked.last_epoch || end < asked.from).then_some(Diverging { epoch, end })
 }
 
-/// How another region reaches one broker of this one.
-pub(crate) struct MemorySource(pub(crate) Arc<Region>, pub(crate) u16);
+/// How another region, the last of the three, reaches one broker of this one.
+pub(crate) struct MemorySource(pub(crate) Arc<Region>, pub(crate) u16, pub(crate) RegionName);
 
 /// Counts a fetch as under way.
 struct UnderWay<'a>(&'a Region);
@@ -325,7 +346,7 @@ impl MemorySource {
         }
     }
 
-    fn look(&self, request: &FetchRequest) -> Result<(FetchAnswer, bool), SourceError> {
+    fn look(&self, request: &FetchRequest) -> Result<(Vec<(CopyKey, Answer)>, bool), SourceError> {
         let mut state = self.0.state();
         if state.is_down {
             return Err(SourceError("connection refused".into()));
@@ -334,7 +355,8 @@ impl MemorySource {
         state.words.extend(request.partitions.iter().filter(|asked| asked.bytes_max == 0));
         for asked in &request.partitions {
             let bytes_left = (request.bytes_max as usize).saturating_sub(bytes);
-            let answer = if state.leader(asked.key) == self.1 { state.answer(asked, bytes_left) } else { nothing() };
+            let answer =
+                if state.leader(asked.key) == self.1 { state.answer(&self.2, asked, bytes_left) } else { nothing() };
             match &answer.body {
                 Body::Records(records) => bytes += records.len(),
                 _ => is_urgent = true,
@@ -350,15 +372,16 @@ impl Source for MemorySource {
         Box::pin(async move {
             self.until_it_answers().await;
             let _under_way = (!request.partitions.is_empty()).then(|| UnderWay::new(&self.0, &request));
-            let deadline = Instant::now() + request.max_wait;
+            let began = Instant::now();
+            let deadline = began + request.max_wait;
             loop {
                 let heard = self.0.bell.notified();
-                let (answers, is_enough) = self.look(&request)?;
+                let (partitions, is_enough) = self.look(&request)?;
                 if is_enough || Instant::now() >= deadline {
                     self.until_it_answers().await;
-                    let delay = self.0.state().delay;
+                    let (delay, held) = (self.0.state().delay, Some(began.elapsed()));
                     tokio::time::sleep(delay).await;
-                    return Ok(answers);
+                    return Ok(FetchAnswer { partitions, held });
                 }
                 let _ = timeout_at(deadline, heard).await;
             }
@@ -436,6 +459,9 @@ impl Sink for Region {
     }
 
     fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {
+        if self.state().stuck.contains(&key) {
+            return Box::pin(std::future::pending());
+        }
         let append = |held: &mut Held| {
             if held.log.tail() != at {
                 return Err(SinkError::NotReady(format!("ends at {}", held.log.tail())));

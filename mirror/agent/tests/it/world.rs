@@ -41,13 +41,13 @@ impl Clock for TokioClock {
     }
 }
 
-struct MemoryConnector(Vec<Arc<Region>>);
+struct MemoryConnector(Vec<Arc<Region>>, RegionName);
 
 impl Connector for MemoryConnector {
     fn source(&self, region: &RegionAddress, address: &str) -> Arc<dyn Source> {
         let region = self.0.iter().find(|known| known.name == region.region).unwrap();
         let slot = address.split_once('/').map_or(0, |(_, slot)| slot.parse().unwrap());
-        Arc::new(MemorySource(region.clone(), slot))
+        Arc::new(MemorySource(region.clone(), slot, self.1.clone()))
     }
 }
 
@@ -73,9 +73,9 @@ impl World {
     pub(crate) fn new(regions: usize, partitions: i32) -> Self {
         let regions: Vec<_> = (1..=regions).map(|number| Region::new(&format!("r{number}"))).collect();
         let clock = Arc::new(TokioClock(Instant::now()));
-        let connector = Arc::new(MemoryConnector(regions.clone()));
+        let connector = |region: &Region| Arc::new(MemoryConnector(regions.clone(), region.name.clone()));
         let agents =
-            regions.iter().map(|region| Agent::new(region.clone(), connector.clone(), clock.clone())).collect();
+            regions.iter().map(|region| Agent::new(region.clone(), connector(region), clock.clone())).collect();
         let mut world = Self { regions, agents, topics: vec![], openings: vec![], epoch: 0, owner: 0, index: 0 };
         world.create_topic(TOPIC, partitions);
         world.grant(0, BTreeMap::new());
@@ -215,7 +215,7 @@ impl World {
     /// It is back, as a new process.
     pub(crate) fn heal(&mut self, number: usize) {
         let clock = Arc::new(TokioClock(Instant::now()));
-        let connector = Arc::new(MemoryConnector(self.regions.clone()));
+        let connector = Arc::new(MemoryConnector(self.regions.clone(), self.region(number).name.clone()));
         self.agents[number - 1] = Agent::new(self.region(number).clone(), connector, clock);
         self.region(number).change(|state| state.is_down = false);
         if self.owner != number - 1 {

@@ -13,6 +13,15 @@ pub struct Ticket {
     pub number: u64,
 }
 
+/// Names one run of fetches: the source hands the log out to them bit by bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stream {
+    /// The window: another for each there ever was of this copy.
+    pub window: u64,
+    /// Its number within that window: a later one replaces it.
+    pub run: u32,
+}
+
 /// What the shell reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -75,6 +84,9 @@ pub struct Answer {
     pub ownership_epoch: OwnershipEpoch,
     /// The time in the first batch at or after the fetch offset; [`Timestamp::NONE`] for none.
     pub oldest_unread: Timestamp,
+    /// Which offsets of the fetch's stream it hands out, perhaps none; `None` when the source answers each fetch by itself,
+    /// from where it asks on.
+    pub served: Option<OffsetRange>,
     /// The rest.
     pub body: Body,
 }
@@ -112,7 +124,9 @@ pub struct Diverging {
 pub struct Fetch {
     /// To be given back with the answer.
     pub ticket: Ticket,
-    /// From where.
+    /// The run it belongs to; `None` for one that is by itself.
+    pub stream: Option<Stream>,
+    /// From where; where its run began.
     pub from: Offset,
     /// The epoch of the last batch below it: the source checks whether the logs still agree.
     pub last_epoch: LeaderEpoch,
@@ -122,6 +136,8 @@ pub struct Fetch {
     pub leader_epoch: LeaderEpoch,
     /// How many bytes to ask for.
     pub bytes_max: u32,
+    /// How long the source gathers records after the last answer to the run, unless there are as many as are asked for.
+    pub spacing: Duration,
     /// How long to wait before asking.
     pub pause: Duration,
 }

@@ -1,11 +1,12 @@
-use super::answer::{Answer, Body, Command, Diverging, Event, Fault, Fetch, StopReason, Ticket};
-use super::batches::{self, Rules};
+mod follow;
+
+use super::answer::{Command, Event, Fault, Fetch, StopReason, Ticket};
 use super::copy_log::{CopyLog, LogState};
+use super::flight::Flight;
 use crate::EpochList;
-use crate::gap::{Gap, GapReason};
-use crate::lag::{Lag, LagReport, Sighting};
-use bytes::Bytes;
-use model::{ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use crate::flow::{Flow, Rate};
+use crate::lag::{Lag, LagReport};
+use model::{ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, TopicId};
 use std::time::Duration;
 
 /// The pause after the first failed fetch; it doubles up to [`PAUSE_MAX`].
@@ -23,8 +24,10 @@ pub struct Settings {
     pub copy_term: CopyTerm,
     /// Whether the source compacts it: then offsets may be missing between batches.
     pub compacted: bool,
-    /// How many bytes one fetch asks for: what the link carries in one round trip, or more.
-    pub fetch_bytes: u32,
+    /// Another number for every window there ever was of this copy, in this process or an earlier one.
+    pub window: u64,
+    /// Whether several fetches may share a run: only a leader's log is never cut while it leads.
+    pub shares_runs: bool,
     /// How much may be on its way to the disk before fetching waits.
     pub unflushed_max: ByteCount,
     /// Where the lineage of a grant departs from the one before, as far as the council said.
@@ -84,6 +87,10 @@ pub struct Partition {
     connected: bool,
     phase: Phase,
     ticket: Ticket,
+    flight: Flight,
+    flow: Flow,
+    rate: Rate,
+    is_measured: bool,
     pause: Duration,
     lag: Lag,
 }
@@ -95,6 +102,7 @@ impl Partition {
         let log = CopyLog::new(log);
         let lag = Lag::new(log.flushed());
         let ticket = Ticket { term: settings.copy_term, number: 0 };
+        let flight = Flight::new(settings.window);
         Self {
             settings,
             log,
@@ -103,6 +111,10 @@ impl Partition {
             connected: false,
             phase: Phase::Disconnected,
             ticket,
+            flight,
+            flow: Flow::over(Duration::ZERO, 0),
+            rate: Rate::default(),
+            is_measured: false,
             pause: Duration::ZERO,
             lag,
         }
@@ -151,6 +163,22 @@ impl Partition {
         self.lag.report(now, ahead.chain(known))
     }
 
+    /// How it fetches; `None` before the line was measured.
+    pub fn flow(&self) -> Option<Flow> {
+        self.is_measured.then_some(self.flow)
+    }
+
+    /// How many fetches are under way.
+    pub fn under_way(&self) -> usize {
+        self.flight.under_way()
+    }
+
+    /// The line was measured.
+    pub fn note_round_trip(&mut self, round_trip: Duration) {
+        self.is_measured = true;
+        self.flow = Flow::over(round_trip, self.rate.estimate());
+    }
+
     /// Takes note of what the council says of lineages.
     pub fn note_openings(&mut self, openings: Vec<LineageStart>) {
         self.settings.openings = openings;
@@ -163,7 +191,7 @@ impl Partition {
         match event {
             Event::LinkUp { ownership_epoch } => self.link_up(ownership_epoch),
             Event::LinkDown => self.link_down(),
-            Event::Answered { ticket, answer } if self.awaits(ticket) => self.answered(now, answer),
+            Event::Answered { ticket, answer } if self.awaits(ticket) => self.answered(now, ticket, answer),
             Event::Unanswered { ticket } if self.awaits(ticket) => self.fetch_later(),
             Event::Answered { .. } | Event::Unanswered { .. } => Vec::new(),
             Event::Flushed { to } => self.flushed(to),
@@ -176,7 +204,8 @@ impl Partition {
     }
 
     fn awaits(&self, ticket: Ticket) -> bool {
-        self.phase == Phase::Fetching && ticket == self.ticket
+        let is_newest_window = ticket.term == self.ticket.term;
+        matches!(self.phase, Phase::Fetching | Phase::Full) && is_newest_window && self.flight.awaits(ticket.number)
     }
 
     fn link_up(&mut self, ownership_epoch: OwnershipEpoch) -> Vec<Command> {
@@ -202,6 +231,7 @@ impl Partition {
     fn link_down(&mut self) -> Vec<Command> {
         self.connected = false;
         self.lag.disconnected();
+        self.flight.end();
         if matches!(self.phase, Phase::Fetching | Phase::Full) {
             self.phase = Phase::Disconnected;
         }
@@ -213,6 +243,7 @@ impl Partition {
             return Vec::new();
         }
         self.phase = Phase::Stopped(reason);
+        self.flight.end();
         self.lag.disconnected();
         vec![Command::Stop { reason }]
     }
@@ -225,32 +256,57 @@ impl Partition {
         if self.connected { self.fetch() } else { Vec::new() }
     }
 
-    /// Asks on from the tail, at once.
+    /// Asks on from the tail, at once: a new run.
     fn fetch(&mut self) -> Vec<Command> {
+        self.flight.begin(&self.log);
+        self.fetch_more()
+    }
+
+    /// Asks on within the run, as far as there is room; from the tail where fetches share none.
+    fn fetch_more(&mut self) -> Vec<Command> {
         if self.log.unflushed_bytes() >= self.settings.unflushed_max.0 {
             self.phase = Phase::Full;
             return Vec::new();
         }
+        let begins_anew = self.flight.has_lost() || (!self.flight.is_shared() && self.flight.under_way() == 0);
+        if begins_anew {
+            self.flight.begin(&self.log);
+        }
         self.phase = Phase::Fetching;
-        self.ticket.number += 1;
-        vec![Command::Fetch(self.question(self.settings.fetch_bytes, self.pause))]
+        (0..self.flight.room()).map(|_| Command::Fetch(self.ask())).collect()
     }
 
-    fn question(&self, bytes_max: u32, pause: Duration) -> Fetch {
+    fn ask(&mut self) -> Fetch {
+        self.ticket.number += 1;
+        self.flight.ask(self.ticket.number);
+        Fetch {
+            stream: self.settings.shares_runs.then(|| self.flight.stream()),
+            from: self.flight.from,
+            last_epoch: self.flight.last_epoch,
+            bytes_max: self.flow.fetch_bytes,
+            spacing: self.flow.spacing,
+            pause: self.pause,
+            ..self.word_of_tail()
+        }
+    }
+
+    fn word_of_tail(&self) -> Fetch {
         Fetch {
             ticket: self.ticket,
+            stream: None,
             from: self.log.tail(),
             last_epoch: self.log.last_epoch(),
             durable: self.log.flushed(),
             leader_epoch: self.source.leader_epoch,
-            bytes_max,
-            pause,
+            bytes_max: 0,
+            spacing: Duration::ZERO,
+            pause: Duration::ZERO,
         }
     }
 
     /// How far the copy is, for a source that waits for it: a fetch of nothing. `None` unless the source is being followed.
     pub fn word(&self) -> Option<Fetch> {
-        matches!(self.phase, Phase::Fetching | Phase::Full).then(|| self.question(0, Duration::ZERO))
+        matches!(self.phase, Phase::Fetching | Phase::Full).then(|| self.word_of_tail())
     }
 
     /// Asks again after a pause that grows from one failure to the next.
@@ -263,33 +319,6 @@ impl Partition {
         let mut commands = vec![Command::Report(fault)];
         commands.extend(self.fetch_later());
         commands
-    }
-
-    fn answered(&mut self, now: Duration, answer: Answer) -> Vec<Command> {
-        match &answer.body {
-            Body::NotOwner => return self.stop(StopReason::NotOwner),
-            Body::TopicReset => return self.stop(StopReason::TopicReset),
-            Body::Unavailable | Body::Behind => return self.fetch_later(),
-            Body::Diverging(_) | Body::OutOfRange | Body::Records(_) => {}
-        }
-        if answer.ownership_epoch != self.source.ownership_epoch || answer.leader_epoch < self.source.leader_epoch {
-            return self.fetch_later();
-        }
-        self.source.leader_epoch = answer.leader_epoch;
-        match answer.body {
-            Body::Diverging(diverging) => self.diverging(diverging),
-            Body::Records(ref records) => self.follow(now, &answer, &records.clone()),
-            _ => self.follow(now, &answer, &Bytes::new()),
-        }
-    }
-
-    fn diverging(&mut self, Diverging { epoch, end }: Diverging) -> Vec<Command> {
-        let (to, tail) = (self.log.common_end(epoch, end), self.log.tail());
-        if to >= tail {
-            return self.fault(Fault::NoDivergence { end, tail });
-        }
-        self.phase = Phase::Archiving { to };
-        vec![Command::Archive { range: OffsetRange::new(to, tail), last_epoch: self.log.last_epoch() }]
     }
 
     fn archived(&mut self, range: OffsetRange) -> Vec<Command> {
@@ -315,73 +344,12 @@ impl Partition {
         }
     }
 
-    fn follow(&mut self, now: Duration, answer: &Answer, records: &Bytes) -> Vec<Command> {
-        let mut commands = self.skip_gap(answer);
-        let had_gap = !commands.is_empty();
-        self.note_source(now, answer);
-        let rules = Rules { leader_epoch: answer.leader_epoch, compacted: self.settings.compacted };
-        let mut next = self.log.clone();
-        let taken = batches::take(&mut next, records, rules);
-        if taken.commands.iter().any(|command| self.contradicts_council(command)) {
-            commands.extend(self.stop(StopReason::LineageMismatch));
-            return commands;
-        }
-        self.log = next;
-        self.lag.copied(taken.records, taken.bytes);
-        commands.extend(taken.commands);
-        commands.extend(self.raise_marks());
-        let lost = answer.body == Body::OutOfRange && !had_gap;
-        commands.extend(match taken.fault {
-            Some(fault) => self.fault(fault),
-            None if lost => self.fetch_later(),
-            None => {
-                self.pause = Duration::ZERO;
-                self.fetch()
-            }
-        });
-        commands
-    }
-
-    /// Goes on at the source's log start when that is above the tail. Only a copy that has never begun misses nothing.
-    fn skip_gap(&mut self, answer: &Answer) -> Vec<Command> {
-        let (tail, at) = (self.log.tail(), answer.log_start);
-        if at <= tail {
-            return Vec::new();
-        }
-        let begun = self.source.heard || self.log.last_epoch() != LeaderEpoch::NONE || tail > Offset::ZERO;
-        let gap = begun.then(|| Command::RecordGap(self.gap(OffsetRange::new(tail, at), answer.source_time)));
-        self.log.restart(at);
-        gap.into_iter().chain([Command::Restart { at }]).collect()
-    }
-
-    fn gap(&self, range: OffsetRange, found_at: Timestamp) -> Gap {
-        let Settings { topic, partition, .. } = self.settings;
-        let ownership_epoch = self.source.ownership_epoch;
-        Gap { topic, partition, range, reason: GapReason::Retention, ownership_epoch, found_at }
-    }
-
-    fn note_source(&mut self, now: Duration, answer: &Answer) {
-        self.source.heard = true;
-        self.source.high_watermark.advance(answer.high_watermark);
-        self.source.log_start.advance(answer.log_start);
-        self.lag.durable(self.log.flushed());
-        let Answer { source_time, source_tail, oldest_unread, .. } = *answer;
-        self.lag.heard(now, Sighting { source_time, source_tail, oldest_unread });
-    }
-
-    /// Whether a hole is crossed elsewhere than where the council says the lineage of its grant departs.
-    fn contradicts_council(&self, command: &Command) -> bool {
-        let Command::Cross { hole, epoch, .. } = command else { return false };
-        let mut openings = self.settings.openings.iter();
-        openings.any(|opening| opening.ownership_epoch == epoch.ownership() && opening.hole != *hole)
-    }
-
     fn flushed(&mut self, to: Offset) -> Vec<Command> {
         self.log.flush(to);
         self.lag.durable(self.log.flushed());
         let mut commands = self.raise_marks();
         if self.phase == Phase::Full {
-            commands.extend(self.fetch());
+            commands.extend(self.fetch_more());
         }
         commands
     }

@@ -23,7 +23,8 @@ pub(crate) struct Copy {
     archived: BTreeSet<Batch>,
     /// Commands that wait to be performed.
     queue: VecDeque<Command>,
-    pub(crate) fetch: Option<Fetch>,
+    /// Those without an answer, and older ones.
+    pub(crate) fetches: Vec<Fetch>,
     grant: OwnershipEpoch,
     term: CopyTerm,
     now: Duration,
@@ -37,7 +38,8 @@ pub(crate) fn settings() -> Settings {
         partition: PartitionId(0),
         copy_term: CopyTerm(1),
         compacted: false,
-        fetch_bytes: 1 << 20,
+        window: 1,
+        shares_runs: true,
         unflushed_max: ByteCount(400),
         openings: Vec::new(),
     }
@@ -55,7 +57,7 @@ impl Copy {
             gaps: Gaps::default(),
             archived: BTreeSet::new(),
             queue: VecDeque::new(),
-            fetch: None,
+            fetches: Vec::new(),
             grant: OwnershipEpoch(0),
             term: CopyTerm(1),
             now: Duration::ZERO,
@@ -69,6 +71,7 @@ impl Copy {
 
     pub(crate) fn report(&mut self, event: Event) {
         self.now += Duration::from_millis(1);
+        self.window.note_round_trip(Duration::from_millis(100));
         let commands = self.window.on_event(self.now, event);
         self.queue.extend(commands);
         assert!(self.window.high_watermark() >= self.high_watermark);
@@ -86,11 +89,11 @@ impl Copy {
         match command {
             Command::Fetch(fetch) => {
                 assert!(
-                    fetch.from == self.tail() || !self.queue.is_empty(),
+                    fetch.from <= self.tail() || !self.queue.is_empty(),
                     "{fetch:?} while the log ends at {}",
                     self.tail()
                 );
-                self.fetch = Some(fetch);
+                self.fetches.push(fetch);
             }
             Command::Append { records, range } => self.append(&records, range),
             Command::Cross { record, hole, .. } => self.cross(record, hole),
@@ -171,7 +174,7 @@ impl Copy {
     /// The process dies and starts again; perhaps the machine did, and what was not flushed is gone.
     pub(crate) fn crash(&mut self, machine: bool) {
         self.queue.clear();
-        self.fetch = None;
+        self.fetches.clear();
         if machine {
             self.batches.retain(|batch| range(batch).end <= self.flushed);
             self.epochs.truncate(self.tail());
@@ -180,7 +183,7 @@ impl Copy {
         let (start, tail, flushed) = (self.start, self.tail(), self.flushed);
         let (high_watermark, epochs) = (self.high_watermark, self.epochs.clone());
         self.term = self.term.next();
-        let settings = Settings { copy_term: self.term, ..settings() };
+        let settings = Settings { copy_term: self.term, window: self.term.0, ..settings() };
         self.window = Partition::new(settings, LogState { start, tail, flushed, high_watermark, epochs });
         let grant = self.grant;
         if grant > OwnershipEpoch(0) {

@@ -31,6 +31,7 @@ fn answer(body: Body) -> Answer {
         leader_epoch: epoch(2, 3),
         ownership_epoch: GRANT,
         oldest_unread: Timestamp::NONE,
+        served: None,
         body,
     }
 }
@@ -306,4 +307,98 @@ fn fetches_that_fail_are_repeated_ever_more_slowly() {
     assert_eq!(pauses, [50, 100, 200, 400, 500, 500, 500, 500]);
     let commands = reply(&mut window, fetch, answer(Body::Records(Bytes::new())));
     assert_eq!(next_fetch(&commands).pause, Duration::ZERO);
+}
+
+/// An answer that hands out a part of a run.
+fn part(start: i64, end: i64) -> Answer {
+    let body = if start == end { records(&[]) } else { records(&[batch(start, end - start, epoch(2, 0))]) };
+    Answer { served: Some(range(start, end)), ..answer(body) }
+}
+
+fn fetches(commands: &[Command]) -> Vec<Fetch> {
+    commands
+        .iter()
+        .filter_map(|command| if let Command::Fetch(fetch) = command { Some(*fetch) } else { None })
+        .collect()
+}
+
+/// A window over a line of 100 ms with several fetches of one run under way.
+fn run() -> (Partition, Vec<Fetch>) {
+    let (mut window, first) = window(settings());
+    window.note_round_trip(Duration::from_millis(100));
+    let commands = reply(&mut window, first, part(10, 12));
+    (window, fetches(&commands))
+}
+
+#[test]
+fn fetches_of_one_run_begin_at_the_same_offset_and_grow_in_number() {
+    let (mut window, under_way) = run();
+    assert_eq!(under_way.len(), 2);
+    assert!(under_way.iter().all(|fetch| (fetch.from, fetch.last_epoch) == (Offset(10), epoch(1, 0))));
+    assert!(under_way[0].stream.is_some() && under_way[0].stream == under_way[1].stream);
+    assert!(under_way[0].ticket != under_way[1].ticket);
+    let commands = reply(&mut window, under_way[0], part(12, 14));
+    assert_eq!((fetches(&commands).len(), window.under_way()), (3, 4), "no more than fill the line");
+    let commands = reply(&mut window, under_way[1], part(14, 14));
+    assert_eq!((fetches(&commands).len(), window.under_way()), (0, 3), "fewer when nothing comes");
+}
+
+#[test]
+fn what_comes_before_its_turn_is_appended_in_its_turn() {
+    let (mut window, under_way) = run();
+    let commands = reply(&mut window, under_way[1], part(15, 18));
+    assert_eq!((appended(&commands), window.tail()), (vec![], Offset(12)));
+    let commands = reply(&mut window, under_way[0], part(12, 15));
+    assert_eq!(appended(&commands), [range(12, 15), range(15, 18)]);
+}
+
+#[test]
+fn a_run_of_which_an_answer_is_missing_is_begun_again() {
+    let (mut window, under_way) = run();
+    reply(&mut window, under_way[1], part(15, 18));
+    let commands = window.on_event(Duration::ZERO, Event::Unanswered { ticket: under_way[0].ticket });
+    let [again] = fetches(&commands)[..] else { panic!("{commands:?}") };
+    assert_eq!((again.from, window.tail()), (Offset(12), Offset(12)));
+    assert!(again.stream != under_way[0].stream);
+    assert_eq!(reply(&mut window, under_way[0], part(12, 15)), [], "too late");
+    let commands = reply(&mut window, again, part(12, 18));
+    assert_eq!(appended(&commands), [range(12, 18)], "nothing of the old run is left");
+}
+
+#[test]
+fn what_no_fetch_will_bring_is_asked_for_again() {
+    let (mut window, under_way) = run();
+    reply(&mut window, under_way[0], part(18, 20));
+    let commands = reply(&mut window, under_way[1], part(15, 18));
+    assert_eq!(next_fetch(&commands).from, Offset(12), "12 to 15 was handed out and never came");
+    let (mut window, under_way) = run();
+    reply(&mut window, under_way[0], part(30, 30));
+    let commands = reply(&mut window, under_way[1], part(30, 30));
+    assert_eq!(next_fetch(&commands).from, Offset(12), "the source takes it for handed out");
+}
+
+#[test]
+fn another_leader_than_the_rest_of_the_run_is_asked_from_the_tail_on() {
+    let (mut window, under_way) = run();
+    let commands = reply(&mut window, under_way[0], Answer { leader_epoch: epoch(2, 4), ..part(10, 14) });
+    assert_eq!(appended(&commands), [], "it never saw how the copy ends");
+    let again = next_fetch(&commands);
+    assert_eq!((again.from, again.last_epoch, again.leader_epoch), (Offset(12), epoch(2, 0), epoch(2, 4)));
+}
+
+#[test]
+fn another_copy_is_read_by_one_fetch_after_the_other() {
+    let (mut window, fetch) = window(Settings { shares_runs: false, ..settings() });
+    window.note_round_trip(Duration::from_millis(100));
+    assert_eq!(fetch.stream, None);
+    let commands = reply(&mut window, fetch, answer(records(&[batch(10, 2, epoch(2, 0))])));
+    let [next] = fetches(&commands)[..] else { panic!("{commands:?}") };
+    assert_eq!((next.from, next.stream), (Offset(12), None));
+}
+
+#[test]
+fn what_waits_for_its_turn_counts_as_under_way() {
+    let (mut window, under_way) = run();
+    let commands = reply(&mut window, under_way[1], part(20, 22));
+    assert_eq!((fetches(&commands).len(), window.under_way()), (0, 1));
 }

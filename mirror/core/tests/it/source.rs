@@ -1,7 +1,7 @@
 //! A source region's partition: what the owner of the moment holds.
 
 use bytes::Bytes;
-use mirror_core::window::{Answer, Body, Diverging, Fetch};
+use mirror_core::window::{Answer, Body, Diverging, Fetch, Stream};
 use mirror_core::{EpochList, EpochStart};
 use model::{LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp, limits};
 use record::{BatchBuilder, BatchView};
@@ -23,6 +23,10 @@ pub(crate) struct Source {
     epochs: Vec<EpochStart>,
     clock: i64,
     values: u64,
+    /// How far a run of fetches was handed out; what a leader knows of it ends with its leadership.
+    cursor: Option<(Stream, Offset)>,
+    /// Whether it hands out runs, or answers each fetch by itself.
+    pub(crate) shares_runs: bool,
 }
 
 impl Source {
@@ -35,6 +39,8 @@ impl Source {
             epochs: Vec::new(),
             clock: 1_000_000,
             values: 0,
+            cursor: None,
+            shares_runs: true,
         }
     }
 
@@ -70,6 +76,7 @@ impl Source {
     }
 
     fn begin_epoch(&mut self, start: Offset, base: Offset) {
+        self.cursor = None;
         let batch = record::leader_change(base, self.epoch(), 1, Timestamp(self.clock));
         self.append(start, batch);
     }
@@ -111,7 +118,21 @@ impl Source {
         self.epochs.drain(..kept);
     }
 
-    pub(crate) fn answer(&self, fetch: &Fetch, batches_max: usize) -> Answer {
+    pub(crate) fn answer(&mut self, fetch: &Fetch, batches_max: usize) -> Answer {
+        let from = self.cursor_of(fetch);
+        let body = self.body(fetch, from, batches_max);
+        let mut end = from;
+        if let Body::Records(records) = &body {
+            end = record::Batches::new(records)
+                .map(|batch| batch.unwrap().next_offset())
+                .last()
+                .unwrap_or(from)
+                .max(from);
+        }
+        let stream = fetch.stream.filter(|_| self.shares_runs);
+        if let (Some(stream), Body::Records(_)) = (stream, &body) {
+            self.cursor = Some((stream, end));
+        }
         Answer {
             source_time: Timestamp(self.clock),
             source_tail: self.tail(),
@@ -120,18 +141,24 @@ impl Source {
             leader_epoch: self.epoch(),
             ownership_epoch: self.ownership,
             oldest_unread: Timestamp::NONE,
-            body: self.body(fetch, batches_max),
+            served: stream.map(|_| OffsetRange::new(from, end)),
+            body,
         }
     }
 
-    fn body(&self, fetch: &Fetch, batches_max: usize) -> Body {
+    fn cursor_of(&self, fetch: &Fetch) -> Offset {
+        let known = self.cursor.filter(|(stream, _)| self.shares_runs && fetch.stream == Some(*stream));
+        known.map_or(fetch.from, |(_, next)| next)
+    }
+
+    fn body(&self, fetch: &Fetch, from: Offset, batches_max: usize) -> Body {
         if let Some(diverging) = self.diverging(fetch) {
             return Body::Diverging(diverging);
         }
-        if fetch.from < self.log_start || fetch.from > self.tail() {
+        if from < self.log_start || from > self.tail() {
             return Body::OutOfRange;
         }
-        let unread = self.batches.iter().filter(|batch| range(batch).end > fetch.from);
+        let unread = self.batches.iter().filter(|batch| range(batch).end > from);
         Body::Records(unread.take(batches_max).flatten().copied().collect())
     }
 

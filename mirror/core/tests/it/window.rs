@@ -1,6 +1,6 @@
 use crate::copy::Copy;
 use crate::source::{Source, range};
-use mirror_core::window::{Answer, Event, Phase, Ticket};
+use mirror_core::window::{Answer, Event, Fetch, Phase, Ticket};
 use model::{Offset, OffsetRange};
 use proptest::prelude::*;
 
@@ -11,11 +11,11 @@ enum Op {
     Switch,
     FailOver(usize),
     Purge(usize, i64),
-    /// The source answers the fetch that is under way; the answer travels.
-    Answer(usize),
+    /// The source answers one of the fetches that are under way; the answer travels.
+    Answer(usize, usize),
     /// One of the answers that travel arrives, perhaps once more.
     Arrive(usize, bool),
-    Lose,
+    Lose(usize),
     Perform,
     Flush,
     LinkUp,
@@ -30,9 +30,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Switch),
         1 => any::<usize>().prop_map(Op::FailOver),
         1 => (any::<usize>(), 0_i64..5).prop_map(|(kept, within)| Op::Purge(kept, within)),
-        10 => (1_usize..6).prop_map(Op::Answer),
+        10 => (any::<usize>(), 1_usize..6).prop_map(|(which, batches)| Op::Answer(which, batches)),
         10 => (any::<usize>(), any::<bool>()).prop_map(|(which, again)| Op::Arrive(which, again)),
-        1 => Just(Op::Lose),
+        1 => any::<usize>().prop_map(Op::Lose),
         24 => Just(Op::Perform),
         5 => Just(Op::Flush),
         3 => Just(Op::LinkUp),
@@ -59,9 +59,9 @@ impl World {
             Op::Switch => self.source.switch(),
             Op::FailOver(kept) => self.source.fail_over(kept),
             Op::Purge(kept, within) => self.source.purge(kept, within),
-            Op::Answer(batches) => self.answer(batches),
+            Op::Answer(which, batches) => self.answer(which, batches),
             Op::Arrive(which, again) => self.arrive(which, again),
-            Op::Lose => self.lose(),
+            Op::Lose(which) => self.lose(which),
             Op::Perform => drop(self.copy.perform()),
             Op::Flush => self.copy.flush(),
             Op::LinkUp => self.copy.link_up(self.source.ownership),
@@ -70,9 +70,15 @@ impl World {
         }
     }
 
-    fn answer(&mut self, batches: usize) {
-        if let Some(fetch) = &self.copy.fetch {
-            self.travelling.push((fetch.ticket, self.source.answer(fetch, batches)));
+    /// One of the fetches without an answer.
+    fn fetch(&mut self, which: usize) -> Option<Fetch> {
+        let fetches = &mut self.copy.fetches;
+        (!fetches.is_empty()).then(|| fetches.remove(which % fetches.len()))
+    }
+
+    fn answer(&mut self, which: usize, batches: usize) {
+        if let Some(fetch) = self.fetch(which) {
+            self.travelling.push((fetch.ticket, self.source.answer(&fetch, batches)));
         }
     }
 
@@ -85,8 +91,8 @@ impl World {
         self.copy.report(Event::Answered { ticket, answer });
     }
 
-    fn lose(&mut self) {
-        if let Some(fetch) = &self.copy.fetch {
+    fn lose(&mut self, which: usize) {
+        if let Some(fetch) = self.fetch(which) {
             self.copy.report(Event::Unanswered { ticket: fetch.ticket });
         }
     }
@@ -94,6 +100,7 @@ impl World {
     /// Every fault ends, and the link does what it can until nothing changes any more.
     fn heal(&mut self) {
         self.travelling.clear();
+        self.copy.fetches.clear();
         self.copy.link_up(self.source.ownership);
         for _ in 0..10_000 {
             while self.copy.perform() {}
@@ -102,11 +109,11 @@ impl World {
             if self.copy.tail() == self.source.tail() && self.copy.last_epoch() == self.source.epochs().last_epoch() {
                 break;
             }
-            self.answer(3);
+            self.answer(0, 3);
             self.arrive(0, false);
         }
         // One more answer carries the source's marks of now.
-        self.answer(1);
+        self.answer(0, 1);
         self.arrive(0, false);
         while self.copy.perform() {}
     }
@@ -137,8 +144,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_the_copy_equals_the_source_in_the_end(ops in prop::collection::vec(op(), 1..400)) {
+    fn whatever_happens_the_copy_equals_the_source_in_the_end(shares in any::<bool>(), ops in prop::collection::vec(op(), 1..400)) {
         let mut world = World::new();
+        world.source.shares_runs = shares;
         ops.iter().for_each(|op| world.apply(op));
         world.heal();
         world.check_end();

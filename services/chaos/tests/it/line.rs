@@ -1,5 +1,10 @@
 //! A line is what it was set to be, as TCP and UDP see it.
 
+use crate::cluster::start_with;
+use crate::load::{create, fill, unique};
+use crate::regions::equal_tails;
+use crate::rest::list;
+use api::links::Link;
 use chaos::line::{Direction, Line, Plan, Shape};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -138,4 +143,26 @@ fn two_lines_have_ends_of_their_own() {
     assert_ne!(one.far(), Ipv4Addr::LOCALHOST);
     ping(&mut connect(&one));
     ping(&mut connect(&other));
+}
+
+#[test]
+fn links_over_a_long_lossy_line_bring_everything_and_show_what_they_measured() {
+    const RECORDS: u64 = 20_000;
+    let line = open(Shape { delay: Duration::from_millis(20), loss: 0.005, ..Shape::default() });
+    let platform = start_with(|options| {
+        options.regions = 2;
+        options.arguments = vec!["--links-at".to_owned(), line.far().to_string()];
+    });
+    let (gateway, topic) = (platform.endpoints().gateway.clone(), unique("far"));
+    create(&gateway, &topic, 1);
+    fill(&gateway, &topic, 0, 0..RECORDS);
+    equal_tails(&platform, &topic, 1);
+    let api = platform.endpoints().api.clone();
+    let mut last = Vec::new();
+    let shown = platform.wait_for("the link shows its round trip", PATIENCE, || {
+        last = list::<Link>(&api, "/v1/links", "").unwrap_or_default();
+        let is_shown = |link: &Link| link.round_trip_ms.is_some_and(|ms| ms >= 40.0) && link.fetch_bytes > 0;
+        last.iter().any(is_shown) && line.count(Direction::Back).lost > 0
+    });
+    shown.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
 }

@@ -69,6 +69,9 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             lag_bytes: 0,
             lag_seconds: 0.0,
             silent_ms: 0,
+            round_trip_ms: None,
+            fetch_bytes: 0,
+            fetches_under_way: 0,
             partitions: vec![],
             observed_at: time(at),
         });
@@ -85,6 +88,10 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
     link.lag_bytes += status.lag_bytes;
     link.lag_seconds = link.lag_seconds.max(status.lag_seconds);
     link.silent_ms = link.silent_ms.max(status.silent_ms);
+    let measured = link.round_trip_ms.into_iter().chain(status.round_trip_ms);
+    link.round_trip_ms = measured.reduce(f64::max);
+    link.fetch_bytes = link.fetch_bytes.max(status.fetch_bytes);
+    link.fetches_under_way += status.fetches_under_way;
     link.partitions.push(LinkPartition {
         topic: status.topic.to_string(),
         topic_id: status.topic_id.to_string(),
@@ -96,6 +103,9 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
         lag_bytes: status.lag_bytes,
         lag_seconds: status.lag_seconds,
         silent_ms: status.silent_ms,
+        round_trip_ms: status.round_trip_ms,
+        fetch_bytes: status.fetch_bytes,
+        fetches_under_way: status.fetches_under_way,
     });
 }
 
@@ -126,6 +136,9 @@ mod tests {
             lag_bytes: lag * 10,
             lag_seconds: lag as f64,
             silent_ms: lag,
+            round_trip_ms: (lag > 0).then_some(20.5),
+            fetch_bytes: 1 << 20,
+            fetches_under_way: 2,
         }
     }
 
@@ -135,6 +148,7 @@ mod tests {
         let [link] = &links[..] else { panic!("{links:?}") };
         assert_eq!((&link.name[..], &link.state[..]), ("r1->r2/default", "disconnected"));
         assert_eq!((link.lag_records, link.lag_bytes, link.lag_seconds, link.silent_ms), (3, 30, 3.0, 3));
+        assert_eq!((link.round_trip_ms, link.fetch_bytes, link.fetches_under_way), (Some(20.5), 1 << 20, 4));
         assert_eq!(link.partitions.len(), 2);
     }
 }

@@ -156,6 +156,9 @@ impl Book {
                 lag_bytes: 0,
                 lag_seconds: 0.0,
                 silent_ms: self.world.silence_ms(&grant.owner),
+                round_trip_ms: None,
+                fetch_bytes: 0,
+                fetches_under_way: 0,
             }
         };
         let topics_of = |grant: &model::Grant| {

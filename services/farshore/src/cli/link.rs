@@ -39,7 +39,8 @@ impl Link {
 }
 
 fn rows(links: &[Mirror]) -> Table {
-    let mut table = Table::new(["link", "state", "partitions", "records behind", "bytes", "seconds", "silent"]);
+    let mut table =
+        Table::new(["link", "state", "partitions", "records behind", "bytes", "seconds", "silent", "round trip"]);
     for link in links {
         table.row([
             link.name.clone(),
@@ -49,6 +50,7 @@ fn rows(links: &[Mirror]) -> Table {
             super::bytes(link.lag_bytes),
             super::seconds(link.lag_seconds),
             super::millis(link.silent_ms),
+            round_trip(link.round_trip_ms),
         ]);
     }
     table
@@ -65,6 +67,8 @@ fn partitions(links: &[Mirror]) -> Table {
         "records behind",
         "seconds",
         "silent",
+        "round trip",
+        "fetches",
     ]);
     for link in links {
         for partition in &link.partitions {
@@ -78,8 +82,14 @@ fn partitions(links: &[Mirror]) -> Table {
                 partition.lag_records.to_string(),
                 super::seconds(partition.lag_seconds),
                 super::millis(partition.silent_ms),
+                round_trip(partition.round_trip_ms),
+                format!("{} x {}", partition.fetches_under_way, super::bytes(partition.fetch_bytes.into())),
             ]);
         }
     }
     table
+}
+
+fn round_trip(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"))
 }

@@ -9,6 +9,7 @@ use model::RegionName;
 use object_store::{Client, Credentials, Location};
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 
 /// The name of the gateway of a platform on one machine.
 pub(crate) const GATEWAY: &str = "gateway";
@@ -69,7 +70,16 @@ impl Context {
         Founder {
             region: name.clone(),
             disk_id: self.platform.disk_ids.get(name.as_str()).cloned().unwrap_or_default(),
-            addresses: addresses(ports, self.platform.brokers),
+            addresses: self.addresses(ports),
+        }
+    }
+
+    /// The addresses of a region, as the council stores them.
+    pub(crate) fn addresses(&self, ports: &RegionPorts) -> Addresses {
+        let addresses = addresses(ports, self.platform.brokers);
+        match self.platform.links_at {
+            Some(at) => Addresses { internal: SocketAddr::new(at, ports.internal).to_string(), ..addresses },
+            None => addresses,
         }
     }
 

@@ -8,7 +8,7 @@ mod links;
 mod plane;
 
 use super::asked_to_end;
-use super::context::{Context, addresses};
+use super::context::Context;
 use crate::canary::WireCanary;
 use crate::roles::metrics::Metrics;
 use crate::up::addresses::{BROKERS_PER_REGION_MAX, RegionPorts, loopback};
@@ -48,7 +48,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
         BrokerLinks::start(&broker, clock.clone());
     }
     let data_plane = Arc::new(DataPlane::new(broker.clone()));
-    let addresses = addresses(&ports, context.platform.brokers);
+    let addresses = context.addresses(&ports);
     let founder = Founder { region: region.clone(), disk_id, addresses };
     let mut founding = context.founding();
     if !founding.is_formed {

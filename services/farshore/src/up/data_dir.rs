@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,9 @@ pub(crate) struct Platform {
     /// How long every link holds records back, for drills.
     #[serde(default)]
     pub(crate) link_delay_ms: u64,
+    /// Where links and gateways reach internal listeners, if not on 127.0.0.1.
+    #[serde(default)]
+    pub(crate) links_at: Option<IpAddr>,
     /// How a broker keeps its promise before it acknowledges: `ack` or `os`.
     #[serde(default = "flush_before_ack")]
     pub(crate) flush: String,
@@ -214,6 +218,7 @@ mod tests {
             canary: TopicId::ZERO,
             disk_ids: BTreeMap::new(),
             link_delay_ms: 0,
+            links_at: None,
             flush: "ack".into(),
             log_dirs: vec![],
         };
