@@ -12,10 +12,12 @@
 //!
 //! It does not know what is on disk, whether a lease stands, or what time it is.
 
+mod boot;
 mod broker;
 mod changes;
 mod command;
 mod election;
+mod eligible;
 mod fence;
 mod grant;
 mod group_entries;
@@ -29,15 +31,18 @@ mod place;
 mod quota;
 mod reassign;
 mod reconcile;
+mod refusal;
 mod reign;
+mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
 mod topic;
 mod view;
 
+pub use boot::Boot;
 pub use broker::{Addresses, Admission, Broker, BrokerEpoch, Location};
 pub use changes::Changes;
-pub use command::{Answer, Command, Refusal};
+pub use command::{Answer, Command};
 pub use election::{Choice, UncleanElection};
 pub use grant::Group;
 pub use image::{Image, Region};
@@ -47,6 +52,8 @@ pub use partition::{Due, Partition};
 pub use place::Placement;
 pub use reassign::{Move, Reassignment};
 pub use reconcile::{REPLICAS, REPLICAS_ENTRY, reconcile, replicas_wanted};
+pub use refusal::Refusal;
 pub use reign::Reign;
+pub use rules::RULES;
 pub use topic::{Topic, TopicDraft};
 pub use view::{BrokerView, PartitionView, TopicView, View};

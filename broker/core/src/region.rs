@@ -389,6 +389,7 @@ mod tests {
             addresses: Addresses::default(),
             location: Location::default(),
             desk: true,
+            boot: Default::default(),
         };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!("the desk registers") };
         image.apply(Command::Unfence { reign: image.reign(), broker: BrokerSlot(9), session }).unwrap();

@@ -1,4 +1,4 @@
-use super::{FLUSH, GROUP_HEARTBEAT, GROUP_KEYS, GROUP_SESSION, KEYS, Key, Kind, key};
+use super::{FLUSH, GROUP_HEARTBEAT, GROUP_KEYS, GROUP_SESSION, INSYNC, KEYS, Key, Kind, key};
 use model::ByteCount;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -219,6 +219,25 @@ impl TopicConfig {
             segment_jitter: entries.duration("segment.jitter.ms"),
         }
     }
+}
+
+/// When records of a topic that is configured so are on disk.
+pub fn flush(config: &BTreeMap<String, String>) -> Flush {
+    Entries(config).flush()
+}
+
+/// How many replicas have to be in sync for acks=all in a topic of so many that is configured so: where it does not say,
+/// two of three.
+pub fn min_insync(config: &BTreeMap<String, String>, replicas: usize) -> usize {
+    match config.contains_key(INSYNC) {
+        true => Entries(config).unsigned(INSYNC) as usize,
+        false => min_insync_default(replicas),
+    }
+}
+
+/// How many replicas have to be in sync for acks=all where a topic of so many replicas does not say.
+pub fn min_insync_default(replicas: usize) -> usize {
+    if replicas >= 3 { 2 } else { 1 }
 }
 
 /// Entries; one that is missing or cannot be used has its default.

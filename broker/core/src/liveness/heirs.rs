@@ -62,7 +62,7 @@ pub(super) fn can_be_replaced(image: &Image, slot: BrokerSlot) -> bool {
     for topic in image.topics() {
         for (number, partition) in topic.partitions().filter(|(_, partition)| is_led_by(partition, slot)) {
             match image.eligible_without(topic.id, number, slot).first() {
-                Some(heir) if partition.isr.contains(heir) => some = true,
+                Some(heir) if partition.isr.contains(heir) || partition.elr.contains(heir) => some = true,
                 Some(_) => return false,
                 None => {}
             }

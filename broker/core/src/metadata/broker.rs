@@ -1,4 +1,4 @@
-use super::{Answer, Image, Refusal};
+use super::{Answer, Boot, Image, Refusal};
 use model::{BrokerSlot, Incarnation, ProducerId, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -52,6 +52,9 @@ pub struct Broker {
     /// Whether it may lead and be in sync in this session.
     #[serde(default)]
     pub admission: Admission,
+    /// What it said of its process when it registered.
+    #[serde(default)]
+    pub boot: Boot,
 }
 
 /// Whether a broker may lead and be in sync. Outside [`In`](Self::In) it is fenced.
@@ -75,26 +78,22 @@ impl Broker {
 }
 
 impl Image {
-    pub(super) fn register_broker(
-        &mut self,
-        slot: BrokerSlot,
-        incarnation: Incarnation,
-        addresses: Addresses,
-        location: Location,
-        desk: bool,
-    ) -> Result<Answer, Refusal> {
-        let known = self.brokers.get(&slot).map(|known| known.incarnation);
-        if let Some(current) = known.filter(|known| *known > incarnation) {
-            return Err(Refusal::Replaced { slot, given: incarnation, current });
+    /// Begins the next session of the broker in `slot`.
+    pub(super) fn register_broker(&mut self, slot: BrokerSlot, given: Broker) -> Result<Answer, Refusal> {
+        let known = self.brokers.get(&slot).cloned();
+        if let Some(current) = known.as_ref().map(|known| known.incarnation).filter(|known| *known > given.incarnation) {
+            return Err(Refusal::Replaced { slot, given: given.incarnation, current });
         }
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);
-        let admission = Admission::Waiting;
-        self.brokers.insert(slot, Broker { incarnation, addresses, location, session, desk, admission });
+        let begun = Broker { session, ..given };
+        self.brokers.insert(slot, begun.clone());
         self.depose(slot, &[]);
         self.trust_disks(slot);
-        if known.is_some_and(|known| known < incarnation) {
-            self.forget_disk(slot);
+        match known {
+            Some(known) if known.incarnation < begun.incarnation => self.forget_disk(slot),
+            Some(known) => self.doubt_tails(slot, &known, &begun),
+            None => {}
         }
         Ok(Answer::Registered { session })
     }
@@ -102,10 +101,9 @@ impl Image {
     /// The disk of the broker in `slot` was replaced by an empty one: it is no longer in sync even where it was the last
     /// member, or it would lead with nothing what others still hold. Where it holds the only replica nobody does.
     fn forget_disk(&mut self, slot: BrokerSlot) {
-        for (topic, number) in self.partitions_where(|known| known.isr == [slot] && known.replicas.len() > 1) {
+        for (topic, number) in self.partitions_where(|known| known.is_relied_on(slot)) {
             if let Some(partition) = self.partition_mut(topic, number) {
-                partition.isr.clear();
-                partition.partition_epoch += 1;
+                partition.rely_no_more(slot);
             }
         }
     }
@@ -155,8 +153,7 @@ mod tests {
     #[test]
     fn every_start_of_a_broker_is_a_new_session() {
         let (mut image, first) = registered();
-        let registered = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default(), false);
-        let Ok(Answer::Registered { session }) = registered else { panic!() };
+        let session = image.registers(SLOT, Incarnation(1)).unwrap();
         assert!(session > first);
         let late = image.reserve_producer_ids(SLOT, first);
         assert_eq!(late, Err(Refusal::SessionOver { slot: SLOT, given: first, current: session }));
@@ -165,8 +162,8 @@ mod tests {
     #[test]
     fn a_replaced_disk_is_not_taken_back() {
         let mut image = founded();
-        image.register_broker(SLOT, Incarnation(4), Addresses::default(), Location::default(), false).unwrap();
-        let old = image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default(), false);
+        image.registers(SLOT, Incarnation(4)).unwrap();
+        let old = image.registers(SLOT, Incarnation(3));
         assert!(matches!(old, Err(Refusal::Replaced { given: Incarnation(3), .. })));
     }
 
@@ -176,8 +173,8 @@ mod tests {
         let mut allot = || image.apply(super::super::Command::AllotIncarnation { slot: SLOT });
         assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(2) }));
         assert_eq!(allot(), Ok(Answer::Allotted { incarnation: Incarnation(3) }));
-        image.register_broker(SLOT, Incarnation(3), Addresses::default(), Location::default(), false).unwrap();
-        let old = image.register_broker(SLOT, Incarnation(1), Addresses::default(), Location::default(), false);
+        image.registers(SLOT, Incarnation(3)).unwrap();
+        let old = image.registers(SLOT, Incarnation(1));
         assert!(matches!(old, Err(Refusal::Replaced { .. })));
     }
 

@@ -1,6 +1,7 @@
 //! Who leads on: elections when a broker is fenced or comes back, and leaders that hand over by themselves.
 //!
-//! A leader is elected from the in-sync set. Where none of it is alive the partition waits, unless its topic allows that a
+//! A leader is elected from the in-sync set. Where none of it is alive, from those that left it with all that is committed
+//! ([`eligible`](super::eligible)). Where none of these is either, the partition waits, unless its topic allows that a
 //! replica leads that lacks records (`unclean.leader.election.enable`): what it lacks is lost, and that is noted.
 
 use super::{Answer, BrokerEpoch, Image, Leader, Partition, Refusal, Topic, Under};
@@ -51,8 +52,10 @@ struct Vacancy {
     under: Option<Under>,
     /// Its leader epochs lie above this one.
     above: Option<LeaderEpoch>,
-    /// Whether a replica may lead that is not in sync.
+    /// Whether a replica may lead that lacks records.
     unclean: bool,
+    /// With fewer in sync, who leaves stays eligible.
+    min_insync: usize,
 }
 
 impl Topic {
@@ -73,8 +76,9 @@ impl Image {
         };
         let live = self.live();
         for (topic, number) in self.partitions_where(touches) {
+            let min_insync = self.min_insync(topic);
             let Some(partition) = self.partition_mut(topic, number) else { continue };
-            partition.leave(slot);
+            partition.leave(slot, min_insync);
             if partition.leader.is_some_and(|leader| leader.broker == slot) {
                 self.elect(topic, number, &live, wanted.get(&(topic, number)).copied());
             }
@@ -133,7 +137,8 @@ impl Image {
     }
 
     /// Who may lead a partition once the broker in `leaving` is fenced, the first by default: those in sync and alive, in
-    /// the order of the replicas. Where there is none and the topic allows it, every replica that is alive.
+    /// the order of the replicas; where there is none, those that are eligible. Where there is none either and the topic
+    /// allows it, every replica that is alive.
     pub fn eligible_without(&self, topic: TopicId, number: PartitionId, leaving: BrokerSlot) -> Vec<BrokerSlot> {
         let mut live = self.live();
         live.remove(&leaving);
@@ -142,7 +147,11 @@ impl Image {
 
     pub(super) fn eligible(&self, topic: TopicId, number: PartitionId, live: &Live) -> Vec<BrokerSlot> {
         let Some(known) = self.topic(topic) else { return vec![] };
-        known.partition(number).map_or_else(Vec::new, |partition| partition.eligible(live, known.allows_unclean()))
+        let eligible = |partition: &Partition| {
+            let under = self.due_under(known).or(partition.leader.map(|leader| leader.under));
+            partition.eligible(live, under, known.allows_unclean())
+        };
+        known.partition(number).map_or_else(Vec::new, eligible)
     }
 
     /// The elections that may have lost records, oldest first.
@@ -154,7 +163,7 @@ impl Image {
         let Some(vacancy) = self.vacancy(topic, number) else { return };
         let Some(partition) = self.partition_mut(topic, number) else { return };
         let unclean = partition.elect(live, wanted, &vacancy);
-        partition.complete();
+        partition.complete(vacancy.min_insync);
         let Some((leader, isr)) = unclean else { return };
         let leader_epoch = partition.leader_epoch.filter(|_| !matches!(vacancy.under, Some(Under::Copy(_))));
         let Some(name) = self.topic(topic).map(|known| known.name.clone()) else { return };
@@ -183,27 +192,39 @@ impl Image {
         let known = self.topic(topic)?;
         let before = known.partition(number)?.leader;
         let under = self.due_under(known).or(before.map(|leader: Leader| leader.under));
-        Some(Vacancy { under, above: known.epochs_above, unclean: known.allows_unclean() })
+        let (above, unclean, min_insync) = (known.epochs_above, known.allows_unclean(), self.min_insync(topic));
+        Some(Vacancy { under, above, unclean, min_insync })
     }
 }
 
 impl Partition {
     /// Takes a fenced broker out of the in-sync set, unless it is the last: what it alone has is not given up.
-    pub(super) fn leave(&mut self, slot: BrokerSlot) {
+    pub(super) fn leave(&mut self, slot: BrokerSlot, min_insync: usize) {
         if self.isr.len() > 1 && self.isr.contains(&slot) {
             self.isr.retain(|member| *member != slot);
+            self.note_left(&[slot], min_insync);
             self.partition_epoch += 1;
         }
     }
 
-    fn eligible(&self, live: &Live, unclean: bool) -> Vec<BrokerSlot> {
+    fn eligible(&self, live: &Live, under: Option<Under>, unclean: bool) -> Vec<BrokerSlot> {
         let may = |slot: &BrokerSlot| live.contains_key(slot) && !self.offline.contains(slot);
-        let alive = self.replicas.iter().copied().filter(may);
-        let in_sync: Vec<_> = alive.clone().filter(|slot| self.isr.contains(slot)).collect();
-        if in_sync.is_empty() && unclean { alive.collect() } else { in_sync }
+        let mut alive: Vec<_> = self.replicas.iter().copied().filter(may).collect();
+        let of = |known: &[BrokerSlot]| alive.iter().copied().filter(|slot| known.contains(slot)).collect::<Vec<_>>();
+        let (in_sync, eligible) = (of(&self.isr), of(&self.elr));
+        match under {
+            _ if !in_sync.is_empty() => in_sync,
+            Some(Under::Owner(_) | Under::Local) if !eligible.is_empty() => eligible,
+            _ if unclean => {
+                // Who lost its end only lacks less than who was out of sync. The others stay in order.
+                alive.sort_by_key(|slot| Some(*slot) != self.last_known_leader);
+                alive
+            }
+            _ => vec![],
+        }
     }
 
-    /// Elects `wanted` if it is eligible, else the first that is; nobody where none is. Gives the leader and the in-sync
+    /// Elects `wanted` if it may lead, else the first that may; nobody where none does. Gives the leader and the in-sync
     /// set before, where records may be lost.
     fn elect(
         &mut self,
@@ -213,7 +234,7 @@ impl Partition {
     ) -> Option<(BrokerSlot, Vec<BrokerSlot>)> {
         self.leader = None;
         self.partition_epoch += 1;
-        let eligible = self.eligible(live, vacancy.unclean);
+        let eligible = self.eligible(live, vacancy.under, vacancy.unclean);
         let elected = wanted.filter(|slot| eligible.contains(slot)).or(eligible.first().copied())?;
         let (session, under) = (live.get(&elected)?, vacancy.under?);
         // Leader epochs that are used up leave it without a leader until a new grant comes.
@@ -221,7 +242,15 @@ impl Partition {
         if self.isr.contains(&elected) {
             return None;
         }
-        Some((elected, std::mem::replace(&mut self.isr, vec![elected])))
+        let was_eligible = self.elr.contains(&elected);
+        let before = std::mem::replace(&mut self.isr, vec![elected]);
+        if was_eligible {
+            // Too few were in sync for more to be committed since: who was in sync has all that is, too.
+            self.note_left(&before, vacancy.min_insync);
+            return None;
+        }
+        self.elr.clear();
+        Some((elected, before))
     }
 }
 
@@ -311,7 +340,7 @@ mod tests {
         image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
         fence(&mut image, 0);
         let (incarnation, addresses, location) = (model::Incarnation(2), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location, desk: false };
+        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location, desk: false, boot: Default::default() };
         image.apply(register).unwrap();
         let (reign, broker, session) = (image.reign(), BrokerSlot(0), session(&image, 0));
         image.apply(Command::Unfence { reign, broker, session }).unwrap();

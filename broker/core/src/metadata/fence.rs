@@ -17,7 +17,7 @@ impl Image {
     }
 
     /// Refuses what a controller says after a later one has taken office.
-    fn check_reign(&mut self, given: Reign) -> Result<(), Refusal> {
+    pub(super) fn check_reign(&mut self, given: Reign) -> Result<(), Refusal> {
         let current = self.reign;
         if given < current {
             return Err(Refusal::ControllerOutdated { given, current });
@@ -153,9 +153,7 @@ mod tests {
         let (slot, session) = (BrokerSlot(0), session(&image, 0));
         image.change_isr(topic, PartitionId(0), slot, 1, slots(&[0]), &[]).unwrap();
         image.fence(reign(1), slot, session, &[]).unwrap();
-        let (addresses, location) = (Default::default(), Default::default());
-        let registered = image.register_broker(slot, Incarnation(2), addresses, location, false);
-        let Ok(Answer::Registered { session }) = registered else { panic!() };
+        let session = image.registers(slot, Incarnation(2)).unwrap();
         image.unfence(reign(1), slot, session).unwrap();
         let known = image.partition(topic, PartitionId(0)).unwrap();
         assert_eq!((&known.isr, known.leader), (&slots(&[]), None));
@@ -179,8 +177,7 @@ mod tests {
         assert_eq!(stale, Err(Refusal::ControllerOutdated { given: reign(2), current: reign(3) }));
         image.fence(reign(3), slot, old, &[]).unwrap();
         assert_eq!(image.start_leaders(slot, old, &[]), Err(Refusal::Fenced(slot)));
-        let (incarnation, addresses) = (Incarnation(1), Default::default());
-        image.register_broker(slot, incarnation, addresses, Default::default(), false).unwrap();
+        image.registers(slot, Incarnation(1)).unwrap();
         assert!(matches!(image.unfence(reign(3), slot, old), Err(Refusal::SessionOver { .. })));
     }
 

@@ -1,4 +1,4 @@
-use super::{Answer, Broker, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection};
+use super::{Admission, Answer, Broker, BrokerEpoch, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection};
 use crate::config::GroupEntries;
 use crate::quota::Quotas;
 use model::{
@@ -49,6 +49,9 @@ pub struct Image {
     pub(super) allotted: BTreeMap<BrokerSlot, Incarnation>,
     #[serde(default)]
     pub(super) unclean: Arc<Vec<UncleanElection>>,
+    /// The rules the region goes by.
+    #[serde(default)]
+    pub(super) rules: u32,
 }
 
 impl Image {
@@ -68,11 +71,14 @@ impl Image {
         use Command as C;
         match command {
             C::Found { region, incarnation } => self.found(region, incarnation),
-            C::RegisterBroker { slot, incarnation, addresses, location, desk } => {
-                self.register_broker(slot, incarnation, addresses, location, desk)
+            C::RegisterBroker { slot, incarnation, addresses, location, desk, boot } => {
+                let (session, admission) = (BrokerEpoch::default(), Admission::Waiting);
+                let broker = Broker { incarnation, addresses, location, session, desk, admission, boot };
+                self.register_broker(slot, broker)
             }
             C::AllotIncarnation { slot } => Ok(self.allot_incarnation(slot)),
             C::TakeOffice { reign } => self.take_office(reign),
+            C::AdoptRules { reign, rules } => self.adopt_rules(reign, rules),
             C::Fence { reign, broker, session, choices } => self.fence(reign, broker, session, &choices),
             C::Unfence { reign, broker, session } => self.unfence(reign, broker, session),
             C::Obey { council_index, grant } => self.obey(council_index, grant),
@@ -92,7 +98,9 @@ impl Image {
                 self.check_unfenced(leader, session)?;
                 self.change_isr(topic, partition, leader, partition_epoch, isr, &joined)
             }
-            C::FailReplicas { broker, session, failed, lost } => self.fail_replicas(broker, session, &failed, &lost),
+            C::FailReplicas { broker, session, failed, lost, choices } => {
+                self.fail_replicas(broker, session, (&failed, &lost), &choices)
+            }
             C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
             C::AllowJumps { group, ownership_epoch } => self.allow_jumps(&group, ownership_epoch),
             C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),

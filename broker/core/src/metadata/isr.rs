@@ -27,11 +27,14 @@ impl Image {
             self.check_joins(*slot, joined)?;
             self.check_online(topic, partition, *slot)?;
         }
+        let min_insync = self.min_insync(topic);
         let led = self.partition_mut(topic, partition).ok_or(unknown)?;
-        led.isr = isr;
+        let before = std::mem::replace(&mut led.isr, isr);
+        let left: Vec<_> = before.into_iter().filter(|slot| !led.isr.contains(slot)).collect();
+        led.note_left(&left, min_insync);
         led.partition_epoch += 1;
-        led.complete();
-        self.leave_offline_leader(topic, partition);
+        led.complete(min_insync);
+        self.leave_offline_leader(topic, partition, None);
         Ok(Answer::Applied)
     }
 

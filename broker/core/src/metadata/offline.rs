@@ -9,43 +9,48 @@
 //! Somebody else in sync leads on. Where there is nobody, the leader stays: it refuses writes, and gives away what it can
 //! still read, until somebody else has caught up. What the last member alone has is not given up.
 
-use super::{Answer, BrokerEpoch, Image, Partition, Refusal};
+use super::{Answer, BrokerEpoch, Choice, Image, Partition, Refusal};
 use model::{BrokerSlot, PartitionId, TopicId};
+use std::collections::HashMap;
 
 impl Image {
     /// The broker in `slot` cannot use its logs of `failed`, nor those of `lost`, which are gone: these begin anew where
-    /// somebody else is in sync.
+    /// somebody else is in sync. `choices` lead on where they may.
     pub(super) fn fail_replicas(
         &mut self,
         slot: BrokerSlot,
         session: BrokerEpoch,
-        failed: &[(TopicId, PartitionId)],
-        lost: &[(TopicId, PartitionId)],
+        (failed, lost): (&[(TopicId, PartitionId)], &[(TopicId, PartitionId)]),
+        choices: &[Choice],
     ) -> Result<Answer, Refusal> {
         self.check_session(slot, session)?;
+        let wanted: HashMap<_, _> =
+            choices.iter().map(|choice| ((choice.topic, choice.partition), choice.leader)).collect();
         let only_here = |(topic, number): &&(TopicId, PartitionId)| {
             self.partition(*topic, *number).is_some_and(|known| !known.isr.iter().any(|member| *member != slot))
         };
         let kept_by_nobody: Vec<_> = lost.iter().filter(only_here).copied().collect();
         let mut answer = Answer::Unchanged;
         for (topic, number) in failed.iter().copied().chain(kept_by_nobody) {
-            if self.partition_mut(topic, number).is_some_and(|known| known.fail(slot)) {
+            let min_insync = self.min_insync(topic);
+            if self.partition_mut(topic, number).is_some_and(|known| known.fail(slot, min_insync)) {
                 answer = Answer::Applied;
-                self.leave_offline_leader(topic, number);
+                self.leave_offline_leader(topic, number, wanted.get(&(topic, number)).copied());
             }
         }
         Ok(answer)
     }
 
-    /// Lets another replica lead where the leader's log cannot be used, as soon as one may.
-    pub(super) fn leave_offline_leader(&mut self, topic: TopicId, number: PartitionId) {
+    /// Lets another replica lead where the leader's log cannot be used, as soon as one may: `wanted`, if that may.
+    pub(super) fn leave_offline_leader(&mut self, topic: TopicId, number: PartitionId, wanted: Option<BrokerSlot>) {
         let live = self.live();
         let Some(known) = self.partition(topic, number) else { return };
         let leader = known.leader.map(|leader| leader.broker).filter(|leader| known.offline.contains(leader));
         let Some(leader) = leader.filter(|_| !self.eligible(topic, number, &live).is_empty()) else { return };
+        let min_insync = self.min_insync(topic);
         if let Some(known) = self.partition_mut(topic, number) {
-            known.leave(leader);
-            self.elect(topic, number, &live, None);
+            known.leave(leader, min_insync);
+            self.elect(topic, number, &live, wanted);
         }
     }
 
@@ -67,13 +72,14 @@ impl Image {
 
 impl Partition {
     /// Takes note that the replica in `slot` cannot be used; whether that is news.
-    fn fail(&mut self, slot: BrokerSlot) -> bool {
+    fn fail(&mut self, slot: BrokerSlot, min_insync: usize) -> bool {
         if !self.replicas.contains(&slot) || self.offline.contains(&slot) {
             return false;
         }
         self.offline.push(slot);
         self.partition_epoch += 1;
-        self.leave(slot);
+        self.leave(slot, min_insync);
+        self.elr.retain(|eligible| *eligible != slot);
         true
     }
 }
@@ -109,8 +115,8 @@ mod tests {
 
     fn fail(image: &mut Image, slot: BrokerSlot, failed: &[(TopicId, PartitionId)]) -> Answer {
         let session = session(image, slot);
-        let (failed, lost) = (failed.to_vec(), vec![]);
-        image.apply(Command::FailReplicas { broker: slot, session, failed, lost }).unwrap()
+        let (failed, lost, choices) = (failed.to_vec(), vec![], vec![]);
+        image.apply(Command::FailReplicas { broker: slot, session, failed, lost, choices }).unwrap()
     }
 
     fn partition(image: &Image, topic: TopicId, number: i32) -> &Partition {
@@ -174,9 +180,10 @@ mod tests {
         image.change_isr(topic, ZERO, FIRST, 1, slots(&[0]), &[]).unwrap();
         let addresses = image.broker(FIRST).unwrap().addresses.clone();
         let (incarnation, location) = (model::Incarnation(1), Default::default());
-        image.apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location, desk: false }).unwrap();
+        let boot = Default::default();
+        image.apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location, desk: false, boot }).unwrap();
         let (session, lost) = (session(&image, FIRST), vec![(topic, ZERO), (topic, PartitionId(1))]);
-        image.apply(Command::FailReplicas { broker: FIRST, session, failed: vec![], lost }).unwrap();
+        image.apply(Command::FailReplicas { broker: FIRST, session, failed: vec![], lost, choices: vec![] }).unwrap();
         assert_eq!(partition(&image, topic, 0).offline, slots(&[0]));
         assert_eq!(partition(&image, topic, 1).offline, slots(&[]));
         let reign = image.reign();
@@ -189,7 +196,7 @@ mod tests {
         let (mut image, topic) = led(&[&[0, 1]]);
         let old = session(&image, FIRST);
         register(&mut image, FIRST);
-        let late = image.fail_replicas(FIRST, old, &[(topic, ZERO)], &[]);
+        let late = image.fail_replicas(FIRST, old, (&[(topic, ZERO)], &[]), &[]);
         assert!(matches!(late, Err(Refusal::SessionOver { .. })));
     }
 }

@@ -14,6 +14,13 @@ pub struct Partition {
     /// Replicas whose broker cannot use their logs in its session, though it may be alive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offline: Vec<BrokerSlot>,
+    /// Replicas out of sync that have all that is committed, for too few were in sync since they left (KIP-966). One of
+    /// them leads where nobody in sync is alive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elr: Vec<BrokerSlot>,
+    /// Who was in sync last, where nobody is and nobody is eligible: it may have lost less than others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_known_leader: Option<BrokerSlot>,
     /// The leader, once one was started.
     pub leader: Option<Leader>,
     /// Counts the changes of leader and in-sync set.
@@ -83,6 +90,10 @@ impl Partition {
     ) -> Result<Role, Refusal> {
         let role = self.allot(under, above)?;
         self.leader = Some(Leader { broker, session, under, role });
+        self.last_known_leader = None;
+        if let Under::Copy(_) = under {
+            self.elr.clear();
+        }
         self.partition_epoch += 1;
         Ok(role)
     }

@@ -82,7 +82,7 @@ impl Partition {
     }
 
     /// Ends the move, if everybody who comes is in sync, somebody in sync stays, and no leader goes.
-    pub(super) fn complete(&mut self) {
+    pub(super) fn complete(&mut self, min_insync: usize) {
         let Some(Reassignment { target, .. }) = &self.reassignment else { return };
         let goes = |slot: &BrokerSlot| !target.contains(slot);
         let all_came = self.adding().iter().all(|slot| self.isr.contains(slot));
@@ -94,6 +94,7 @@ impl Partition {
         self.offline.retain(|slot| target.contains(slot));
         self.replicas = target.clone();
         self.reassignment = None;
+        self.review_eligible(min_insync);
         self.partition_epoch += 1;
     }
 }
@@ -112,8 +113,13 @@ impl Image {
             let Some(target) = target.filter(|target| !settled(target)) else { continue };
             if let Some(moved) = self.partition_mut(*topic, *partition) {
                 moved.begin(target);
-                moved.complete();
                 answer = Answer::Applied;
+            }
+            // How many replicas there are to be may say how many have to be in sync.
+            self.review_eligible(*topic);
+            let min_insync = self.min_insync(*topic);
+            if let Some(moved) = self.partition_mut(*topic, *partition) {
+                moved.complete(min_insync);
             }
         }
         Ok(answer)

@@ -1,6 +1,6 @@
 //! Small images for the tests of this module.
 
-use super::{Addresses, Answer, BrokerEpoch, Command, Image, Location, TopicDraft};
+use super::{Addresses, Answer, Boot, BrokerEpoch, Command, Image, Location, RULES, Refusal, TopicDraft};
 use model::{
     BrokerSlot, Coverage, Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionName, TopicId,
     TopicName, TopicState,
@@ -33,6 +33,13 @@ pub(crate) fn grant(group: &str, owner: &str, epoch: u32) -> Grant {
 
 /// The image of region r1.
 pub(crate) fn founded() -> Image {
+    let mut image = founded_before_rules();
+    image.apply(Command::AdoptRules { reign: image.reign(), rules: RULES }).unwrap();
+    image
+}
+
+/// The same as it is before its brokers know that they know newer rules.
+pub(crate) fn founded_before_rules() -> Image {
     let mut image = Image::default();
     image.apply(Command::Found { region: region("r1"), incarnation: Incarnation(7) }).unwrap();
     image
@@ -56,12 +63,31 @@ pub(crate) fn cluster(brokers: u16) -> Image {
 
 /// Begins a session of the broker in `slot` and lets it in.
 pub(crate) fn register(image: &mut Image, slot: BrokerSlot) -> BrokerEpoch {
-    let (incarnation, addresses, location) = (Incarnation(1), Addresses::default(), Location::default());
-    let command = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false };
-    let Ok(Answer::Registered { session }) = image.apply(command) else { panic!("a broker registers") };
+    register_as(image, slot, Boot::default())
+}
+
+/// The same with a word of its process.
+pub(crate) fn register_as(image: &mut Image, slot: BrokerSlot, boot: Boot) -> BrokerEpoch {
+    let session = image.registers_as(slot, Incarnation(1), boot).expect("a broker registers");
     let reign = image.reign();
     image.apply(Command::Unfence { reign, broker: slot, session }).expect("its session is the current one");
     session
+}
+
+impl Image {
+    /// Begins a session of the broker in `slot`.
+    pub(crate) fn registers(&mut self, slot: BrokerSlot, incarnation: Incarnation) -> Result<BrokerEpoch, Refusal> {
+        self.registers_as(slot, incarnation, Boot::default())
+    }
+
+    fn registers_as(&mut self, slot: BrokerSlot, incarnation: Incarnation, boot: Boot) -> Result<BrokerEpoch, Refusal> {
+        let (addresses, location) = (Addresses::default(), Location::default());
+        let command = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false, boot };
+        match self.apply(command)? {
+            Answer::Registered { session } => Ok(session),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 pub(crate) fn draft(topic: &str, group: Option<&str>, partitions: usize) -> TopicDraft {

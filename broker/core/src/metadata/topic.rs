@@ -156,6 +156,7 @@ impl Image {
         }
         let topic = self.topic_mut(id).ok_or(Refusal::UnknownTopic(id))?;
         (topic.group, topic.config, topic.state) = (Some(group), config, state);
+        self.review_eligible(id);
         Ok(Answer::Applied)
     }
 
