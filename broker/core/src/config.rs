@@ -8,4 +8,7 @@ pub use group_config::{
     GROUP_HEARTBEAT, GROUP_KEYS, GROUP_SESSION, GroupConfig, GroupEntries, check_group, group_default, group_key,
 };
 pub use keys::{FLUSH, INSYNC, KEYS, Key, Kind, key};
-pub use topic_config::{CleanupPolicy, ConfigError, Flush, TimestampType, TopicConfig, check, check_all, flush, min_insync, min_insync_default};
+pub use topic_config::{
+    CleanupPolicy, ConfigError, Flush, TimestampType, TopicConfig, check, check_all, flush, min_insync,
+    min_insync_default,
+};

@@ -418,7 +418,14 @@ mod tests {
     fn a_broker_that_registered_is_let_in_when_it_is_ready() {
         let mut image = cluster(3);
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: ZERO, incarnation, addresses, location, desk: false, boot: Default::default() };
+        let register = Command::RegisterBroker {
+            slot: ZERO,
+            incarnation,
+            addresses,
+            location,
+            desk: false,
+            boot: Default::default(),
+        };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!() };
         let mut judge = Liveness::begin(TIMING, reign(1), at(0));
         let unready = Heartbeat { slot: ZERO, session, ready: false, stopping: false, unanswered: Duration::ZERO };

@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) cleaning: tokio::sync::Mutex<()>,
     /// What runs until then.
     pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// The number of this process, drawn at its start; never 0.
+    pub(crate) process: u64,
     /// Where it listens, once it does.
     pub(crate) addresses: OnceLock<Listeners>,
 }
@@ -108,6 +110,7 @@ impl Broker {
         let facts = Facts::open(&config.data_dir)?;
         let quotas = Quotas::new(ports.clock.clone());
         let group_settings = config.group_settings();
+        let process = (ports.entropy.next_u128() as u64).max(1);
         Ok(Self(Arc::new(Inner {
             storage: Arc::new(storage),
             leaders: LeaderBoard::new(&*ports.clock),
@@ -135,6 +138,7 @@ impl Broker {
             cleaning: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
             addresses: OnceLock::new(),
+            process,
             config,
         })))
     }

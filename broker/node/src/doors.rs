@@ -154,8 +154,8 @@ impl Broker {
         }
     }
 
-    /// Ends all tasks, then closes the logs, so that the next start has nothing to recover.
-    pub(crate) async fn close_storage(&self) {
+    /// Ends all tasks, then closes the logs, so that the next start has nothing to recover. Whether all of them are on disk.
+    pub(crate) async fn close_storage(&self) -> bool {
         self.0.stop.send_replace(true);
         let mut tasks = std::mem::take(&mut *self.tasks());
         while tasks.join_next().await.is_some() {}
@@ -163,21 +163,23 @@ impl Broker {
         let closing = tokio::task::spawn_blocking(move || {
             broker.0.storage.flusher.close();
             broker.note_watermarks();
-            close_all(&broker.0.partitions.held());
+            close_all(&broker.0.partitions.held())
         });
-        if closing.await.is_err() {
+        closing.await.unwrap_or_else(|_| {
             tracing::error!("logs were not closed in an orderly way; they are recovered at the next start");
-        }
+            false
+        })
     }
 }
 
-/// Closes every log, several at once: most of it is waiting for the disk.
-fn close_all(held: &Held) {
+/// Closes every log, several at once: most of it is waiting for the disk. Whether all of them are on disk.
+fn close_all(held: &Held) -> bool {
     let logs: Vec<_> = held.partitions().collect();
     let part = logs.len().div_ceil(CLOSING_AT_ONCE).max(1);
+    // Every one is closed, whatever becomes of the others.
+    let close = |part: &[&Arc<Partition>]| part.iter().fold(true, |all, log| log.close() && all);
     std::thread::scope(|scope| {
-        for part in logs.chunks(part) {
-            scope.spawn(move || part.iter().for_each(|log| log.close()));
-        }
-    });
+        let closing: Vec<_> = logs.chunks(part).map(|part| scope.spawn(move || close(part))).collect();
+        closing.into_iter().fold(true, |all, part| part.join().unwrap_or(false) && all)
+    })
 }

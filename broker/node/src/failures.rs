@@ -46,7 +46,11 @@ impl Broker {
 
     async fn report(&self) {
         let (Some(control), Some(session)) = (self.0.control.get(), self.0.heart.session()) else { return };
-        let Some(command) = self.failures(&control.controller().image(), session.epoch) else { return };
+        let Some(mut command) = self.failures(&control.controller().image(), session.epoch) else { return };
+        if let Command::FailReplicas { broker, failed, choices, .. } = &mut command {
+            *choices = self.choices(control.controller(), *broker).await;
+            choices.retain(|choice| failed.contains(&(choice.topic, choice.partition)));
+        }
         match control.change(vec![command]).await {
             Ok(_) => tracing::warn!("replicas whose logs cannot be used are offline"),
             Err(error) => tracing::warn!(%error, "the controller has not heard of logs that cannot be used yet"),
@@ -60,7 +64,7 @@ impl Broker {
         let failed = unheard_of(image, slot, self.failed_logs().chain(failed));
         let lost = unheard_of(image, slot, lost.into_iter());
         let is_news = !failed.is_empty() || !lost.is_empty();
-        is_news.then_some(Command::FailReplicas { broker: slot, session, failed, lost })
+        is_news.then_some(Command::FailReplicas { broker: slot, session, failed, lost, choices: vec![] })
     }
 
     fn failed_logs(&self) -> impl Iterator<Item = Place> {

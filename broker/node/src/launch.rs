@@ -52,7 +52,14 @@ impl Broker {
     /// Hands over what it leads, stops serving, then closes logs and metadata in an orderly way.
     pub async fn shutdown(&self) {
         self.leave().await;
-        self.close_storage().await;
+        let session = self.0.heart.session();
+        if self.close_storage().await
+            && let Some(session) = session
+        {
+            let broker = self.clone();
+            let leaving = tokio::task::spawn_blocking(move || broker.0.storage.dirs.leave_word(session.epoch));
+            _ = leaving.await;
+        }
         if let Some(control) = self.0.control.get() {
             control.shutdown().await;
         }

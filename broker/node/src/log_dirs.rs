@@ -13,6 +13,7 @@
 
 mod dir;
 mod ledger;
+mod marker;
 mod watermarks;
 
 pub(crate) use dir::LogDir;
@@ -20,6 +21,7 @@ pub(crate) use dir::LogDir;
 use crate::Config;
 use crate::replica::Place;
 use crate::topics::sweep_deleted;
+use broker_core::metadata::BrokerEpoch;
 use env::Entropy;
 use ledger::Ledger;
 use model::{DiskStatus, TopicId, TopicPartition};
@@ -54,6 +56,8 @@ pub(crate) struct LogDirs {
     dirs: Vec<Arc<LogDir>>,
     /// Where partitions are, in a broker that was given its directories.
     ledger: Option<Mutex<Ledger>>,
+    /// The session that an earlier process stopped in with all of this on disk.
+    stopped_in: Option<BrokerEpoch>,
 }
 
 /// The replicas whose logs cannot be used.
@@ -75,7 +79,8 @@ impl LogDirs {
         if config.log_dirs.is_empty() && ledger.is_new() {
             let dir = LogDir::unnamed(&config.topics_dir(), &config.data_dir, config.disk_reserve, failures)?;
             sweep_deleted(dir.path());
-            return Ok(Self { dirs: vec![Arc::new(dir)], ledger: None });
+            let stopped_in = marker::take(dir.path())?;
+            return Ok(Self { dirs: vec![Arc::new(dir)], ledger: None, stopped_in });
         }
         let paths = config.log_paths();
         check_paths(config, &paths)?;
@@ -83,7 +88,8 @@ impl LogDirs {
         let dirs: Vec<_> = paths.iter().map(open).collect();
         check_usable(&dirs)?;
         check_ids(&dirs)?;
-        let this = Self { dirs, ledger: Some(Mutex::new(ledger)) };
+        let stopped_in = take_markers(&dirs);
+        let this = Self { dirs, ledger: Some(Mutex::new(ledger)), stopped_in };
         this.online().for_each(|dir| sweep_deleted(dir.path()));
         this.take_stock()?;
         Ok(this)
@@ -184,6 +190,20 @@ impl LogDirs {
         unusable
     }
 
+    /// The session that an earlier process stopped in, with all its logs on disk; `None` where it left no word of it.
+    pub(crate) fn stopped_in(&self) -> Option<BrokerEpoch> {
+        self.stopped_in
+    }
+
+    /// Leaves word that the broker stopped in `session` with all its logs on disk. It blocks.
+    pub(crate) fn leave_word(&self, session: BrokerEpoch) {
+        for dir in self.online() {
+            if let Err(error) = marker::leave(dir.path(), session) {
+                tracing::warn!(dir = %dir.path().display(), %error, "it is not written down that the broker stopped in order");
+            }
+        }
+    }
+
     /// Looks at every disk. Call it every second or so.
     pub(crate) fn look(&self) {
         self.online().for_each(|dir| dir.disk().look());
@@ -197,6 +217,23 @@ impl LogDirs {
     fn ledger(&self) -> Option<MutexGuard<'_, Ledger>> {
         self.ledger.as_ref().map(|ledger| ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Takes the markers out of the directories that can be used: the session that all of them name which hold anything.
+fn take_markers(dirs: &[Arc<LogDir>]) -> Option<BrokerEpoch> {
+    let mut named = BTreeSet::new();
+    for dir in dirs.iter().filter(|dir| dir.failed().is_none()) {
+        let is_in_use = dir.holds_anything();
+        match marker::take(dir.path()) {
+            Ok(word) if is_in_use => _ = named.insert(word),
+            Ok(_) => {}
+            Err(error) => {
+                dir.fail(&format!("the word of an orderly stop cannot be taken out: {error}"));
+                named.insert(None);
+            }
+        }
+    }
+    named.pop_first().flatten().filter(|_| named.is_empty())
 }
 
 fn refuse(reason: String) -> io::Error {
@@ -328,6 +365,23 @@ mod tests {
         dirs.all()[0].fail("input/output error");
         assert_eq!(dirs.unusable().failed, [place(0)]);
         assert_eq!(settle(&dirs, 0..4), [None, Some("b"), Some("b"), Some("b")].map(|n| n.map(str::to_owned)));
+    }
+
+    #[test]
+    fn an_orderly_stop_is_known_where_all_directories_in_use_name_the_same_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let stopped_in = |names: &[&str]| open(dir.path(), names).unwrap().stopped_in().map(|session| session.0);
+        let names = &["a", "b"];
+        names.iter().for_each(|name| fs::create_dir_all(dir.path().join(name).join("t-0")).unwrap());
+        assert_eq!(stopped_in(names), None);
+        open(dir.path(), names).unwrap().leave_word(BrokerEpoch(4));
+        assert_eq!(stopped_in(&["a", "b", "empty"]), Some(4));
+        assert_eq!(stopped_in(names), None, "it was started since");
+        open(dir.path(), names).unwrap().leave_word(BrokerEpoch(5));
+        marker::leave(&dir.path().join("b"), BrokerEpoch(4)).unwrap();
+        assert_eq!(stopped_in(names), None, "one is as it was before");
+        open(dir.path(), &["a"]).unwrap().leave_word(BrokerEpoch(6));
+        assert_eq!(stopped_in(names), None, "one was not there");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod append;
 mod bell;
 mod cleaning;
 mod copying;
+mod ending;
 mod flusher;
 mod followed;
 mod following;
@@ -315,33 +316,6 @@ impl Partition {
         }
     }
 
-    /// Closes the log in an orderly way: the next start has nothing to check. It may block.
-    pub(crate) fn close(&self) {
-        let log = self.take_log();
-        if let Some(Err(error)) = log.map(Log::close) {
-            tracing::warn!(partition = %self.name, %error, "log was not closed in an orderly way; it is recovered at the next start");
-        }
-    }
-
-    /// Deletes the log from the disk. It may block.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(crate) fn delete(&self) -> Result<(), log::FileError> {
-        self.dir.forget_committed(self.place());
-        self.take_log().map_or(Ok(()), Log::delete)
-    }
-
-    fn take_log(&self) -> Option<Log> {
-        let mut held = self.held();
-        held.standing = Standing::Idle;
-        held.follower = None;
-        let outcome = held.core.fence();
-        self.settle(&mut held, outcome);
-        self.publish(&mut held);
-        held.log.take()
-    }
-
     /// Runs in a thread of the flusher: makes durable what was appended so far and shows it to others.
     fn flush(&self) {
         let Some(job) = self.held().log.as_ref().and_then(Log::flush_job) else { return };
@@ -366,13 +340,15 @@ impl Partition {
     }
 
     /// What this broker may count as held: what is on disk, or all of it where the topic leaves that to the operating
-    /// system. What a copy reports to another region is on disk.
+    /// system. What a copy reports to another region is on disk, on every replica of it.
     fn durable(&self, held: &Held) -> Option<Offset> {
         let log = held.log.as_ref()?;
-        Some(match (self.public().settings.flush, &held.standing) {
-            (Flush::Os, Standing::Owner { .. } | Standing::Replica { .. }) => log.tail(),
-            _ => log.flushed(),
-        })
+        let is_owned = match &held.standing {
+            Standing::Owner { .. } => true,
+            Standing::Replica { leader } => matches!(leader.role, Role::Owner { .. }),
+            Standing::Idle | Standing::Copy { .. } => false,
+        };
+        Some(if is_owned && self.public().settings.flush == Flush::Os { log.tail() } else { log.flushed() })
     }
 
     /// Wakes whose acks are settled, and has the in-sync set looked at if it may change.

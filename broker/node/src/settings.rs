@@ -1,7 +1,7 @@
 //! What a topic's configuration means to its partitions here. The keys themselves are `broker_core::config`'s.
 
 use crate::Flush;
-use broker_core::config::{self, INSYNC, TopicConfig};
+use broker_core::config::{self, TopicConfig};
 use model::ByteCount;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,19 +29,11 @@ pub(crate) struct TopicSettings {
     pub(crate) topic: TopicConfig,
 }
 
-/// How many replicas have to be in sync for acks=all where a topic of so many replicas does not say.
-pub(crate) fn insync_default(replicas: usize) -> u64 {
-    if replicas >= 3 { 2 } else { 1 }
-}
-
 impl TopicSettings {
     /// The same for partitions of so many `replicas`, where `config` does not say how many have to be in sync.
     #[must_use]
     pub(crate) fn replicated(self, config: &BTreeMap<String, String>, replicas: usize) -> Self {
-        match config.contains_key(INSYNC) {
-            true => self,
-            false => Self { insync_min: insync_default(replicas), ..self },
-        }
+        Self { insync_min: config::min_insync(config, replicas) as u64, ..self }
     }
 
     /// What `config` means where acknowledgements wait for `flush` by default.
@@ -81,6 +73,7 @@ fn log_config(topic: &TopicConfig) -> log::Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use broker_core::config::INSYNC;
     use model::limits;
 
     fn config(entries: &[(&str, &str)]) -> BTreeMap<String, String> {

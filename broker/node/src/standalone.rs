@@ -3,7 +3,7 @@
 use crate::doors::Doors;
 use crate::replica::{Crossing, Gate, Leadership, Replicas};
 use crate::{Broker, Config, Ports};
-use broker_core::metadata::{Addresses, Answer, Command, Image, Refusal, Reign, Role, Started, TopicDraft};
+use broker_core::metadata::{Addresses, Answer, Boot, Command, Image, Refusal, Reign, Role, Started, TopicDraft};
 use env::PortFuture;
 use model::{
     Coverage, Grant, GrantState, Incarnation, LeaderEpoch, OwnershipEpoch, Pattern, ProducerId, ProtectionGroup,
@@ -206,7 +206,15 @@ fn image(broker: &Broker, topics: &[Topic]) -> Result<(Image, Vec<Started>), Ref
         internal: at.internal.to_string(),
     });
     let (slot, location) = (config.slot, config.location.clone());
-    image.apply(Command::RegisterBroker { slot, incarnation: Incarnation(1), addresses, location, desk: false })?;
+    let incarnation = Incarnation(1);
+    image.apply(Command::RegisterBroker {
+        slot,
+        incarnation,
+        addresses,
+        location,
+        desk: false,
+        boot: Boot::default(),
+    })?;
     let session = image.broker(slot).expect("it was registered").session;
     image.apply(Command::Unfence { reign: Reign::default(), broker: slot, session })?;
     image.apply(Command::Obey { council_index: 1, grant: grant(broker, 1) })?;

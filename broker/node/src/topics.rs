@@ -94,7 +94,7 @@ impl Broker {
 
     /// The topic as it should be held, with the partitions that are open already.
     fn held_before(&self, topic: &Topic) -> HeldTopic {
-        let replicas = replica_count(topic);
+        let replicas = topic.replica_count();
         let settings = TopicSettings::of(&topic.config, self.0.config.flush).replicated(&topic.config, replicas);
         let settings = Arc::new(settings);
         let before = self.0.partitions.held();
@@ -183,11 +183,6 @@ impl Broker {
         }
         dirs.forget(dirs.of_topic(topic.id));
     }
-}
-
-/// How many replicas the partitions of a topic have.
-pub(crate) fn replica_count(topic: &Topic) -> usize {
-    topic.partition(PartitionId(0)).map_or(1, metadata::Partition::replica_count)
 }
 
 /// The partitions that were open and are not held any more.

@@ -81,7 +81,8 @@ impl Image {
     /// Begins the next session of the broker in `slot`.
     pub(super) fn register_broker(&mut self, slot: BrokerSlot, given: Broker) -> Result<Answer, Refusal> {
         let known = self.brokers.get(&slot).cloned();
-        if let Some(current) = known.as_ref().map(|known| known.incarnation).filter(|known| *known > given.incarnation) {
+        if let Some(current) = known.as_ref().map(|known| known.incarnation).filter(|known| *known > given.incarnation)
+        {
             return Err(Refusal::Replaced { slot, given: given.incarnation, current });
         }
         self.sessions += 1;

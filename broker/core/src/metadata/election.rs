@@ -340,7 +340,14 @@ mod tests {
         image.change_isr(topic, ZERO, BrokerSlot(0), 1, slots(&[0]), &[]).unwrap();
         fence(&mut image, 0);
         let (incarnation, addresses, location) = (model::Incarnation(2), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: BrokerSlot(0), incarnation, addresses, location, desk: false, boot: Default::default() };
+        let register = Command::RegisterBroker {
+            slot: BrokerSlot(0),
+            incarnation,
+            addresses,
+            location,
+            desk: false,
+            boot: Default::default(),
+        };
         image.apply(register).unwrap();
         let (reign, broker, session) = (image.reign(), BrokerSlot(0), session(&image, 0));
         image.apply(Command::Unfence { reign, broker, session }).unwrap();

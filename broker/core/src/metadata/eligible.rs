@@ -219,7 +219,11 @@ mod tests {
         let gone = vec![(topic, ZERO)];
         let fail = Command::FailReplicas { broker, session, failed: gone, lost: vec![], choices: choices.clone() };
         failed.apply(fail).unwrap();
-        assert_eq!(seen(&failed, topic), (Some(2), slots(&[2]), slots(&[1])), "what is on a failed disk is not counted on");
+        assert_eq!(
+            seen(&failed, topic),
+            (Some(2), slots(&[2]), slots(&[1])),
+            "what is on a failed disk is not counted on"
+        );
         image.apply(Command::Fence { reign: image.reign(), broker, session, choices }).unwrap();
         assert_eq!(seen(&image, topic), (Some(2), slots(&[2]), slots(&[0, 1])));
     }
@@ -275,8 +279,12 @@ mod tests {
 
     #[test]
     fn a_lost_page_cache_matters_only_where_nobody_waited_for_the_disk() {
-        let cases: [(&[(&str, &str)], bool, bool); 4] =
-            [(&[], false, true), (&[], true, false), (&[(FLUSH, "os")], false, false), (&[(FLUSH, "before-ack")], true, true)];
+        let cases: [(&[(&str, &str)], bool, bool); 4] = [
+            (&[], false, true),
+            (&[], true, false),
+            (&[(FLUSH, "os")], false, false),
+            (&[(FLUSH, "before-ack")], true, true),
+        ];
         for (entries, flushes_late, leads) in cases {
             let (mut image, topic) = both_gone(entries, flushes_late);
             register_as(&mut image, BrokerSlot(1), Boot { process: 8, flushes_late, ..Boot::default() });
@@ -308,7 +316,10 @@ mod tests {
         fence(&mut image, 2);
         register(&mut image, BrokerSlot(2));
         assert_eq!(seen(&image, topic), (Some(0), slots(&[0]), vec![]), "who was in sync last lacks least");
-        assert_eq!((image.unclean_elections().len(), image.partition(topic, ZERO).unwrap().last_known_leader), (1, None));
+        assert_eq!(
+            (image.unclean_elections().len(), image.partition(topic, ZERO).unwrap().last_known_leader),
+            (1, None)
+        );
     }
 
     #[test]

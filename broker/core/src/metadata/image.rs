@@ -1,4 +1,6 @@
-use super::{Admission, Answer, Broker, BrokerEpoch, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection};
+use super::{
+    Admission, Answer, Broker, BrokerEpoch, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection,
+};
 use crate::config::GroupEntries;
 use crate::quota::Quotas;
 use model::{

@@ -181,7 +181,9 @@ mod tests {
         let addresses = image.broker(FIRST).unwrap().addresses.clone();
         let (incarnation, location) = (model::Incarnation(1), Default::default());
         let boot = Default::default();
-        image.apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location, desk: false, boot }).unwrap();
+        image
+            .apply(Command::RegisterBroker { slot: FIRST, incarnation, addresses, location, desk: false, boot })
+            .unwrap();
         let (session, lost) = (session(&image, FIRST), vec![(topic, ZERO), (topic, PartitionId(1))]);
         image.apply(Command::FailReplicas { broker: FIRST, session, failed: vec![], lost, choices: vec![] }).unwrap();
         assert_eq!(partition(&image, topic, 0).offline, slots(&[0]));

@@ -250,7 +250,14 @@ mod tests {
     /// A new session of the only broker, begun and let in.
     fn session_of(image: &Image) -> Vec<Command> {
         let (incarnation, addresses, location) = (Incarnation(1), Default::default(), Default::default());
-        let register = Command::RegisterBroker { slot: SLOT, incarnation, addresses, location, desk: false, boot: Default::default() };
+        let register = Command::RegisterBroker {
+            slot: SLOT,
+            incarnation,
+            addresses,
+            location,
+            desk: false,
+            boot: Default::default(),
+        };
         let Ok(Answer::Registered { session }) = image.clone().apply(register.clone()) else { panic!() };
         vec![register, Command::Unfence { reign: Default::default(), broker: SLOT, session }]
     }

@@ -1,7 +1,5 @@
 use super::{BrokerEpoch, Reign};
-use model::{
-    BrokerSlot, Incarnation, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName,
-};
+use model::{BrokerSlot, Incarnation, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// Why a command was not applied. Nothing happened.

@@ -1,8 +1,7 @@
 //! What the requests that change topics share.
 
-use crate::settings::insync_default;
 use crate::{Broker, CouncilError, Flush};
-use broker_core::config::{FLUSH, INSYNC, KEYS, Key};
+use broker_core::config::{FLUSH, INSYNC, KEYS, Key, min_insync_default};
 use broker_core::metadata::{Topic, replicas_wanted};
 use env::PortFuture;
 use model::limits;
@@ -78,7 +77,7 @@ pub(crate) fn entries<'a>(
     config: &'a BTreeMap<String, String>,
 ) -> impl Iterator<Item = Effective<'a>> + use<'a> {
     let flush = flush_name(broker.config().flush);
-    let needs_two = insync_default(replicas_of(broker, config).unsigned_abs().into()) > 1;
+    let needs_two = min_insync_default(replicas_of(broker, config).unsigned_abs().into()) > 1;
     KEYS.iter().map(move |key| match config.get(key.name) {
         Some(value) => Effective { key, value, source: FROM_TOPIC },
         None if key.name == FLUSH => Effective { key, value: flush, source: FROM_BROKER },

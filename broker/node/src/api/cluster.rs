@@ -102,6 +102,10 @@ pub(crate) struct Shown {
     pub(crate) isr: Vec<i32>,
     /// Replicas on brokers that are not let in, or on disks that failed.
     pub(crate) offline: Vec<i32>,
+    /// Replicas out of sync that may lead where nobody in sync can (KIP-966).
+    pub(crate) eligible: Vec<i32>,
+    /// Who was in sync last, where nobody may lead.
+    pub(crate) last_known: Vec<i32>,
 }
 
 /// The partitions of `topic`. A copy is led here too: clients may read it.
@@ -133,6 +137,8 @@ fn show(
         replicas: ids(&placed.replicas),
         isr: ids(&placed.isr),
         offline: ids(&offline),
+        eligible: ids(&placed.elr),
+        last_known: ids(placed.last_known_leader.as_slice()),
     }
 }
 

@@ -98,8 +98,8 @@ fn partition(shown: cluster::Shown) -> PartitionResponse {
         replica_nodes: shown.replicas,
         isr_nodes: shown.isr,
         offline_replicas: shown.offline,
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
+        eligible_leader_replicas: Some(shown.eligible),
+        last_known_elr: Some(shown.last_known),
         ..Default::default()
     }
 }

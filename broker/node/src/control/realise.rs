@@ -4,7 +4,7 @@
 use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
-use crate::topics::{is_usable, replica_count};
+use crate::topics::is_usable;
 use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, ModeState, PartitionId, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ fn to_hold(broker: &Broker, changes: &Changes, touched: &Touched<'_>) -> BTreeSe
         let known = held.with_id(*id)?;
         let is_open = known.partition(*number).is_some();
         let grew = known.partitions.len() != topic.partition_count() as usize;
-        let resized = *number == PartitionId(0) && known.replicas != replica_count(topic);
+        let resized = *number == PartitionId(0) && known.replicas != topic.replica_count();
         let is_wrong = if is_open { !placed.replicas.contains(&slot) } else { is_usable(placed, slot) };
         (grew || resized || is_wrong).then_some(*id)
     };

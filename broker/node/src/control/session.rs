@@ -2,11 +2,13 @@
 
 use super::worker::Worker;
 use super::{ControlError, OFFSETS_PARTITIONS, OFFSETS_TOPIC};
-use crate::Listeners;
 use crate::controller::{ChangeError, Controller};
 use crate::heart::Session;
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
-use broker_core::metadata::{Addresses, Answer, BrokerEpoch, Command, Placement, Refusal, Start, TopicDraft};
+use crate::{Broker, Flush, Listeners};
+use broker_core::metadata::{
+    Addresses, Answer, Boot, BrokerEpoch, Command, Placement, RULES, Refusal, Start, TopicDraft,
+};
 use env::PortFuture;
 use model::{BrokerSlot, ProducerId, TopicId, TopicName, TopicState};
 use std::collections::BTreeMap;
@@ -46,6 +48,7 @@ impl Worker {
             },
             location: self.broker.0.config.location.clone(),
             desk: self.broker.0.config.is_desk(),
+            boot: self.broker.boot(),
         };
         let Answer::Registered { session: epoch } = self.controller.propose(&command).await? else { return Ok(()) };
         self.catch_up().await?;
@@ -110,6 +113,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+}
+
+impl Broker {
+    /// What this broker says of its process: whether it stopped in order before, and what it promises by an
+    /// acknowledgement.
+    fn boot(&self) -> Boot {
+        let (stopped_in, flush) = (self.0.storage.dirs.stopped_in(), self.0.config.flush);
+        Boot { process: self.0.process, stopped_in, flushes_late: flush == Flush::Os, rules: RULES }
     }
 }
 

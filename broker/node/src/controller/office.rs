@@ -69,6 +69,11 @@ impl Broker {
             for change in changes {
                 self.make_change(controller, reign, change).await;
             }
+            if let Some(rules) = controller.image().rules_due(reign)
+                && let Err(error) = controller.propose(&rules).await
+            {
+                tracing::debug!(%error, "the region does not go by newer rules yet");
+            }
         }
     }
 
@@ -97,7 +102,7 @@ impl Broker {
     }
 
     /// Who is to lead what the broker in `leaving` leads, after a look at the logs of those that could.
-    async fn choices(&self, controller: &Controller, leaving: BrokerSlot) -> Vec<Choice> {
+    pub(crate) async fn choices(&self, controller: &Controller, leaving: BrokerSlot) -> Vec<Choice> {
         let image = controller.image();
         let mut asked = JoinSet::new();
         for (slot, wanted) in tails_wanted(&image, leaving) {

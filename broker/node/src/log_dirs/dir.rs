@@ -121,6 +121,11 @@ impl LogDir {
         }
     }
 
+    /// Whether there are logs in it, or what may be.
+    pub(super) fn holds_anything(&self) -> bool {
+        fs::read_dir(&self.path).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.path().is_dir())))
+    }
+
     /// The logs in it and whose they are, as far as it can be read.
     pub(crate) fn logs(&self) -> Vec<(Place, PathBuf)> {
         logs(&self.path)

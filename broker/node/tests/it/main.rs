@@ -4,6 +4,7 @@ mod cleaning;
 mod cluster;
 mod disk;
 mod disks;
+mod eligible;
 mod harness;
 mod hostile;
 mod idempotence;

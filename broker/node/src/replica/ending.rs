@@ -1,0 +1,33 @@
+//! The end of a partition on this broker: its log is closed, or deleted.
+
+use super::{Partition, Standing};
+use log::Log;
+
+impl Partition {
+    /// Closes the log in an orderly way: the next start has nothing to check. Whether all of it is on disk. It may block.
+    pub(crate) fn close(&self) -> bool {
+        let was_sound = self.failed().is_none();
+        let Some(Err(error)) = self.take_log().map(Log::close) else { return was_sound };
+        tracing::warn!(partition = %self.name, %error, "log was not closed in an orderly way; it is recovered at the next start");
+        false
+    }
+
+    /// Deletes the log from the disk. It may block.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn delete(&self) -> Result<(), log::FileError> {
+        self.dir.forget_committed(self.place());
+        self.take_log().map_or(Ok(()), Log::delete)
+    }
+
+    fn take_log(&self) -> Option<Log> {
+        let mut held = self.held();
+        held.standing = Standing::Idle;
+        held.follower = None;
+        let outcome = held.core.fence();
+        self.settle(&mut held, outcome);
+        self.publish(&mut held);
+        held.log.take()
+    }
+}
