@@ -12,6 +12,7 @@
 
 use crate::random::Random;
 use broker_core::follower::{EpochEnd, LogView};
+use broker_core::metadata::BrokerEpoch;
 use bytes::Bytes;
 use model::{LeaderEpoch, Offset, ProducerId};
 use record::{BatchBuilder, Batches, Header};
@@ -43,6 +44,10 @@ pub(crate) struct SimLog {
 pub(crate) struct SimDisk {
     pub(crate) logs: Vec<SimLog>,
     pub(crate) incarnation: u64,
+    /// The session that a process stopped in, in order, and none was started since.
+    pub(crate) stopped_in: Option<BrokerEpoch>,
+    /// The life of the process that has all of it; 0 after a loss of power.
+    pub(crate) life: u64,
     /// How long a sync takes.
     pub(crate) sync: (u64, u64),
     /// The next sync fails.
@@ -51,7 +56,8 @@ pub(crate) struct SimDisk {
 
 impl SimDisk {
     pub(crate) fn new(partitions: usize) -> Self {
-        Self { logs: vec![SimLog::default(); partitions], incarnation: 1, sync: (150, 1500), fails_next: false }
+        let logs = vec![SimLog::default(); partitions];
+        Self { logs, incarnation: 1, stopped_in: None, life: 0, sync: (150, 1500), fails_next: false }
     }
 
     pub(crate) fn sync_time(&self, random: &mut Random) -> Duration {
@@ -103,9 +109,9 @@ impl SimLog {
         }
     }
 
-    /// At most `max` raw batches from `from` on, as far as they are on disk.
-    pub(crate) fn read(&self, from: usize, max: usize) -> Bytes {
-        let end = self.flushed.min(from + max).max(from);
+    /// At most `max` raw batches from `from` on, below `end`.
+    pub(crate) fn read(&self, from: usize, max: usize, end: usize) -> Bytes {
+        let end = end.min(from + max).max(from);
         let mut bytes = Vec::new();
         for (batch, _) in &self.batches[from..end] {
             bytes.extend_from_slice(batch);

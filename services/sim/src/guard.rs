@@ -50,6 +50,10 @@ named! {
         EndAfterEpochStart = "end-not-told-before-epoch-start",
         /// What a producer wrote last is read from the log by every new leader.
         ProducersFromLog = "producer-state-follows-the-log",
+        /// Who did not stop in order and acknowledged before the disk had it is counted on no more (KIP-966).
+        UncleanIsDoubted = "unclean-restart-leaves-isr-and-elr",
+        /// Who left the in-sync set is eligible only while too few are in it (KIP-966).
+        EligibleOnlyBelowMin = "eligible-only-below-min-insync",
         /// A leader counts of its own log what is on its disk.
         OwnTailIsFlushed = "leader-counts-its-flushed-end",
     }

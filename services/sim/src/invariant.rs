@@ -16,7 +16,7 @@ mod one_content_per_offset;
 mod producer_order;
 mod watermark_monotone;
 
-use crate::disk::{Entry, SimDisk};
+use crate::disk::{Entry, SimDisk, SimLog};
 use crate::history::History;
 use broker_core::metadata::{self, Image};
 use model::{LeaderEpoch, PartitionId, TopicId};
@@ -55,9 +55,18 @@ pub(crate) struct View<'a> {
     pub(crate) min_insync: usize,
     /// How many disks were replaced by empty ones.
     pub(crate) replaced: usize,
+    /// Whether acknowledgements wait for the page cache only.
+    pub(crate) late: bool,
+    /// Whether somebody lost its page cache, then.
+    pub(crate) doubtful: bool,
 }
 
 impl View<'_> {
+    /// What a log keeps at that offset, as far as an acknowledgement promises it.
+    pub(crate) fn kept(&self, log: &SimLog, at: usize) -> Option<Entry> {
+        if self.late { log.entry(at) } else { log.durable_entry(at) }
+    }
+
     pub(crate) fn placed(&self, partition: usize) -> Option<&metadata::Partition> {
         self.image.partition(self.topic, PartitionId(partition as i32))
     }

@@ -48,6 +48,10 @@ named! {
         RegisteredAgain = "registered-again",
         /// The last member of an in-sync set was fenced, and nobody led.
         LastMemberStayed = "last-member-stayed",
+        /// A replica led that was eligible and not in sync.
+        EligibleElected = "eligible-replica-elected",
+        /// The last member of an in-sync set may have lost its end, and nobody may lead.
+        LastMemberDoubted = "last-member-doubted",
         /// Another controller took office.
         ControllerChanged = "controller-changed",
         /// The broker whose controller was active before was fenced sooner than others would have been, or was stopping.

@@ -16,6 +16,8 @@ pub(crate) struct Process {
     /// Which start of the broker it is.
     pub(crate) life: u64,
     pub(crate) is_paused: bool,
+    /// The session that the process before it stopped in, in order.
+    pub(crate) stopped_in: Option<BrokerEpoch>,
     /// What came while it was paused.
     pub(crate) inbox: Vec<Event>,
     pub(crate) session: Option<Session>,
@@ -141,6 +143,7 @@ impl Process {
         Self {
             life,
             is_paused: false,
+            stopped_in: None,
             inbox: vec![],
             session: None,
             is_registering: false,

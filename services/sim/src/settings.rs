@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) brokers: usize,
     pub(crate) partitions: usize,
     pub(crate) min_insync: usize,
+    /// Whether acknowledgements wait for the page cache only (`flush=os`).
+    pub(crate) late: bool,
     pub(crate) lag_max: Duration,
     pub(crate) timing: Timing,
     /// Microseconds a message takes.
@@ -40,10 +42,12 @@ impl Settings {
         let heal_at = random.millis(1200..2800);
         let slow = random.chance(25);
         let often = random.between(40..160);
+        let min_insync = if random.chance(80) { 2 } else { 1 };
         Self {
             brokers: if random.chance(75) { 3 } else { 4 + random.below(2) },
             partitions: 1 + random.below(2),
-            min_insync: if random.chance(80) { 2 } else { 1 },
+            min_insync,
+            late: min_insync > 1 && random.chance(25),
             lag_max: random.millis(80..300),
             timing: Timing { silence_max: random.millis(100..300) },
             delay: if slow { (200, 12_000) } else { (50, 1500) },

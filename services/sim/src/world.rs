@@ -65,6 +65,8 @@ pub(crate) struct World {
     history: History,
     invariants: Vec<Box<dyn Invariant>>,
     replaced: usize,
+    /// Who lost its page cache last: until it is back in sync everywhere it may lack what was acknowledged.
+    doubtful: Option<usize>,
     /// How late brokers hear of the metadata, at most, in microseconds.
     late: Vec<u64>,
     is_healed: bool,
@@ -99,6 +101,7 @@ impl World {
             history: History { partitions: vec![Promised::default(); partitions] },
             invariants: invariant::all(),
             replaced: 0,
+            doubtful: None,
             late: vec![9000; brokers],
             is_healed: false,
             is_done: false,
@@ -110,6 +113,7 @@ impl World {
             settings,
             random,
         };
+        (0..brokers).for_each(|broker| world.speed_up(broker));
         world.begin();
         world
     }
@@ -254,7 +258,7 @@ impl World {
                 self.on_confirmed(broker, term, from, beat, (asked_at, heard_at));
             }
             Timer::ProposalOverdue { proposal } => self.on_proposal_overdue(broker, proposal),
-            Timer::Leave => self.die(broker, false),
+            Timer::Leave => self.stop(broker),
         }
     }
 

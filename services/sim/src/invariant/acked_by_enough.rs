@@ -13,10 +13,10 @@ impl Invariant for AckedByEnough {
         if *in_sync < view.min_insync {
             return Err(format!("offset {at} is acknowledged while {in_sync} replicas are in sync"));
         }
-        let holds = |broker: &&crate::disk::SimDisk| broker.logs[*partition].durable_entry(*at) == Some(*entry);
+        let holds = |broker: &&crate::disk::SimDisk| view.kept(&broker.logs[*partition], *at) == Some(*entry);
         let holders = view.disks.iter().filter(holds).count();
-        // A disk that was replaced may have held it.
-        if holders + view.replaced < view.min_insync {
+        // A disk that was replaced may have held it, and so may a page cache that was lost.
+        if holders + view.replaced + usize::from(view.doubtful) < view.min_insync {
             return Err(format!("offset {at} is acknowledged and on {holders} disks"));
         }
         Ok(())

@@ -2,7 +2,8 @@ use super::{Fact, Invariant, View};
 use broker_core::metadata::Partition;
 use model::BrokerSlot;
 
-/// Every member of the controller's in-sync set has all that is committed on its disk (I2).
+/// Every member of the controller's in-sync set, and every replica that is eligible, has all that is committed on its disk
+/// (I2).
 pub(super) struct InSyncHoldsCommitted;
 
 impl Invariant for InSyncHoldsCommitted {
@@ -30,8 +31,13 @@ fn check(partition: usize, view: &View<'_>) -> Result<(), String> {
             // Its disk was replaced, and the controller has not heard of it yet.
             return Ok(());
         }
+        let heard = view.image.broker(BrokerSlot(broker as u16)).map_or(0, |known| known.boot.process);
+        if view.late && heard != view.disks[broker].life {
+            // It was started again, or lost its power, and the controller has not heard of it yet.
+            return Ok(());
+        }
         // A log with the same batch at an offset is the same below.
-        let has = view.disks[broker].logs[partition].durable_entry(committed.len() - 1);
+        let has = view.kept(&view.disks[broker].logs[partition], committed.len() - 1);
         if has == Some(*last) {
             return Ok(());
         }
@@ -41,5 +47,5 @@ fn check(partition: usize, view: &View<'_>) -> Result<(), String> {
 }
 
 fn members(placed: &Partition) -> impl Iterator<Item = usize> + '_ {
-    placed.isr.iter().map(|slot| usize::from(slot.0))
+    placed.isr.iter().chain(&placed.elr).map(|slot| usize::from(slot.0))
 }

@@ -21,6 +21,9 @@ fn check(image: &Image, number: usize, partition: &Partition) -> Result<(), Stri
     if let Some(slot) = fenced.filter(|_| partition.isr.len() > 1) {
         return Err(format!("broker {} is fenced and in sync with partition {number}: {:?}", slot.0, partition.isr));
     }
+    if partition.isr.iter().any(|slot| partition.elr.contains(slot)) {
+        return Err(format!("{:?} in sync and {:?} eligible overlap", partition.isr, partition.elr));
+    }
     match partition.leader {
         Some(leader) if !image.is_live(&leader) => Err(format!("{leader:?} of partition {number} is not alive")),
         Some(leader) if !partition.isr.contains(&leader.broker) => Err(format!("{leader:?} is not in sync")),

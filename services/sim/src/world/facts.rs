@@ -19,6 +19,8 @@ impl World {
             topic: self.topic,
             min_insync: self.settings.min_insync,
             replaced: self.replaced,
+            late: self.settings.late,
+            doubtful: self.doubtful.is_some(),
         };
         for invariant in &mut self.invariants {
             if let Err(what) = invariant.see(fact, &view) {
@@ -76,6 +78,12 @@ impl World {
             let (Some(old), Some(new)) = (before.partition(self.topic, id), after.partition(self.topic, id)) else {
                 continue;
             };
+            if new.leader.is_some_and(|leader| old.elr.contains(&leader.broker) && old.leader != new.leader) {
+                self.hit(Marker::EligibleElected);
+            }
+            if old.last_known_leader.is_none() && new.last_known_leader.is_some() {
+                self.hit(Marker::LastMemberDoubted);
+            }
             if old.leader.is_some() && new.leader.is_none() {
                 self.hit(Marker::LastMemberStayed);
             }

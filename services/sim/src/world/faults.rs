@@ -26,7 +26,7 @@ impl World {
             65..71 => self.lose_connections(victim),
             71..75 => self.slow_down(victim),
             75..80 => self.learn_late(),
-            80..83 => self.disks[victim].fails_next = true,
+            80..83 => self.disks[victim].fails_next = !self.settings.late,
             83..86 => self.split(),
             86..90 => self.change_controller(),
             90..93 => self.stop_in_order(victim),
@@ -46,8 +46,31 @@ impl World {
     }
 
     fn crash(&mut self, victim: usize, power: bool) {
+        let power = power && self.may_lose_cache(victim);
         self.die(victim, power);
         self.after((5000, 500_000), Event::Restart { broker: victim });
+    }
+
+    /// Whether the broker's page cache may be lost. Where acknowledgements do not wait for the disk only one may be lost at
+    /// a time: until whoever lost it is in sync again, others have what it lacks in theirs only.
+    fn may_lose_cache(&mut self, victim: usize) -> bool {
+        if !self.settings.late {
+            return true;
+        }
+        if self.doubtful.is_some_and(|lost| lost != victim && !self.is_whole(lost)) {
+            return false;
+        }
+        self.doubtful = Some(victim);
+        true
+    }
+
+    /// Whether the broker is in sync everywhere, with the log that it has.
+    fn is_whole(&self, broker: usize) -> bool {
+        let (image, life) = (self.quorum.image(), self.disks[broker].life);
+        let is_known = image.broker(slot(broker)).is_some_and(|known| known.boot.process == life);
+        let placed = (0..self.settings.partitions).filter_map(|id| image.partition(self.topic, PartitionId(id as i32)));
+        let mut mine = placed.filter(|placed| placed.replicas.contains(&slot(broker)));
+        is_known && mine.all(|placed| placed.isr.contains(&slot(broker)))
     }
 
     fn lose_all_power(&mut self) {
@@ -136,7 +159,8 @@ impl World {
     }
 
     pub(super) fn speed_up(&mut self, broker: usize) {
-        self.disks[broker].sync = (150, 1500);
+        // Nobody waits for the disk: the system writes when it likes.
+        self.disks[broker].sync = if self.settings.late { (20_000, 600_000) } else { (150, 1500) };
         self.late[broker] = 9000;
     }
 
@@ -156,7 +180,7 @@ impl World {
     /// A broker is gone for good, and another takes its place with an empty disk: once, where every record that was
     /// acknowledged is on two disks.
     fn replace_disk(&mut self, victim: usize) {
-        let is_safe = self.replaced == 0 && self.settings.min_insync > 1;
+        let is_safe = self.replaced == 0 && self.settings.min_insync > 1 && !self.settings.late;
         if !is_safe || !self.quorum.image().brokers().any(|(known, _)| known == slot(victim)) {
             return;
         }

@@ -90,7 +90,7 @@ impl World {
             Consequence::Unchanged => {}
             Consequence::MayGo => {
                 self.hit(Marker::StoppedInOrder);
-                self.die(broker, false);
+                self.stop(broker);
                 self.after((20_000, 300_000), crate::event::Event::Restart { broker });
             }
             Consequence::RegisterAgain => {

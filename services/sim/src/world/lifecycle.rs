@@ -1,13 +1,14 @@
 //! Brokers start, stop, and are paused.
 
 use super::{World, slot, trace};
+use crate::disk::SimLog;
 use crate::event::{Event, Timer};
 use crate::guard::Guard;
 use crate::invariant::Fact;
 use crate::marker::Marker;
 use crate::net::{CLIENTS, Lane, Way};
 use crate::process::{Process, Purpose, Session};
-use broker_core::metadata::Command;
+use broker_core::metadata::{Boot, Command, RULES};
 use model::Incarnation;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ impl World {
         trace!(self, "broker {broker} starts as life {}", self.lives);
         let mut process = Process::new(self.lives, self.settings.partitions, self.settings.lag_max);
         process.applied = self.random.below(self.quorum.len());
+        process.stopped_in = self.disks[broker].stopped_in.take();
+        self.disks[broker].life = self.lives;
         self.processes[broker] = Some(process);
         for log in &mut self.disks[broker].logs {
             log.failed = false;
@@ -56,9 +59,22 @@ impl World {
         if std::mem::replace(&mut process.is_registering, true) {
             return;
         }
-        let (addresses, location) = (Default::default(), Default::default());
-        let command = Command::RegisterBroker { slot: slot(broker), incarnation, addresses, location, desk: false };
+        let (process, stopped_in) = (process.life, process.stopped_in);
+        let boot = Boot { process, stopped_in, flushes_late: false, rules: RULES };
+        let (slot, addresses, location) = (slot(broker), Default::default(), Default::default());
+        let command = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false, boot };
         self.propose(broker, Purpose::Register, command);
+    }
+
+    /// The process ends in order: everything is on disk, and it leaves word of that.
+    pub(super) fn stop(&mut self, broker: usize) {
+        let session = self.process(broker).and_then(|process| process.session).map(|session| session.epoch);
+        let disk = &mut self.disks[broker];
+        if disk.logs.iter().all(|log| !log.failed) {
+            disk.logs.iter_mut().for_each(SimLog::sync_now);
+            disk.stopped_in = session;
+        }
+        self.die(broker, false);
     }
 
     /// The process is gone; with `power` the machine's page cache too.
@@ -81,6 +97,9 @@ impl World {
             }
         }
         self.disks[broker].fails_next = false;
+        if power {
+            self.disks[broker].life = 0;
+        }
         for way in self.ways(broker) {
             self.net.die(way);
         }

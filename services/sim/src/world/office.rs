@@ -76,8 +76,8 @@ impl World {
 
     pub(super) fn on_ask_tails(&mut self, broker: usize, from: usize, round: u64, wanted: &[(TopicId, PartitionId)]) {
         let tail = |(topic, partition): &(TopicId, PartitionId)| {
-            let log = &self.disks[broker].logs[partition.0 as usize];
-            let looked = Looked { log, durable: log.flushed() };
+            let (log, durable) = (partition.0 as usize, self.kept(broker, partition.0 as usize));
+            let looked = Looked { log: &self.disks[broker].logs[log], durable };
             let (epoch, tail) = (looked.last_epoch(), looked.durable());
             Tail { topic: *topic, partition: *partition, epoch, tail }
         };

@@ -7,8 +7,10 @@ use crate::guard::Guard;
 use crate::marker::Marker;
 use crate::process::Purpose;
 use crate::settings::{REPLICAS, Settings};
-use broker_core::metadata::{Answer, Command, Image, Refusal, Reign, TopicDraft};
+use broker_core::config::{FLUSH, INSYNC};
+use broker_core::metadata::{Answer, Boot, Command, Image, RULES, Refusal, Reign, TopicDraft};
 use model::{BrokerSlot, Incarnation, PartitionId, RegionName, TopicId, TopicName, TopicState};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) struct Quorum {
@@ -34,15 +36,17 @@ impl Quorum {
         for broker in 0..settings.brokers {
             let (addresses, location) = (Default::default(), Default::default());
             let (slot, incarnation) = (slot(broker), Incarnation(1));
-            apply(&mut image, Command::RegisterBroker { slot, incarnation, addresses, location, desk: false });
+            let boot = Boot::default();
+            apply(&mut image, Command::RegisterBroker { slot, incarnation, addresses, location, desk: false, boot });
         }
+        apply(&mut image, Command::AdoptRules { reign: Reign::default(), rules: RULES });
         let replica = |partition: usize, nth: usize| slot((partition + nth) % settings.brokers);
         let replicas = |partition| (0..REPLICAS).map(|nth| replica(partition, nth)).collect();
         let draft = TopicDraft {
             id: topic,
             name: TopicName::new("topic").expect("a name"),
             group: None,
-            config: Default::default(),
+            config: config(settings),
             state: TopicState::Live,
             epochs_above: None,
             placement: (0..settings.partitions).map(replicas).collect(),
@@ -114,7 +118,7 @@ impl World {
         self.mistrust(&before, &mut command);
         let mut after = before.clone();
         let mut outcome = after.apply(command.clone());
-        self.bypass(&mut after, &command, &mut outcome);
+        self.bypass(&before, &mut after, &command, &mut outcome);
         if after.version() != before.version() || outcome == Ok(Answer::Applied) {
             self.quorum.images.push(after.clone());
             let index = self.quorum.len() - 1;
@@ -135,11 +139,22 @@ impl World {
                 *session = image.broker(*slot).map_or(*session, |known| known.session);
             }
         }
+        if self.without(Guard::UncleanIsDoubted)
+            && let Command::RegisterBroker { slot, boot, .. } = command
+        {
+            boot.stopped_in = image.broker(*slot).map(|known| known.session);
+        }
     }
 
     /// Does what the core refused, or did not do.
-    fn bypass(&mut self, image: &mut Image, command: &Command, outcome: &mut Result<Answer, Refusal>) {
+    fn bypass(&mut self, before: &Image, image: &mut Image, command: &Command, outcome: &mut Result<Answer, Refusal>) {
         match (command, &outcome) {
+            (Command::ChangeIsr { partition, isr, .. }, Ok(_)) if self.without(Guard::EligibleOnlyBelowMin) => {
+                let known = before.partition(self.topic, *partition);
+                let elr: Vec<u16> = known.into_iter().flat_map(|known| &known.elr).map(|slot| slot.0).collect();
+                let elr: Vec<u16> = elr.into_iter().filter(|slot| !isr.contains(&BrokerSlot(*slot))).collect();
+                *image = edited(image, *partition, |known| known["elr"] = elr.into());
+            }
             (Command::ChangeIsr { partition, isr, .. }, Err(Refusal::Fenced(_)))
                 if self.without(Guard::FencedNeverInIsr) =>
             {
@@ -252,6 +267,12 @@ impl World {
             Command::TakeOffice { reign: Reign::of(term, broker as u64) },
         );
     }
+}
+
+/// What the topic is configured to be.
+fn config(settings: &Settings) -> BTreeMap<String, String> {
+    let flush = if settings.late { "os" } else { "before-ack" };
+    [(INSYNC.to_owned(), settings.min_insync.to_string()), (FLUSH.to_owned(), flush.to_owned())].into()
 }
 
 /// The same image with another state of one partition, as no command would make it.

@@ -50,7 +50,9 @@ impl World {
         if log.failed || is_stale {
             return;
         }
-        log.sync_now();
+        if !self.settings.late {
+            log.sync_now();
+        }
         let tail = Offset(log.len() as i64);
         replica.follower = None;
         replica.stands = Stands::Leads(epoch);
@@ -130,6 +132,12 @@ impl World {
         self.publish(broker, partition);
     }
 
+    /// What others may have of it: what is on disk, or all of it where nobody waits for the disk.
+    pub(super) fn kept(&self, broker: usize, partition: usize) -> usize {
+        let log = &self.disks[broker].logs[partition];
+        if self.settings.late { log.len() } else { log.flushed() }
+    }
+
     /// What a broker may count as held.
     pub(super) fn durable(&self, broker: usize, partition: usize) -> usize {
         let log = &self.disks[broker].logs[partition];
@@ -137,7 +145,7 @@ impl World {
             .as_ref()
             .is_some_and(|process| matches!(process.replicas[partition].stands, Stands::Follows(..)));
         let guard = if follows { Guard::FetchOffsetIsFlushed } else { Guard::OwnTailIsFlushed };
-        if self.without(guard) { log.len() } else { log.flushed() }
+        if self.without(guard) { log.len() } else { self.kept(broker, partition) }
     }
 
     /// Whether `fence` is that of a leadership this broker holds.

@@ -178,11 +178,11 @@ impl World {
 
     fn answer(&mut self, broker: usize, partition: usize, fetch: &Fetch, told: Told) -> Answer {
         let high_watermark = Offset(self.replica(broker, partition).map_or(0, |replica| replica.shown) as i64);
-        let log = &self.disks[broker].logs[partition];
+        let (kept, log) = (self.kept(broker, partition), &self.disks[broker].logs[partition]);
         let is_read = told.diverging.is_none() && told.trouble.is_none();
         let from = fetch.from.0 as usize;
-        let mut batches = match is_read && from < log.flushed() {
-            true => log.read(from, 6),
+        let mut batches = match is_read && from < kept {
+            true => log.read(from, 6, kept),
             false => Bytes::new(),
         };
         if self.random.chance(5) && batches.len() > 80 {
