@@ -37,8 +37,11 @@ pub(crate) struct Settings {
 /// How many replicas a partition has.
 pub(crate) const REPLICAS: usize = 3;
 
+/// Every so many seeds acknowledgements do not wait for the disk.
+const LATE_EVERY: u64 = 8;
+
 impl Settings {
-    pub(crate) fn draw(random: &mut Random) -> Self {
+    pub(crate) fn draw(seed: u64, random: &mut Random) -> Self {
         let heal_at = random.millis(1200..2800);
         let slow = random.chance(25);
         let often = random.between(40..160);
@@ -47,7 +50,7 @@ impl Settings {
             brokers: if random.chance(75) { 3 } else { 4 + random.below(2) },
             partitions: 1 + random.below(2),
             min_insync,
-            late: min_insync > 1 && random.chance(25),
+            late: min_insync > 1 && seed % LATE_EVERY == 0,
             lag_max: random.millis(80..300),
             timing: Timing { silence_max: random.millis(100..300) },
             delay: if slow { (200, 12_000) } else { (50, 1500) },

