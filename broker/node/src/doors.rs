@@ -177,9 +177,10 @@ fn close_all(held: &Held) -> bool {
     let logs: Vec<_> = held.partitions().collect();
     let part = logs.len().div_ceil(CLOSING_AT_ONCE).max(1);
     // Every one is closed, whatever becomes of the others.
-    let close = |part: &[&Arc<Partition>]| part.iter().fold(true, |all, log| log.close() && all);
+    let close = |part: &[&Arc<Partition>]| part.iter().filter(|log| !log.close()).count();
     std::thread::scope(|scope| {
         let closing: Vec<_> = logs.chunks(part).map(|part| scope.spawn(move || close(part))).collect();
-        closing.into_iter().fold(true, |all, part| part.join().unwrap_or(false) && all)
+        let open: usize = closing.into_iter().map(|part| part.join().unwrap_or(1)).sum();
+        open == 0
     })
 }

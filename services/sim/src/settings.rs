@@ -50,7 +50,7 @@ impl Settings {
             brokers: if random.chance(75) { 3 } else { 4 + random.below(2) },
             partitions: 1 + random.below(2),
             min_insync,
-            late: min_insync > 1 && seed % LATE_EVERY == 0,
+            late: min_insync > 1 && seed.is_multiple_of(LATE_EVERY),
             lag_max: random.millis(80..300),
             timing: Timing { silence_max: random.millis(100..300) },
             delay: if slow { (200, 12_000) } else { (50, 1500) },

@@ -13,6 +13,9 @@ use super::{Answer, BrokerEpoch, Choice, Image, Partition, Refusal};
 use model::{BrokerSlot, PartitionId, TopicId};
 use std::collections::HashMap;
 
+/// Partitions, by topic and number.
+type Places = [(TopicId, PartitionId)];
+
 impl Image {
     /// The broker in `slot` cannot use its logs of `failed`, nor those of `lost`, which are gone: these begin anew where
     /// somebody else is in sync. `choices` lead on where they may.
@@ -20,7 +23,7 @@ impl Image {
         &mut self,
         slot: BrokerSlot,
         session: BrokerEpoch,
-        (failed, lost): (&[(TopicId, PartitionId)], &[(TopicId, PartitionId)]),
+        (failed, lost): (&Places, &Places),
         choices: &[Choice],
     ) -> Result<Answer, Refusal> {
         self.check_session(slot, session)?;
