@@ -263,6 +263,9 @@ mod tests {
         assert_eq!(seen(&image, topic), (None, slots(&[0]), vec![]));
     }
 
+    /// What the topic says, whether brokers flush late by default, and whether who was killed leads on.
+    type Case = (&'static [(&'static str, &'static str)], bool, bool);
+
     /// The second broker left below the minimum, and the first one was in sync last; both are gone.
     fn both_gone(entries: &[(&str, &str)], flushes_late: bool) -> (Image, TopicId) {
         let (mut image, topic) = led(entries);
@@ -279,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_lost_page_cache_matters_only_where_nobody_waited_for_the_disk() {
-        let cases: [(&[(&str, &str)], bool, bool); 4] = [
+        let cases: [Case; 4] = [
             (&[], false, true),
             (&[], true, false),
             (&[(FLUSH, "os")], false, false),
