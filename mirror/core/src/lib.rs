@@ -6,8 +6,10 @@
 //! - [`mode`] leads a protection group into SYNC and out of it;
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
 //! - [`cursor`] carries the commits of consumer groups;
+//! - [`active`] lets several regions take writes under one name, and brings them to the same state;
 //! - [`archive`] is the layout of backups, and the plan of a restore.
 
+pub mod active;
 pub mod archive;
 pub mod cursor;
 pub mod flow;

@@ -1,5 +1,6 @@
 //! The window against a model of a source and of a copy's log, in any order of events; the archive there and back.
 
+mod active;
 mod archive;
 mod copy;
 mod rules;
