@@ -13,9 +13,12 @@
 //! active one. The quorum under the metadata is modelled: one log, agreed on by whoever reaches a majority, whose answers
 //! may be lost.
 //!
+//! Beside that, [`active`] simulates regions that all take writes, over the cores of mirror/core.
+//!
 //! Every seed gives one run: faults for some seconds while all invariants are looked at with every fact, then everything
 //! is healed and has to come together. The same seed gives the same run to the last byte of its trace.
 
+pub mod active;
 mod clock;
 mod disk;
 mod event;

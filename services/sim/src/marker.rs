@@ -84,17 +84,23 @@ named! {
 }
 
 /// How often each happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coverage(BTreeMap<Marker, u64>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage<M: Copy + Ord = Marker>(BTreeMap<M, u64>);
 
-impl Coverage {
+impl<M: Copy + Ord> Default for Coverage<M> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<M: Copy + Ord> Coverage<M> {
     /// It happened.
-    pub fn hit(&mut self, marker: Marker) {
+    pub fn hit(&mut self, marker: M) {
         *self.0.entry(marker).or_default() += 1;
     }
 
     /// How often it happened.
-    pub fn count(&self, marker: Marker) -> u64 {
+    pub fn count(&self, marker: M) -> u64 {
         self.0.get(&marker).copied().unwrap_or_default()
     }
 
@@ -105,8 +111,15 @@ impl Coverage {
         }
     }
 
+    /// What of `all` never happened.
+    pub fn missing_of(&self, all: &[M]) -> Vec<M> {
+        all.iter().copied().filter(|marker| self.count(*marker) == 0).collect()
+    }
+}
+
+impl Coverage {
     /// What never happened.
     pub fn missing(&self) -> Vec<Marker> {
-        Marker::ALL.iter().copied().filter(|marker| self.count(*marker) == 0).collect()
+        self.missing_of(Marker::ALL)
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Something that must never be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// What is run, as an argument of the command; nothing for brokers.
+    pub scenario: &'static str,
     /// The run it was seen in.
     pub seed: u64,
     /// When.
@@ -21,9 +23,10 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, at, invariant, what } = self;
+        let Self { scenario, seed, at, invariant, what } = self;
+        let space = if scenario.is_empty() { "" } else { " " };
         writeln!(f, "seed {seed} at {at:?}: {invariant}: {what}")?;
-        write!(f, "again with: cargo run -p sim -- --seed {seed} --trace")
+        write!(f, "again with: cargo run -p sim -- {scenario}{space}--seed {seed} --trace")
     }
 }
 
@@ -52,6 +55,18 @@ pub fn run(options: Options) -> Outcome {
 /// Runs all of `seeds` on all processors, until some fail. Gives what happened in all of them, and the failed ones in
 /// order.
 pub fn sweep(seeds: Range<u64>, options: Options, failures_max: usize) -> (Coverage, Vec<Violation>) {
+    sweep_with(seeds, failures_max, |seed| {
+        let outcome = run(Options { seed, ..options });
+        (outcome.coverage, outcome.violation)
+    })
+}
+
+/// Does the same with what `run` makes of a seed.
+pub(crate) fn sweep_with<M: Copy + Ord + Send>(
+    seeds: Range<u64>,
+    failures_max: usize,
+    run: impl Fn(u64) -> (Coverage<M>, Option<Violation>) + Sync,
+) -> (Coverage<M>, Vec<Violation>) {
     let next = AtomicU64::new(seeds.start);
     let failures = std::sync::Mutex::new(Vec::new());
     let lock = || failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -62,9 +77,9 @@ pub fn sweep(seeds: Range<u64>, options: Options, failures_max: usize) -> (Cover
             if seed >= seeds.end || lock().len() >= failures_max {
                 return coverage;
             }
-            let outcome = run(Options { seed, ..options });
-            coverage.add(&outcome.coverage);
-            lock().extend(outcome.violation);
+            let (covered, violation) = run(seed);
+            coverage.add(&covered);
+            lock().extend(violation);
         }
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);

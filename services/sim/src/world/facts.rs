@@ -25,7 +25,7 @@ impl World {
         for invariant in &mut self.invariants {
             if let Err(what) = invariant.see(fact, &view) {
                 let (seed, at) = (self.options.seed, self.now);
-                self.violation = Some(Violation { seed, at, invariant: invariant.name(), what });
+                self.violation = Some(Violation { scenario: "", seed, at, invariant: invariant.name(), what });
                 return;
             }
         }
@@ -33,7 +33,7 @@ impl World {
 
     pub(super) fn violate(&mut self, invariant: &'static str, what: String) {
         let (seed, at) = (self.options.seed, self.now);
-        self.violation.get_or_insert(Violation { seed, at, invariant, what });
+        self.violation.get_or_insert(Violation { scenario: "", seed, at, invariant, what });
     }
 
     /// Shows readers what the core says, and wakes whoever waits for it.
