@@ -1,6 +1,6 @@
 //! Offsets that were dropped at the source before they were copied.
 
-use model::{OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use model::{Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -53,6 +53,15 @@ impl From<&Gap> for model::Gap {
     }
 }
 
+/// What a copy that ends at `tail` has missed of a compacted source that keeps no tombstone below `forgotten` any more:
+/// keys may have been deleted there whose older values the copy still holds. `None` when it missed nothing: it has come
+/// further, or it holds nothing yet, since its `start` is its tail.
+///
+/// The range is recorded as a gap by [`GapReason::Compaction`]: the copy must be rebuilt, and is refused as a standby.
+pub fn missed_deletions(start: Offset, tail: Offset, forgotten: Offset) -> Option<OffsetRange> {
+    (start < tail && tail < forgotten).then_some(OffsetRange::new(tail, forgotten))
+}
+
 /// The gaps of one copy, apart and in order. Recording the same gap twice, as a restart does, changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -89,7 +98,6 @@ impl Gaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Offset;
 
     fn gap(start: i64, end: i64, reason: GapReason) -> Gap {
         Gap {
@@ -113,6 +121,13 @@ mod tests {
         gaps.record(gap(10, 20, GapReason::Retention));
         gaps.record(gap(10, 35, GapReason::Retention));
         assert_eq!(ranges(&gaps), [(10, 35)]);
+    }
+
+    #[test]
+    fn only_a_copy_that_holds_something_misses_deletions() {
+        let missed = |start, tail| missed_deletions(Offset(start), Offset(tail), Offset(50));
+        assert_eq!(missed(0, 20), Some(OffsetRange::new(Offset(20), Offset(50))));
+        assert_eq!((missed(0, 50), missed(0, 0), missed(20, 20)), (None, None, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
 //! - [`cursor`] carries the commits of consumer groups;
 //! - [`active`] lets several regions take writes under one name, and brings them to the same state;
+//! - [`verify`] proves up to which offset a copy is what its source is;
 //! - [`archive`] is the layout of backups, and the plan of a restore.
 
 pub mod active;
@@ -18,6 +19,7 @@ pub mod lag;
 pub mod mode;
 mod offsets;
 pub mod topic_state;
+pub mod verify;
 pub mod window;
 
 pub use offsets::{EpochList, EpochStart, UnsortedEpochs, count_without_holes};

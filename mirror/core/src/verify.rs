@@ -1,0 +1,41 @@
+//! Proof that a copy is what its source is, kept up while both are written.
+//!
+//! ```text
+//!   [0, 2^16)  [2^16, 2 x 2^16)  ...            each side hashes an interval once its high watermark has passed it,
+//!    hash       hash                            and keeps the hash in a side file beside the log
+//! ```
+//!
+//! What is hashed is what drills and restores compare too: the batches that begin in a range, each by its base offset,
+//! size, leader epoch and checksum. Between native regions batches are never cut anew, so equal intervals have equal
+//! hashes. Each interval has a hash of its own: retention takes intervals away and leaves the others comparable.
+//!
+//! What the shell does: on a partition's leader it asks [`due`] whenever the high watermark has moved, hashes that
+//! range, and appends the [`Checkpoint`] to the side file ([`Checkpoints`]). A link fetches the source's checkpoints
+//! above those it has compared, and [`compare`]s them with the copy's; the API shows the [`Comparison`]: "identical up
+//! to offset N".
+//!
+//! Of a compacted topic the cleaner takes batches away on each side in its own time, so unequal hashes prove nothing
+//! there. Its [`KeyDigest`] says whether the latest value of every key is the same, up to an offset that
+//! [`digest_offset`] chooses.
+
+mod checkpoint;
+mod compare;
+mod digest;
+mod file;
+
+pub use checkpoint::{Checkpoint, Due, Interval, due};
+pub use compare::{Comparison, Difference, Side, Unproven, WhyUnproven, compare};
+pub use digest::{Digest, DigestSide, KeyDigest, TooManyKeys, digest_offset};
+pub use file::{Checkpoints, FileDefect, FileIdentity};
+
+/// The hard limits of verification.
+pub mod limits {
+    use model::ByteCount;
+
+    /// The largest side file: the checkpoints of 2^37 offsets.
+    pub const FILE_BYTES_MAX: ByteCount = ByteCount::mib(64);
+    /// The most keys a digest is made over.
+    pub const DIGEST_KEYS_MAX: usize = 20_000_000;
+    /// How many unproven ranges a comparison names; it counts the rest.
+    pub const UNPROVEN_MAX: usize = 100;
+}
