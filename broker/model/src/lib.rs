@@ -5,6 +5,7 @@
 //! (`Offset`, the epochs) offer `advance`, which keeps the larger of two.
 
 mod assignment;
+mod broker;
 mod bytes;
 mod commits;
 mod epoch;
@@ -21,6 +22,7 @@ pub use assignment::{
     Assignment, Coverage, Grant, GrantState, Opening, Pattern, RegionAddress, TopicSpec, TopicState,
     coordinating_grant, covering_grant,
 };
+pub use broker::{BrokerDrain, BrokerOrder, BrokerOrderError, BrokerStatus};
 pub use bytes::ByteCount;
 pub use commits::{Commit, CommitCursor, CommitMarks, CommitPage, CommitPart, CommitsSince, SyncCommits};
 pub use epoch::{CopyTerm, EpochExhausted, Incarnation, LeaderEpoch, ModeEpoch, OwnershipEpoch};

@@ -49,3 +49,5 @@ pub const CONFIGURED_GROUP_NAME_BYTES_MAX: usize = 1024;
 pub const QUOTA_METERS_MAX: usize = 10_000;
 /// The longest user or client id that is told from others by quotas.
 pub const QUOTA_NAME_BYTES_MAX: usize = 255;
+/// How many partitions leave brokers that are emptied at once: each is copied whole to another one.
+pub const DRAIN_MOVES_MAX: usize = 10;

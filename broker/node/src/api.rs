@@ -54,7 +54,10 @@ mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
+mod unregister_broker;
 mod update_features;
+
+pub(crate) use cluster::node_id;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
@@ -164,6 +167,7 @@ served! {
     UpdateFeatures by update_features,
     DescribeCluster by describe_cluster,
     DescribeProducers by describe_producers,
+    UnregisterBroker by unregister_broker,
     ConsumerGroupHeartbeat by consumer_group_heartbeat,
     ConsumerGroupDescribe by consumer_group_describe,
     ListConfigResources by list_config_resources,

@@ -5,6 +5,7 @@
 //! ```
 
 mod calls;
+mod drain;
 mod join;
 mod leases;
 mod office;
@@ -191,10 +192,7 @@ fn voters(config: &crate::Config) -> BTreeMap<NodeId, Member> {
     if !config.is_clustered() {
         return BTreeMap::from([member(config.slot, "")]);
     }
-    // An even number of voters stands no more losses than one less.
-    let votes = config.controllers.clamp(1, 5).min(config.peers.len());
-    let votes = votes - (1 - votes % 2);
-    config.peers.iter().take(votes).map(|(slot, address)| member(*slot, address)).collect()
+    config.peers.iter().take(join::votes(config)).map(|(slot, address)| member(*slot, address)).collect()
 }
 
 impl StateMachine for Metadata {

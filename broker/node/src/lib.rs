@@ -28,6 +28,7 @@ mod leaders;
 mod listener;
 mod log_dirs;
 mod lone_region;
+mod members;
 mod orders;
 mod partitions;
 mod ports;

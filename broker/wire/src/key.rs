@@ -85,6 +85,7 @@ api_keys! {
     UpdateFeatures in update_features,
     DescribeCluster in describe_cluster,
     DescribeProducers in describe_producers,
+    UnregisterBroker in unregister_broker,
     ConsumerGroupHeartbeat in consumer_group_heartbeat,
     ConsumerGroupDescribe in consumer_group_describe,
     ListConfigResources in list_config_resources,
@@ -233,6 +234,7 @@ mod tests {
         agree::<update_features::Request>();
         agree::<describe_cluster::Request>();
         agree::<describe_producers::Request>();
+        agree::<unregister_broker::Request>();
         agree::<consumer_group_heartbeat::Request>();
         agree::<consumer_group_describe::Request>();
         agree::<list_config_resources::Request>();

@@ -5,6 +5,7 @@
 //! RFC 3339 in UTC. Fields are only ever added. What a client sends may leave out every field that has a default.
 
 pub mod backups;
+pub mod brokers;
 pub mod consumer_groups;
 pub mod drills;
 pub mod endpoints;
@@ -32,6 +33,8 @@ mod tests {
     #[derive(OpenApi)]
     #[openapi(components(schemas(
         Page<regions::Region>,
+        Page<brokers::Broker>,
+        brokers::DrainBroker,
         Page<topics::Topic>,
         topics::CreateTopic,
         topics::UpdateTopic,

@@ -3,8 +3,9 @@
 
 use env::{BootInstant, PortFuture};
 use model::{
-    Assignment, Commit, DivergedTail, Done, Gap, Holding, LinkPartitionStatus, Order, OrderError, OwnershipEpoch,
-    PartitionId, ProtectionGroup, RegionStatus, Timestamp, TopicId, TopicName, TopicSpec,
+    Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, Commit, DivergedTail, Done, Gap, Holding,
+    LinkPartitionStatus, Order, OrderError, OwnershipEpoch, PartitionId, ProtectionGroup, RegionStatus, Timestamp,
+    TopicId, TopicName, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,12 @@ pub trait Region: Send + Sync + 'static {
 
     /// Its consumer groups.
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>>;
+
+    /// Its brokers, and what each of them holds.
+    fn brokers(&self) -> PortFuture<'_, Result<Vec<BrokerStatus>, PortError>>;
+
+    /// Has it agree on an order about one of its brokers. The same order again changes nothing.
+    fn order_broker(&self, order: BrokerOrder) -> PortFuture<'_, Result<(), BrokerOrderError>>;
 
     /// The council has stored these facts; the region need not report them again.
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>>;

@@ -13,6 +13,7 @@
 
 mod asked;
 mod backups;
+mod brokers;
 mod consistency;
 mod consumer_groups;
 mod document;
@@ -143,6 +144,7 @@ impl Api {
 fn nouns() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(document::frame())
         .merge(regions::routes())
+        .merge(brokers::routes())
         .merge(topics::routes())
         .merge(consumer_groups::routes())
         .merge(links::routes())

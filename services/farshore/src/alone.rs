@@ -12,13 +12,7 @@ use model::RegionName;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{PathBuf, absolute};
 
-/// Runs one broker alone: a region of one with a council of one, nothing mirrored.
-///
-/// It takes five ports from --port on: Kafka clients, gateways, links, council and REST. For development and benchmarks;
-/// a platform that survives the loss of a region is `farshore up`.
-///
-/// With --slot and --peers it is one of several brokers of a region, each a process of its own, without a council and
-/// REST: three of them keep what is acknowledged when one is lost.
+/// A broker by itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Broker {
     /// Where Kafka clients connect, on 127.0.0.1.

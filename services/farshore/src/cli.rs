@@ -2,6 +2,7 @@
 
 mod archive;
 mod bench;
+mod broker;
 mod consume;
 mod group;
 mod health;
@@ -24,7 +25,7 @@ pub(crate) use region::start as start_region;
 pub(crate) use run::summary;
 pub(crate) use stamp::{bytes, instant, millis, seconds};
 
-use crate::{alone, drill, roles, up};
+use crate::{drill, roles, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -53,7 +54,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Up),
-    Broker(alone::Broker),
+    Broker(Box<broker::Broker>),
     #[command(hide = true)]
     Role(roles::Role),
     #[command(subcommand)]
@@ -87,7 +88,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Up(up) => up.run().map(|()| ExitCode::SUCCESS),
-            Command::Broker(broker) => broker.run().map(|()| ExitCode::SUCCESS),
+            Command::Broker(broker) if broker.is_alone() => broker.run_alone().map(|()| ExitCode::SUCCESS),
             Command::Role(role) => role.run().map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run(),
             Command::Openapi(openapi) => openapi.run().map(|()| ExitCode::SUCCESS),
@@ -110,6 +111,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Run(run) => return run.run(place).await,
             Command::Protection(protection) => return protection.run(place).await,
             Command::Region(region) => region.run(place).await?,
+            Command::Broker(broker) => broker.run(place).await?,
             Command::Topic(topic) => topic.run(place).await?,
             Command::Produce(produce) => produce.run(place).await?,
             Command::Consume(consume) => consume.run(place).await?,
@@ -118,7 +120,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Backup(backup) => backup.run(place).await?,
             Command::Restore(restore) => restore.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
-            Command::Up(_) | Command::Broker(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
+            Command::Up(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
                 unreachable!("these need no platform")
             }
         }

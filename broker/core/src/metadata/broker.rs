@@ -85,6 +85,8 @@ impl Image {
         {
             return Err(Refusal::Replaced { slot, given: given.incarnation, current });
         }
+        self.check_not_unregistered(slot, incarnation)?;
+        self.unregistered.remove(&slot);
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);
         let begun = Broker { session, ..given };

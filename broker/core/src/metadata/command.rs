@@ -241,6 +241,23 @@ pub enum Command {
         /// Where they are to be.
         moves: Vec<Move>,
     },
+    /// Has a broker emptied: all it holds moves to others, and nothing new is placed on it.
+    Drain {
+        /// The broker.
+        broker: BrokerSlot,
+        /// The one that takes all of it; `None` for whoever is fit.
+        onto: Option<BrokerSlot>,
+    },
+    /// Lets a broker that is emptied be used as before.
+    CancelDrain {
+        /// The broker.
+        broker: BrokerSlot,
+    },
+    /// Forgets a broker that holds nothing and does not run.
+    UnregisterBroker {
+        /// The broker.
+        broker: BrokerSlot,
+    },
     /// Changes what clients may use; all of it or nothing.
     AlterQuotas {
         /// What becomes of which entity.

@@ -117,7 +117,8 @@ impl Image {
         Ok(answer)
     }
 
-    /// What the broker in `slot` leads in the place of its preferred leader, which is alive and in sync.
+    /// What the broker in `slot` leads in the place of its preferred leader, which is alive and in sync; and all that
+    /// somebody else can lead, if it is to be emptied.
     pub fn leads_for_others(&self, slot: BrokerSlot) -> Vec<Choice> {
         let mut moves = vec![];
         for topic in self.topics() {
@@ -130,9 +131,11 @@ impl Image {
     pub fn leads_for_others_in(&self, slot: BrokerSlot, topic: TopicId, partition: PartitionId) -> Option<Choice> {
         let known =
             self.partition(topic, partition).filter(|p| p.leader.is_some_and(|leader| leader.broker == slot))?;
-        let fit =
-            |heir: BrokerSlot| known.isr.contains(&heir) && self.is_unfenced(heir) && !known.offline.contains(&heir);
-        let leader = known.wanted_leader(fit).filter(|leader| *leader != slot)?;
+        let leads_well = |heir: BrokerSlot| self.is_unfenced(heir) && !self.is_draining(heir);
+        let fit = |heir: BrokerSlot| known.isr.contains(&heir) && leads_well(heir) && !known.offline.contains(&heir);
+        let any = || known.replicas.iter().copied().find(|heir| fit(*heir));
+        let wanted = if self.is_draining(slot) { any() } else { known.wanted_leader(fit) };
+        let leader = wanted.filter(|leader| *leader != slot)?;
         Some(Choice { topic, partition, leader })
     }
 

@@ -1,5 +1,5 @@
 use super::{
-    Admission, Answer, Broker, BrokerEpoch, Command, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection,
+    Admission, Answer, Broker, BrokerEpoch, Command, Drain, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection,
 };
 use crate::config::GroupEntries;
 use crate::quota::Quotas;
@@ -49,6 +49,12 @@ pub struct Image {
     /// The last incarnation given to the disk of each broker that lost an earlier one.
     #[serde(default)]
     pub(super) allotted: BTreeMap<BrokerSlot, Incarnation>,
+    /// The last incarnation of brokers that were unregistered; it never comes back.
+    #[serde(default)]
+    pub(super) unregistered: BTreeMap<BrokerSlot, Incarnation>,
+    /// Brokers that are to be emptied.
+    #[serde(default)]
+    pub(super) drains: BTreeMap<BrokerSlot, Drain>,
     #[serde(default)]
     pub(super) unclean: Arc<Vec<UncleanElection>>,
     /// The rules the region goes by.
@@ -109,6 +115,9 @@ impl Image {
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
             C::Reassign { moves } => self.reassign(&moves),
+            C::Drain { broker, onto } => self.drain(broker, onto),
+            C::CancelDrain { broker } => self.cancel_drain(broker),
+            C::UnregisterBroker { broker } => self.unregister_broker(broker),
             C::AlterQuotas { changes } => self.alter_quotas(&changes),
             C::ConfigureGroup { group, changes } => self.configure_group(group, changes),
             C::Journal { run, step, group, ownership_epoch, done, at } => {

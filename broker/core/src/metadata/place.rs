@@ -16,9 +16,9 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// For `topic` on the brokers of `image` that `may_hold` it, with as many of the `replicas` as there are brokers.
+    /// For `topic` on the brokers of `image` that `may_hold` it and are not to be emptied, with as many of the `replicas` as there are brokers.
     pub fn of(image: &Image, topic: TopicId, replicas: usize, may_hold: impl Fn(&Broker) -> bool) -> Self {
-        let brokers = image.brokers().filter(|(_, known)| may_hold(known));
+        let brokers = image.brokers().filter(|(slot, known)| may_hold(known) && !image.is_draining(*slot));
         Self::on(brokers.map(|(slot, known)| (slot, known.location.clone())).collect(), topic, replicas)
     }
 

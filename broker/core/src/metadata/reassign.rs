@@ -153,8 +153,11 @@ impl Image {
         if replicas.is_empty() || repeated {
             return Err(Refusal::BadReplicas(replicas.clone()));
         }
-        let stranger = replicas.iter().find(|slot| self.broker(**slot).is_none_or(|known| known.desk));
-        stranger.map_or(Ok(()), |slot| Err(Refusal::UnknownBroker(*slot)))
+        if let Some(stranger) = replicas.iter().find(|slot| self.broker(**slot).is_none_or(|known| known.desk)) {
+            return Err(Refusal::UnknownBroker(*stranger));
+        }
+        let is_new = |slot: &&BrokerSlot| self.is_draining(**slot) && !known.wanted().contains(slot);
+        replicas.iter().find(is_new).map_or(Ok(()), |slot| Err(Refusal::Draining(*slot)))
     }
 }
 

@@ -1,6 +1,7 @@
 use super::{BrokerEpoch, Reign};
 use model::{BrokerSlot, Incarnation, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Why a command was not applied. Nothing happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -186,6 +187,69 @@ pub enum Refusal {
         /// The partition.
         partition: PartitionId,
     },
+    /// Nothing new is placed on a broker that is emptied.
+    #[error("broker {} is being emptied; choose another one, or cancel its drain first", .0.0)]
+    Draining(BrokerSlot),
+    /// There is no drain to cancel.
+    #[error("broker {} is not being emptied", .0.0)]
+    NotDraining(BrokerSlot),
+    /// Nobody is there to take what a broker holds.
+    #[error("broker {} cannot be emptied: no other broker is alive to take what it holds; start one first", .0.0)]
+    NobodyLeft(BrokerSlot),
+    /// Without the broker there are too few for the replicas of a topic.
+    #[error(
+        "broker {} cannot be emptied: {topic} has {replicas} replicas, and without it only {} alive to hold them; start \
+         another broker, or reassign {topic} to fewer replicas first", .slot.0, Named(left)
+    )]
+    TooFewBrokers {
+        /// The broker.
+        slot: BrokerSlot,
+        /// The topic with the most replicas.
+        topic: TopicName,
+        /// How many its partitions have.
+        replicas: usize,
+        /// The brokers that are left.
+        left: Vec<BrokerSlot>,
+    },
+    /// A broker cannot hold a partition twice.
+    #[error(
+        "broker {} cannot be emptied onto broker {}: both hold {topic}-{partition}; empty it without naming a broker, or \
+         name one that holds nothing yet", .slot.0, .onto.0
+    )]
+    HeldByBoth {
+        /// The broker to be emptied.
+        slot: BrokerSlot,
+        /// The one that is to take all of it.
+        onto: BrokerSlot,
+        /// A topic.
+        topic: TopicName,
+        /// Its partition that both hold.
+        partition: PartitionId,
+    },
+    /// A broker that holds replicas is not forgotten.
+    #[error("broker {} still holds {replicas} replicas, of {topic} for one; drain it first", .slot.0)]
+    StillHolds {
+        /// The broker.
+        slot: BrokerSlot,
+        /// How many replicas.
+        replicas: u64,
+        /// One of their topics.
+        topic: TopicName,
+    },
+    /// A broker that runs is not forgotten: it would register again.
+    #[error("broker {} still runs; stop it first", .0.0)]
+    StillRuns(BrokerSlot),
+    /// The broker was unregistered.
+    #[error(
+        "broker {} was unregistered, and incarnation {given} of its disk is not taken back; start it with an empty data \
+         directory instead", .slot.0
+    )]
+    Unregistered {
+        /// The broker.
+        slot: BrokerSlot,
+        /// The incarnation given.
+        given: Incarnation,
+    },
     /// There is no room for more quotas.
     #[error("quotas of {entities} entities are too many; at most {most} can have some, so take away others first")]
     TooManyQuotas {
@@ -203,4 +267,17 @@ pub enum Refusal {
     /// Producer ids of this incarnation are used up.
     #[error("incarnation {0} has given out all its producer ids")]
     ProducerIdsExhausted(Incarnation),
+}
+
+/// Brokers in words.
+struct Named<'a>(&'a [BrokerSlot]);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots: Vec<_> = self.0.iter().map(|slot| slot.0.to_string()).collect();
+        match &slots[..] {
+            [one] => write!(f, "broker {one} is"),
+            several => write!(f, "brokers {} are", several.join(", ")),
+        }
+    }
 }

@@ -84,11 +84,15 @@ impl Worker {
         }
     }
 
-    /// What this broker leads of the partitions that have changed and wait only for that to move on.
+    /// What this broker leads of the partitions that have changed and wait only for that to move on; all that others can
+    /// lead, if it is to be emptied.
     fn leads_until_moved(&mut self) -> Vec<Choice> {
         let before = std::mem::replace(&mut self.looked, self.real.clone());
         if Arc::ptr_eq(&before, &self.real) {
             return Vec::new();
+        }
+        if self.real.is_draining(self.slot()) {
+            return self.real.leads_for_others(self.slot());
         }
         self.real.leads_until_moved(self.slot(), self.real.changes_since(&before).partitions)
     }
@@ -128,7 +132,7 @@ impl Worker {
         self.failed.look_again(moves.iter().map(|moved| (moved.topic, moved.partition)));
         let command = Command::MoveLeaders { broker: self.slot(), session: session.epoch, moves };
         match self.propose(vec![command]).await {
-            Ok(_) => tracing::info!("leaders were handed over to preferred ones"),
+            Ok(_) => tracing::info!("leaders were handed over"),
             Err(error) => tracing::warn!(%error, "leaders were not handed over"),
         }
         self.follow().await;

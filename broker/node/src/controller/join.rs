@@ -23,6 +23,12 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How long a new node may take to learn what was agreed on.
 const CATCH_UP_MAX: Duration = Duration::from_secs(120);
 
+/// How many of a region's nodes vote: an even number of voters stands no more losses than one less.
+pub(super) fn votes(config: &crate::Config) -> usize {
+    let votes = config.controllers.clamp(1, 5).min(config.peers.len());
+    votes - (1 - votes % 2)
+}
+
 /// What one round of questions brought.
 enum Said {
     /// The incarnation to start under.
@@ -68,7 +74,7 @@ impl Broker {
         if let Err(error) = controller.catch_up().await {
             return Reply::Unavailable(error.to_string());
         }
-        if controller.image().broker(slot).is_none() {
+        if controller.image().broker(slot).is_none() && controller.image().unregistered(slot).is_none() {
             return Reply::Joined(Incarnation(1));
         }
         match controller.propose(&Command::AllotIncarnation { slot }).await {
@@ -118,7 +124,9 @@ impl Broker {
         let (quorum, member) = (&controller.quorum, Member::new(new.slot().0.to_string(), address));
         let membership = quorum.membership();
         let old = membership.members().keys().find(|id| id.slot() == new.slot() && **id != new).copied();
-        if voters(&self.0.config).contains_key(&first_node(new.slot())) {
+        let has_room = |old: NodeId| membership.is_voter(old) || membership.voters().len() < votes(&self.0.config);
+        let is_one = voters(&self.0.config).contains_key(&first_node(new.slot()));
+        if is_one && (membership.is_voter(new) || has_room(old.unwrap_or(new))) {
             return quorum.replace_member(old, new, member, CATCH_UP_MAX).await;
         }
         quorum.add_learner(new, member, CATCH_UP_MAX).await?;
@@ -132,8 +140,9 @@ impl Broker {
     /// active one.
     pub(super) fn take_in_followers(&self) {
         for slot in self.0.config.peers.keys() {
-            let membership = self.control().controller().quorum.membership();
-            if membership.in_slot(*slot).is_none() {
+            let controller = self.control().controller();
+            let was_let_go = controller.image().unregistered(*slot).is_some();
+            if controller.quorum.membership().in_slot(*slot).is_none() && !was_let_go {
                 self.spawn(self.clone().take_in(first_node(*slot)));
             }
         }

@@ -60,7 +60,12 @@ impl Broker {
         self.take_in_followers();
         *self.0.office.holder() = Some(Liveness::begin(timing, reign, tenure.since.since_boot()));
         self.succeed(tenure).await;
-        let mut ticks = interval(timing.tick());
+        tokio::join!(self.look_after(controller, reign), self.empty_brokers(controller));
+    }
+
+    /// Fences who is silent, and lets in who is ready, again and again.
+    async fn look_after(&self, controller: &Controller, reign: metadata::Reign) {
+        let mut ticks = interval(self.0.config.liveness.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -100,9 +100,9 @@ impl Cluster {
         .await;
     }
 
-    /// Gives the broker in `slot`, which does not run, an empty disk.
-    pub(crate) fn wipe(&mut self, slot: u16) {
-        self.dirs[usize::from(slot)] = TempDir::new().unwrap();
+    /// Gives the broker in `slot`, which does not run, an empty disk; gives the one it had.
+    pub(crate) fn wipe(&mut self, slot: u16) -> TempDir {
+        std::mem::replace(&mut self.dirs[usize::from(slot)], TempDir::new().unwrap())
     }
 
     pub(crate) fn broker(&self, slot: u16) -> &Broker {

@@ -19,6 +19,7 @@ mod region_clients;
 mod region_consumer_groups;
 mod region_coordinators;
 mod region_desk;
+mod region_drain;
 mod region_groups;
 mod region_hints;
 mod region_leaders;

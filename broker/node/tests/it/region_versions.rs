@@ -115,6 +115,7 @@ async fn ask_for_administration(asker: &mut Asker) {
     asker.ask(describe_producers::Request { topics: vec![topic], ..Default::default() }).await;
     asker.ask(describe_log_dirs::Request { topics: None, ..Default::default() }).await;
     asker.ask(describe_quorum::Request { topics: vec![Default::default()], ..Default::default() }).await;
+    asker.ask(unregister_broker::Request { broker_id: 77, ..Default::default() }).await;
     asker.ask(update_features::Request { feature_updates: vec![Default::default()], ..Default::default() }).await;
     asker.ask(describe_acls::Request::default()).await;
     asker.ask(create_acls::Request { creations: vec![Default::default()], ..Default::default() }).await;

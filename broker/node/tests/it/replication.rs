@@ -65,7 +65,7 @@ impl Cluster {
     }
 
     /// A client that finds leaders by itself.
-    fn finder(&self) -> Arc<wire::client::Cluster> {
+    pub(crate) fn finder(&self) -> Arc<wire::client::Cluster> {
         let bootstrap: Vec<_> =
             self.brokers.values().map(|broker| broker.addresses().unwrap().clients.to_string()).collect();
         let options = Options { call_timeout: Duration::from_secs(2), ..Options::default() };

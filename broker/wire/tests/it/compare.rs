@@ -130,6 +130,7 @@ apis! {
     update_features: UpdateFeatures, UpdateFeaturesRequest, UpdateFeaturesResponse;
     describe_cluster: DescribeCluster, DescribeClusterRequest, DescribeClusterResponse;
     describe_producers: DescribeProducers, DescribeProducersRequest, DescribeProducersResponse;
+    unregister_broker: UnregisterBroker, UnregisterBrokerRequest, UnregisterBrokerResponse;
     consumer_group_heartbeat: ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     consumer_group_describe: ConsumerGroupDescribe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     list_config_resources: ListConfigResources, ListConfigResourcesRequest, ListConfigResourcesResponse;

@@ -79,7 +79,7 @@ noise! {
     fetch find_coordinator heartbeat incremental_alter_configs init_producer_id join_group leave_group
     list_config_resources list_groups list_offsets list_partition_reassignments metadata offset_commit offset_delete
     offset_fetch offset_for_leader_epoch produce sasl_authenticate sasl_handshake sync_group txn_offset_commit
-    update_features
+    unregister_broker update_features
 }
 
 #[test]

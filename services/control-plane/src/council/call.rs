@@ -7,8 +7,8 @@ use api::routes::{FollowRoutes, RouteLease};
 use bytes::Bytes;
 use catalog::{Command, NodeIdentity, Outcome};
 use model::{
-    Done, Incarnation, LinkPartitionStatus, Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionName,
-    RegionStatus,
+    BrokerOrder, BrokerOrderError, BrokerStatus, Done, Incarnation, LinkPartitionStatus, Order, OrderError,
+    OwnershipEpoch, ProtectionGroup, RegionName, RegionStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,10 @@ pub enum Call {
     Links,
     /// The region's consumer groups.
     ConsumerGroups,
+    /// The region's brokers.
+    Brokers,
+    /// Have the region agree on an order about one of its brokers.
+    OrderBroker(BrokerOrder),
     /// The leader: let a region's leases stand.
     RenewLease(LeaseRenewal),
     /// The leader: let a gateway's route leases stand, and tell it of newer routes. Other nodes pass it on.
@@ -85,6 +89,10 @@ pub enum Reply {
     Links(Vec<LinkPartitionStatus>),
     /// See [`Call::ConsumerGroups`].
     ConsumerGroups(Vec<ConsumerGroup>),
+    /// See [`Call::Brokers`].
+    Brokers(Vec<BrokerStatus>),
+    /// See [`Call::OrderBroker`].
+    BrokerOrdered(Result<(), BrokerOrderError>),
     /// The grants that stand.
     Leases {
         /// Which.

@@ -50,12 +50,16 @@ impl Desk {
     async fn serve(&self, call: Call) -> Reply {
         let Some(council) = self.council.get() else { return Reply::not_served("this node is starting") };
         match call {
-            call @ (Call::Ping | Call::Order(_) | Call::Status { .. } | Call::Links | Call::ConsumerGroups) => {
-                match &self.ports.region {
-                    Some(region) => ask_region(&**region, call).await.unwrap_or_else(Reply::not_served),
-                    None => Reply::not_served("this node belongs to no region"),
-                }
-            }
+            call @ (Call::Ping
+            | Call::Order(_)
+            | Call::Status { .. }
+            | Call::Links
+            | Call::ConsumerGroups
+            | Call::Brokers
+            | Call::OrderBroker(_)) => match &self.ports.region {
+                Some(region) => ask_region(&**region, call).await.unwrap_or_else(Reply::not_served),
+                None => Reply::not_served("this node belongs to no region"),
+            },
             Call::RenewLease(renewal) => self.ledger.renew(council, &self.reader, &renewal).await,
             Call::FollowRoutes(ask) if council.leads() => self.ledger.routes(council, &self.reader, &ask).await,
             Call::Join(command) if council.leads() => join(council, *command).await,
@@ -90,6 +94,8 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
         Call::Status { with_hashes } => Reply::Status(Box::new(region.status(with_hashes).await?)),
         Call::Links => Reply::Links(region.links().await),
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
+        Call::Brokers => Reply::Brokers(region.brokers().await?),
+        Call::OrderBroker(order) => Reply::BrokerOrdered(region.order_broker(order).await),
         _ => {
             region.answers().await?;
             Reply::Pong

@@ -22,6 +22,7 @@ use utoipa::{OpenApi as _, PartialSchema};
     ),
     tags(
         (name = "regions", description = "Kafka clusters, one per region."),
+        (name = "brokers", description = "The brokers of a region: what they hold, and how they are emptied."),
         (name = "topics", description = "Topics, the same in every region."),
         (name = "consumer groups", description = "Consumer groups and how far they have read."),
         (name = "links", description = "Mirrors from owners to standbys, and their lag."),
@@ -66,7 +67,7 @@ fn amend(path: &str, item: &mut PathItem) {
             }
         }
     }
-    let noun = path.trim_start_matches("/v1/").split('/').next().unwrap_or_default().replace('-', "_");
+    let noun = noun(path).replace('-', "_");
     let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
     for operation in all.into_iter().flatten() {
         refusals(operation);
@@ -74,6 +75,12 @@ fn amend(path: &str, item: &mut PathItem) {
         let id = operation.operation_id.take();
         operation.operation_id = if is_noun { id.map(|id| format!("{id}_{noun}")) } else { id };
     }
+}
+
+/// What a path is about: brokers are a noun of their own below their region.
+fn noun(path: &str) -> &str {
+    let path = path.trim_start_matches("/v1/").trim_start_matches("regions/{region}/");
+    path.split('/').next().unwrap_or_default()
 }
 
 fn consistency_header() -> Header {

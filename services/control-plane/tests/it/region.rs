@@ -6,10 +6,10 @@ use control_plane::ports::{
 };
 use env::{BootInstant, Clock, PortFuture};
 use model::{
-    Action, Assignment, ByteCount, CommitMarks, CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation,
-    LeaderEpoch, LinkPartitionStatus, Offset, OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd,
-    PartitionId, PartitionStatus, ProtectionGroup, RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp,
-    TopicId, TopicSpec,
+    Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
+    CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
+    OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProtectionGroup,
+    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -55,6 +55,8 @@ pub(crate) struct Pages {
     diverged: Vec<DivergedTail>,
     crossed: BTreeSet<(Key, OwnershipEpoch)>,
     pub(crate) disk_full: bool,
+    /// Brokers that are to be emptied; a region has two.
+    drains: BTreeMap<BrokerSlot, BrokerDrain>,
     /// Whether logs nobody wrote to are empty.
     is_blank: bool,
 }
@@ -388,6 +390,44 @@ impl Region for Book {
 
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {
         Box::pin(async { Ok(vec![]) })
+    }
+
+    fn brokers(&self) -> PortFuture<'_, Result<Vec<BrokerStatus>, PortError>> {
+        let drains = self.pages().drains.clone();
+        let broker = |slot: u16| BrokerStatus {
+            slot: BrokerSlot(slot),
+            node_id: i32::from(slot) + 1,
+            incarnation: Incarnation(1),
+            alive: true,
+            data_centre: String::new(),
+            rack: format!("rack-{slot}"),
+            clients: format!("127.0.0.1:{}", 9092 + slot),
+            replicas: 7,
+            in_sync: 7,
+            leaders: 3,
+            leaving: 0,
+            drain: drains.get(&BrokerSlot(slot)).copied(),
+        };
+        let brokers = (0..2).map(broker).collect();
+        Box::pin(async { Ok(brokers) })
+    }
+
+    fn order_broker(&self, order: BrokerOrder) -> PortFuture<'_, Result<(), BrokerOrderError>> {
+        let drains = &mut self.pages().drains;
+        let refused = |text: &str| Err(BrokerOrderError::Refused(text.to_owned()));
+        let outcome = match order {
+            order if order.broker().0 > 1 => Err(BrokerOrderError::Unknown(order.broker())),
+            BrokerOrder::Drain { broker, onto } => {
+                drains.insert(broker, BrokerDrain { onto });
+                Ok(())
+            }
+            BrokerOrder::CancelDrain { broker } => match drains.remove(&broker) {
+                Some(_) => Ok(()),
+                None => refused("it is not being emptied"),
+            },
+            BrokerOrder::Unregister { .. } => refused("it still holds 7 replicas"),
+        };
+        Box::pin(async { outcome })
     }
 
     fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {

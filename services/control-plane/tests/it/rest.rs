@@ -406,6 +406,30 @@ async fn every_failure_is_a_problem_document() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_are_listed_drained_and_forgotten() {
+    let served = Served::start(3).await;
+    let brokers = served.get("/v1/regions/r2/brokers").await.ok(200);
+    assert_eq!((&brokers["items"][1]["slot"], &brokers["items"][1]["state"]), (&json!(1), &json!("in_use")));
+    let page = served.get("/v1/regions/r2/brokers?limit=1").await.ok(200);
+    let rest = format!("/v1/regions/r2/brokers?after={}", page["next"].as_str().unwrap());
+    assert_eq!(served.get(&rest).await.ok(200)["items"].as_array().unwrap().len(), 1);
+
+    let begun = served.post("/v1/regions/r2/brokers/1/drain", json!({"onto": 0})).await;
+    assert_eq!(begun.header("location"), "/v1/regions/r2/brokers/1");
+    let begun = begun.ok(202);
+    assert_eq!((&begun["state"], &begun["onto"], &begun["replicas"]), (&json!("draining"), &json!(0), &json!(7)));
+    assert_eq!(served.get("/v1/regions/r2/brokers/1").await.ok(200), begun);
+    assert_eq!(served.get("/v1/regions/r1/brokers/1").await.ok(200)["state"], "in_use", "another region's");
+    assert_eq!(served.delete("/v1/regions/r2/brokers/1/drain").await.ok(200)["state"], "in_use");
+    served.delete("/v1/regions/r2/brokers/1/drain").await.problem(409, "conflict");
+    served.delete("/v1/regions/r2/brokers/1").await.problem(409, "conflict");
+    served.post("/v1/regions/r2/brokers/9/drain", json!({})).await.problem(404, "not_found");
+    served.post("/v1/regions/r9/brokers/1/drain", json!({})).await.problem(404, "not_found");
+    served.post("/v1/regions/r2/brokers/1/drain", json!({"into": 0})).await.problem(422, "unprocessable");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regions_health_probes_and_metrics_are_told() {
     let mut served = Served::start(3).await;
     let regions = served.get("/v1/regions").await.ok(200);

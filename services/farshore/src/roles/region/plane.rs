@@ -4,8 +4,8 @@ use broker::Broker;
 use control_plane::ports::{ConsumerGroup, PortError, Region};
 use env::{BootInstant, PortFuture};
 use model::{
-    Assignment, DivergedTail, Done, Gap, Holding, LinkPartitionStatus, Order, OrderError, OwnershipEpoch,
-    ProtectionGroup, RegionStatus,
+    Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, DivergedTail, Done, Gap, Holding, LinkPartitionStatus,
+    Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionStatus,
 };
 
 /// The region's only broker, or its desk.
@@ -61,6 +61,14 @@ impl Region for DataPlane {
             });
             Ok(groups.collect())
         })
+    }
+
+    fn brokers(&self) -> PortFuture<'_, Result<Vec<BrokerStatus>, PortError>> {
+        Box::pin(async move { Ok(self.0.brokers()) })
+    }
+
+    fn order_broker(&self, order: BrokerOrder) -> PortFuture<'_, Result<(), BrokerOrderError>> {
+        Box::pin(self.0.order_broker(order))
     }
 
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
