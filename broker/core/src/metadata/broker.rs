@@ -113,11 +113,15 @@ impl Image {
 
     /// The next incarnation of the disk in `slot`; the first is that of the broker the region was founded with.
     pub(super) fn allot_incarnation(&mut self, slot: BrokerSlot) -> Answer {
-        let registered = self.brokers.get(&slot).map_or(Incarnation(1), |known| known.incarnation);
-        let last = self.allotted.get(&slot).copied().unwrap_or(Incarnation(1)).max(registered);
-        let incarnation = Incarnation(last.0 + 1);
+        let incarnation = Incarnation(self.latest_incarnation(slot).0 + 1);
         self.allotted.insert(slot, incarnation);
         Answer::Allotted { incarnation }
+    }
+
+    /// The last incarnation that a disk in `slot` was given, whether its broker has registered or not.
+    pub fn latest_incarnation(&self, slot: BrokerSlot) -> Incarnation {
+        let registered = self.brokers.get(&slot).map_or(Incarnation(1), |known| known.incarnation);
+        self.allotted.get(&slot).copied().unwrap_or(Incarnation(1)).max(registered)
     }
 
     pub(super) fn check_session(&self, slot: BrokerSlot, given: BrokerEpoch) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use super::{Controller, Question, Reply, first_node, voters};
 use crate::Broker;
 use broker_core::metadata::{Answer, Command};
 use model::{BrokerSlot, Incarnation};
-use quorum::{CallError, Member, MemberError, NodeId};
+use quorum::{CallError, Member, MemberError, Membership, NodeId};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -111,7 +111,9 @@ impl Broker {
     async fn take_in_until_done(&self, new: NodeId) {
         let controller = self.control().controller();
         let Some(address) = self.0.config.peers.get(&new.slot()) else { return };
-        while controller.leadership().borrow().tenure.is_some() {
+        // A disk that was lost again on the way is not waited for.
+        let is_latest = || controller.image().latest_incarnation(new.slot()) <= new.incarnation();
+        while controller.leadership().borrow().tenure.is_some() && is_latest() {
             match self.exchange(controller, new, address).await {
                 Ok(()) => return tracing::info!(%new, "a node was taken in"),
                 Err(error) => tracing::debug!(%new, %error, "a node is not taken in yet"),
@@ -136,15 +138,25 @@ impl Broker {
         }
     }
 
-    /// Has the brokers take part that have no vote, and are not in the quorum yet; while this broker's controller is the
-    /// active one.
-    pub(super) fn take_in_followers(&self) {
-        for slot in self.0.config.peers.keys() {
-            let controller = self.control().controller();
-            let was_let_go = controller.image().unregistered(*slot).is_some();
-            if controller.quorum.membership().in_slot(*slot).is_none() && !was_let_go {
-                self.spawn(self.clone().take_in(first_node(*slot)));
+    /// Has the brokers take part whose nodes are not what they are to be in the quorum yet: those that have no vote, and those
+    /// that an earlier controller let join and did not get to take in. While this broker's controller is the active one.
+    pub(super) fn take_in_missing(&self) {
+        let (controller, config) = (self.control().controller(), &self.0.config);
+        let (image, membership) = (controller.image(), controller.quorum.membership());
+        for slot in config.peers.keys() {
+            let latest = NodeId::of(*slot, image.latest_incarnation(*slot));
+            let was_let_go = image.unregistered(*slot).is_some_and(|last| latest.incarnation() <= last);
+            if !was_let_go && !is_settled(&membership, latest, config) {
+                self.spawn(self.clone().take_in(latest));
             }
         }
     }
+}
+
+/// Whether `node` is the only one of its slot in the quorum, and votes if it is to.
+fn is_settled(membership: &Membership, node: NodeId, config: &crate::Config) -> bool {
+    let mut of_slot = membership.members().keys().filter(|id| id.slot() == node.slot());
+    let is_only = of_slot.clone().any(|id| *id == node) && of_slot.all(|id| *id == node);
+    let lacks_vote = voters(config).contains_key(&first_node(node.slot())) && !membership.is_voter(node);
+    is_only && !(lacks_vote && membership.voters().len() < votes(config))
 }

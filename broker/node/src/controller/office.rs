@@ -57,7 +57,7 @@ impl Broker {
             sleep(timing.tick()).await;
         }
         tracing::info!(term = tenure.term, "this broker's controller is active");
-        self.take_in_followers();
+        self.take_in_missing();
         *self.0.office.holder() = Some(Liveness::begin(timing, reign, tenure.since.since_boot()));
         self.succeed(tenure).await;
         tokio::join!(self.look_after(controller, reign), self.empty_brokers(controller));

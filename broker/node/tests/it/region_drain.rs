@@ -133,7 +133,7 @@ async fn a_broker_is_drained_under_load_stopped_and_forgotten_without_a_loss() {
     assert_eq!(cluster.unregister(1, 1).await.0, ErrorCode::BROKER_ID_NOT_REGISTERED);
     load.goes_on(50).await;
     load.ends_without_a_loss(&cluster).await;
-    for partition in cluster.metadata(1, TOPIC).await.topics[0].partitions.iter() {
+    for partition in &cluster.metadata(1, TOPIC).await.topics[0].partitions {
         assert_eq!(partition.isr_nodes.len(), 3, "{partition:?}");
     }
     cluster.end().await;
