@@ -20,24 +20,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const PARTITIONS: i32 = 4;
-const RECORDS: i64 = 1000;
+pub(crate) const PARTITIONS: i32 = 4;
+pub(crate) const RECORDS: i64 = 1000;
 /// Where the member is when the backup is made, and where when the topic is deleted.
-const BACKED_UP: i64 = 200;
-const LATER: i64 = 600;
+pub(crate) const BACKED_UP: i64 = 200;
+pub(crate) const LATER: i64 = 600;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_deleted_topic_comes_back_from_a_scheduled_backup_and_its_readers_go_on() {
-    let platform = start();
-    let (gateway, topic) = (platform.endpoints().gateway.clone(), unique("kept"));
-    create(&gateway, &topic, PARTITIONS);
-    for partition in 0..PARTITIONS {
-        let first = partition as u64 * RECORDS as u64;
-        fill(&gateway, &topic, partition, first..first + RECORDS as u64);
-    }
-    equal_tails(&platform, &topic, PARTITIONS);
-    let story = Story { member: Member::join(&gateway, &topic), platform, topic };
+    let story = Story::begin(start(), "kept");
     story.member.read_and_commit(0, BACKED_UP);
     let backup = story.scheduled_backup();
     let before = story.copies();
@@ -60,22 +52,34 @@ fn a_deleted_topic_comes_back_from_a_scheduled_backup_and_its_readers_go_on() {
     story.wait_for_equal_copies(&before);
 }
 
-struct Story {
-    platform: Platform,
-    topic: String,
-    member: Member,
+pub(crate) struct Story {
+    pub(crate) platform: Platform,
+    pub(crate) topic: String,
+    pub(crate) member: Member,
 }
 
 impl Story {
-    fn command(&self, words: &[&str]) -> String {
+    /// A topic of that kind is full, in every region, and a member of a group has joined.
+    pub(crate) fn begin(platform: Platform, kind: &str) -> Self {
+        let (gateway, topic) = (platform.endpoints().gateway.clone(), unique(kind));
+        create(&gateway, &topic, PARTITIONS);
+        for partition in 0..PARTITIONS {
+            let first = partition as u64 * RECORDS as u64;
+            fill(&gateway, &topic, partition, first..first + RECORDS as u64);
+        }
+        equal_tails(&platform, &topic, PARTITIONS);
+        Self { member: Member::join(&gateway, &topic), platform, topic }
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> String {
         self.platform.command(words).unwrap_or_else(|error| panic!("{error}\n{}", self.platform.logs()))
     }
 
-    fn api(&self) -> &str {
+    pub(crate) fn api(&self) -> &str {
         &self.platform.endpoints().api
     }
 
-    fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
         let waited = self.platform.wait_for(what, PATIENCE, condition);
         waited.unwrap_or_else(|error| panic!("{error}\n{}", self.platform.logs()));
     }
@@ -103,7 +107,7 @@ impl Story {
     }
 
     /// Range and hash of every partition, by region; of those that answer.
-    fn copies(&self) -> Copies {
+    pub(crate) fn copies(&self) -> Copies {
         let topic = self.find().unwrap();
         let copy = |replica: api::topics::Replica| {
             let place = (replica.region, replica.partition);
@@ -112,7 +116,7 @@ impl Story {
         topic.replicas.into_iter().map(copy).collect()
     }
 
-    fn wait_for_equal_copies(&self, before: &Copies) {
+    pub(crate) fn wait_for_equal_copies(&self, before: &Copies) {
         let regions = self.platform.endpoints().regions.len();
         assert_eq!(before.len(), regions * PARTITIONS as usize, "{before:?}");
         assert!(before.values().all(|(_, _, hash)| !hash.is_empty()), "{before:?}");
@@ -125,18 +129,18 @@ impl Story {
         assert_eq!(self.find().unwrap().state, TopicState::Live);
     }
 
-    fn delete(&self) {
+    pub(crate) fn delete(&self) {
         self.command(&["topic", "delete", "--yes", &self.topic]);
         self.wait("the topic is gone", || self.find().is_err());
     }
 
-    fn restore(&self, backup: &str) -> Result<Restore, String> {
+    pub(crate) fn restore(&self, backup: &str) -> Result<Restore, String> {
         let ran = self.platform.command(&["restore", "create", "--backup", backup, "--topic", &self.topic, "--json"]);
         let printed = ran.map_err(|error| error.to_string())?;
         serde_json::from_str(&printed).map_err(|error| format!("{error} in {printed}"))
     }
 
-    fn check_committed(&self, offset: i64) {
+    pub(crate) fn check_committed(&self, offset: i64) {
         let committed = || -> Result<Vec<i64>, String> {
             let group: ConsumerGroup = get(self.api(), &format!("/v1/consumer-groups/{}-group", self.topic))?;
             Ok(group.offsets.iter().map(|committed| committed.offset).collect())
@@ -165,7 +169,7 @@ impl Story {
 }
 
 /// Range and hash by region and partition.
-type Copies = BTreeMap<(String, i32), (i64, i64, String)>;
+pub(crate) type Copies = BTreeMap<(String, i32), (i64, i64, String)>;
 
 /// A file below the buckets whose object's name contains `/kind/`, and that name.
 fn object(root: &Path, kind: &str) -> Option<(PathBuf, String)> {
@@ -185,7 +189,7 @@ fn object(root: &Path, kind: &str) -> Option<(PathBuf, String)> {
 }
 
 /// A member of a group that stays for the whole story.
-struct Member {
+pub(crate) struct Member {
     consumer: BaseConsumer,
     topic: String,
 }
@@ -199,12 +203,12 @@ impl Member {
     }
 
     /// How many partitions it has.
-    fn partitions(&self) -> usize {
+    pub(crate) fn partitions(&self) -> usize {
         self.consumer.assignment().unwrap().count()
     }
 
     /// Polls without reading on until `condition` holds.
-    fn idle_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) fn idle_until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(self) {
             assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
@@ -215,7 +219,7 @@ impl Member {
     }
 
     /// Is given `from..until` of every partition, in order, each once, and nothing before; commits `until` and stops there.
-    fn read_and_commit(&self, from: i64, until: i64) {
+    pub(crate) fn read_and_commit(&self, from: i64, until: i64) {
         let (mut next, deadline) = (vec![from; PARTITIONS as usize], Instant::now() + PATIENCE);
         while next.iter().any(|next| *next < until) {
             assert!(Instant::now() < deadline, "at {next:?} of {until}, having {:?}", self.consumer.assignment());
