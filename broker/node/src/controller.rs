@@ -166,6 +166,14 @@ impl Controller {
         Ok(calls::decode(&self.quorum.call(id, question, within).await?))
     }
 
+    /// Whether this node's log holds nothing but the founding, so that no controller was ever active as far as it knows. The
+    /// image says less: a node that starts again has none until it hears what is committed.
+    pub(crate) fn is_untouched(&self) -> bool {
+        let (progress, own) = (self.quorum.progress(), self.quorum.id());
+        let replica = progress.voters.get(&own).or(progress.learners.get(&own));
+        replica.and_then(|replica| replica.tail).unwrap_or(0) <= 1
+    }
+
     /// How far the quorum's nodes have come, as far as this one knows.
     pub(crate) fn progress(&self) -> Progress {
         self.quorum.progress()

@@ -54,7 +54,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Up),
-    Broker(Box<broker::Broker>),
+    Broker(Box<broker::Brokers>),
     #[command(hide = true)]
     Role(roles::Role),
     #[command(subcommand)]

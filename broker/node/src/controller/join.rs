@@ -90,7 +90,7 @@ impl Broker {
     /// Asks the active controller. Where there has never been one, nobody has voted yet.
     async fn pass_on(&self, controller: &Controller, slot: BrokerSlot) -> Reply {
         match controller.active() {
-            None if controller.image().reign().term == 0 => Reply::Joined(Incarnation(1)),
+            None if controller.is_untouched() => Reply::Joined(Incarnation(1)),
             Some(active) if active != self.0.config.slot => {
                 let answer = controller.ask(active, encode(&Question::Join(slot)), ANSWER_MAX).await;
                 answer.unwrap_or_else(|error| Reply::Unavailable(error.to_string()))

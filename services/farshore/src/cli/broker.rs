@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// REST: three of them keep what is acknowledged when one is lost.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Broker {
+pub(crate) struct Brokers {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -97,7 +97,7 @@ pub(crate) enum Command {
     },
 }
 
-impl Broker {
+impl Brokers {
     /// Whether it is to run a broker by itself.
     pub(super) fn is_alone(&self) -> bool {
         self.command.is_none()
