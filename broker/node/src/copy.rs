@@ -8,13 +8,17 @@ use model::{
     ByteCount, CopyTerm, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
 };
 use record::Batches;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How much is looked at at once when a tail is counted.
 const SCAN_BYTES: ByteCount = ByteCount::mib(1);
+
+/// How much of a diverged file is read at once, at most.
+const DIVERGED_BYTES_MAX: u32 = 1 << 20;
 
 /// What a copy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +230,20 @@ impl Broker {
         if is_other(&first) { dir.join(format!("{}-{epoch}-{from}.log", copy.name)) } else { first }
     }
 
+    /// Bytes of a file that this broker archived; `None` when it is another's.
+    pub(crate) async fn own_diverged(&self, file: &str, at: u64, max: u32) -> Result<Option<Vec<u8>>, String> {
+        let Some(name) = Path::new(file).file_name() else { return Ok(None) };
+        let path = self.0.config.diverged_dir().join(name);
+        // Nothing else can be read by naming it.
+        let is_own = path.strip_prefix(&self.0.config.region_dir).unwrap_or(&path) == Path::new(file);
+        if !is_own || !path.is_file() {
+            return Ok(None);
+        }
+        let read = tokio::task::spawn_blocking(move || read_part(&path, at, max.min(DIVERGED_BYTES_MAX))).await;
+        let read = read.map_err(|error| error.to_string())?;
+        read.map(Some).map_err(|error| format!("{file} cannot be read: {error}"))
+    }
+
     /// Cuts a copy off, durably; gives its tail.
     ///
     /// # Errors
@@ -304,6 +322,14 @@ async fn tell_flushed(broker: Broker, copy: Arc<Partition>, term: Option<CopyTer
             () = crate::listener::stopped(&mut stop) => return,
         }
     }
+}
+
+fn read_part(path: &Path, at: u64, max: u32) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = vec![];
+    file.take(max.into()).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Counts the records from `from` on; and under which grant the last of them was written.

@@ -110,14 +110,25 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) {
+        let headers: Vec<_> = headers.iter().map(|(key, value)| (key.as_bytes(), *value)).collect();
+        self.push_raw(timestamp, key, value, &headers);
+    }
+
+    /// Adds a record whose headers may have names that are no text.
+    pub fn push_raw(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) {
         if self.count == 0 {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
-        let headers: Vec<_> = headers.iter().map(|(key, value)| (key.as_bytes(), *value)).collect();
-        put_record(&mut self.records, delta, self.count, key, value, &headers);
+        put_record(&mut self.records, delta, self.count, key, value, headers);
         self.count += 1;
     }
 

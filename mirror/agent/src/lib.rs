@@ -11,7 +11,7 @@
 //! offsets and under the same leader epochs. One task per partition keeps order there and stalls nobody else. In a region
 //! of several brokers each follows what it leads.
 //!
-//! [`archive`] is the other thing that is done with logs across regions: backups, and restores from them.
+//! [`archive`] is the other thing that is done with logs across regions: backups, and restores from them; [`salvage`] writes again what a failover left behind.
 
 mod agent;
 pub mod archive;
@@ -19,6 +19,7 @@ mod commits;
 mod fetcher;
 mod follower;
 mod ports;
+pub mod salvage;
 mod source;
 mod way;
 

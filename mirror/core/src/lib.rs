@@ -8,6 +8,7 @@
 //! - [`cursor`] carries the commits of consumer groups;
 //! - [`active`] lets several regions take writes under one name, and brings them to the same state;
 //! - [`verify`] proves up to which offset a copy is what its source is;
+//! - [`salvage`] judges what a diverged tail holds that the new lineage lacks, and packs it to be written again;
 //! - [`archive`] is the layout of backups, and the plan of a restore.
 
 pub mod active;
@@ -18,6 +19,7 @@ pub mod gap;
 pub mod lag;
 pub mod mode;
 mod offsets;
+pub mod salvage;
 pub mod topic_state;
 pub mod verify;
 pub mod window;

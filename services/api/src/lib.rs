@@ -7,6 +7,7 @@
 pub mod backups;
 pub mod brokers;
 pub mod consumer_groups;
+pub mod diverged;
 pub mod drills;
 pub mod endpoints;
 pub mod health;
@@ -56,6 +57,8 @@ mod tests {
         backups::CreateBackup,
         Page<restores::Restore>,
         restores::CreateRestore,
+        Page<diverged::Diverged>,
+        diverged::Reinject,
         Page<schedules::Schedule>,
         Page<drills::Drill>,
         drills::CreateDrill,

@@ -10,6 +10,7 @@ mod modes;
 mod nodes;
 mod ownership;
 mod platform;
+mod reinjections;
 mod restores;
 mod runs;
 mod schedules;
@@ -157,6 +158,8 @@ impl<'c> Applying<'c> {
             Change::StoreReport(args) => self.store_report(&args.report).await,
             Change::RecordDiverged(args) => self.record_diverged(args).await,
             Change::RecordGaps(args) => self.record_gaps(args).await,
+            Change::StartReinjection(args) => self.start_reinjection(args).await,
+            Change::FinishReinjection(args) => self.finish_reinjection(args).await,
             Change::PutSchedule(args) => self.put_schedule(args).await,
             Change::DeleteSchedule(args) => self.delete_schedule(args).await,
             Change::ClaimFiring(args) => self.claim_firing(args).await,

@@ -12,7 +12,10 @@ mod run;
 mod topic;
 mod work;
 
-pub use evidence::{RecordDiverged, RecordGaps};
+pub use evidence::{
+    FinishReinjection, RecordDiverged, RecordGaps, ReinjectionOutcome, ReinjectionPlan, ReinjectionSummary,
+    StartReinjection,
+};
 pub use group::{CreateGroup, DeleteGroup, UpdateGroup};
 pub use mode::{ChangeMode, NoteExposure};
 pub use ownership::{Pivot, Redirect, Regrant, Revoke};
@@ -219,6 +222,10 @@ changes! {
     RecordDiverged = "record_diverged", |c| c.region.to_string();
     /// Keeps facts about gaps.
     RecordGaps = "record_gaps", |c| c.region.to_string();
+    /// Begins to write a diverged tail again.
+    StartReinjection = "start_reinjection", |c| c.tail.clone();
+    /// Says what came of it.
+    FinishReinjection = "finish_reinjection", |c| c.tail.clone();
     /// Creates or replaces a schedule.
     PutSchedule = "put_schedule", |c| c.schedule.name.clone();
     /// Deletes a schedule.

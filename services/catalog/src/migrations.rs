@@ -27,6 +27,7 @@ pub(crate) const ALL: &[(i64, &str, &str)] = migrations![
     14 "0014_drills",
     15 "0015_automation",
     16 "0016_modes",
+    17 "0017_reinjections",
 ];
 
 /// Brings a database of any earlier version to this one.

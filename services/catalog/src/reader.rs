@@ -4,14 +4,17 @@ mod evidence;
 pub(crate) mod exposures;
 mod page;
 mod records;
+mod reinjections;
 mod runs;
 mod schedules;
 mod topics;
 mod work;
 
+pub(crate) use evidence::tail_id;
 pub use evidence::{RecordedGap, RecordedTail};
 pub use page::{Page, PageOf};
 pub use records::{AuditRecord, GrantRecord};
+pub use reinjections::Reinjection;
 pub use runs::{PlanSummary, RunSummary, StoredEvent, StoredReport};
 pub use schedules::{Firing, FiringState, StoredSchedule};
 pub use topics::StoredTopic;

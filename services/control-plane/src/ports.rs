@@ -2,10 +2,11 @@
 //! mirror and a Kafka client; the control plane knows none of them.
 
 use env::{BootInstant, PortFuture};
+use mirror_core::salvage::{Findings, Tally, Wish};
 use model::{
     Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, Commit, DivergedTail, Done, Gap, Holding,
-    LinkPartitionStatus, Order, OrderError, OwnershipEpoch, PartitionId, ProtectionGroup, RegionStatus, Timestamp,
-    TopicId, TopicName, TopicSpec,
+    LinkPartitionStatus, Offset, Order, OrderError, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup,
+    RegionName, RegionStatus, Timestamp, TopicId, TopicName, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub trait Region: Send + Sync + 'static {
 
     /// Has it agree on an order about one of its brokers. The same order again changes nothing.
     fn order_broker(&self, order: BrokerOrder) -> PortFuture<'_, Result<(), BrokerOrderError>>;
+
+    /// Bytes from `at` on, at most `max`, of a file that the region archived a diverged tail in; none at its end.
+    fn read_diverged(&self, file: String, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>>;
 
     /// The council has stored these facts; the region need not report them again.
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>>;
@@ -212,6 +216,49 @@ pub trait Archivist: Send + Sync + 'static {
     ) -> PortFuture<'a, Result<RestoreReceipt, PortError>>;
 }
 
+/// The file of a diverged tail, in whichever region it is.
+pub trait TailFile: Send + Sync {
+    /// Some bytes from `at` on, at most `max`; none at its end.
+    fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>>;
+}
+
+/// A diverged tail and where its records belong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TailSite {
+    /// The owner's listener for gateways.
+    pub address: String,
+    /// The region that archived it.
+    pub region: RegionName,
+    /// The topic's name.
+    pub topic: TopicName,
+    /// What it is.
+    pub tail: DivergedTail,
+}
+
+/// Compares diverged tails with the lineage of their owner, and writes again what that lacks.
+pub trait Salvor: Send + Sync + 'static {
+    /// What a re-injection that begins now is bound to: producer id, producer epoch, and the offset below which the new
+    /// lineage is compared.
+    fn agree<'a>(&'a self, site: &'a TailSite) -> PortFuture<'a, Result<(ProducerId, i16, Offset), PortError>>;
+
+    /// What the owner's log holds of the tail now.
+    fn compare<'a>(
+        &'a self,
+        site: &'a TailSite,
+        wish: Wish,
+        file: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Findings, PortError>>;
+
+    /// Writes again what the owner's log lacked when this was agreed on, after what an earlier attempt has written.
+    fn reinject<'a>(
+        &'a self,
+        site: &'a TailSite,
+        wish: Wish,
+        agreed: (ProducerId, i16, Offset),
+        file: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Tally, PortError>>;
+}
+
 /// Everything a node of the control plane is given. A witness has neither a region nor an archivist.
 #[derive(Clone)]
 pub struct Ports {
@@ -223,6 +270,8 @@ pub struct Ports {
     pub region: Option<std::sync::Arc<dyn Region>>,
     /// A Kafka client.
     pub canary: std::sync::Arc<dyn Canary>,
+    /// Diverged tails.
+    pub salvor: std::sync::Arc<dyn Salvor>,
     /// Backup and restore.
     pub archivist: Option<std::sync::Arc<dyn Archivist>>,
 }

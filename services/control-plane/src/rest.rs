@@ -16,6 +16,7 @@ mod backups;
 mod brokers;
 mod consistency;
 mod consumer_groups;
+mod diverged;
 mod document;
 mod drills;
 mod events;
@@ -153,6 +154,7 @@ fn nouns() -> OpenApiRouter<Api> {
         .merge(runs::routes())
         .merge(backups::routes())
         .merge(restores::routes())
+        .merge(diverged::routes())
         .merge(schedules::routes())
         .merge(drills::routes())
         .merge(health::routes())

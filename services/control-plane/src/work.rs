@@ -15,10 +15,12 @@
 mod drills;
 mod keep;
 mod restore;
+mod salvage;
 mod workshop;
 
 pub(crate) use restore::PARALLEL_MAX;
 pub use restore::{RestoreWish, TopicWish};
+pub(crate) use salvage::KnownTail;
 pub(crate) use workshop::Workshop;
 
 use crate::council::{Call, CallFailed, Council, CouncilError, Reply};
@@ -123,6 +125,17 @@ pub enum WorkError {
     /// Every topic of the backup is there.
     #[error("every topic of backup {0} is there and has data; nothing is to be restored")]
     NothingToRestore(String),
+    /// No such diverged tail.
+    #[error("there is no diverged tail {0}")]
+    UnknownTail(String),
+    /// The records of the tail belong nowhere.
+    #[error("diverged tail {tail} cannot be written again: {what}")]
+    NotReinjectable {
+        /// The tail.
+        tail: String,
+        /// Why.
+        what: String,
+    },
     /// The owner region cannot say or do what is needed.
     #[error("region {region}: {what}")]
     Region {

@@ -4,6 +4,7 @@ mod archive;
 mod bench;
 mod broker;
 mod consume;
+mod diverged;
 mod group;
 mod health;
 mod link;
@@ -75,6 +76,8 @@ enum Command {
     #[command(subcommand)]
     Restore(archive::Restore),
     #[command(subcommand)]
+    Diverged(diverged::Command),
+    #[command(subcommand)]
     Schedule(schedule::Command),
     Health(health::Health),
     #[command(subcommand)]
@@ -119,6 +122,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Link(link) => link.run(place).await?,
             Command::Backup(backup) => backup.run(place).await?,
             Command::Restore(restore) => restore.run(place).await?,
+            Command::Diverged(diverged) => diverged.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
             Command::Up(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
                 unreachable!("these need no platform")

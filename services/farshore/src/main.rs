@@ -7,6 +7,7 @@ mod drill;
 mod footprint;
 mod http;
 mod roles;
+mod salvor;
 mod table;
 mod up;
 

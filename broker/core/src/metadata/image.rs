@@ -1,5 +1,6 @@
 use super::{
-    Admission, Answer, Broker, BrokerEpoch, Command, Drain, Group, Journal, Partition, Refusal, Reign, Topic, UncleanElection,
+    Admission, Answer, Broker, BrokerEpoch, Command, Drain, Group, Journal, Partition, Refusal, Reign, Topic,
+    UncleanElection,
 };
 use crate::config::GroupEntries;
 use crate::quota::Quotas;

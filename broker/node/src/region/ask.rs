@@ -53,6 +53,15 @@ pub(crate) enum Ask {
         /// Gaps.
         gaps: Vec<Gap>,
     },
+    /// What is in a file of a diverged tail?
+    Diverged {
+        /// The file, as the tail names it.
+        file: String,
+        /// From this byte on.
+        at: u64,
+        /// At most so many bytes.
+        max: u32,
+    },
     /// Which assignment is newer than the council's entry `above`? Answered as soon as there is one, or after a while.
     Assignment {
         /// The entry of the newest one known; `None` where none is.
@@ -114,6 +123,8 @@ pub(crate) enum Told {
     Links(Vec<LinkPartitionStatus>),
     /// Consumer groups.
     ConsumerGroups(Vec<ConsumerGroup>),
+    /// Bytes of a diverged tail; `None` where another broker has the file.
+    Diverged(Option<Vec<u8>>),
     /// It was done.
     Done,
     /// An assignment; `None` when there is no newer one.

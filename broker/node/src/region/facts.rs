@@ -89,6 +89,18 @@ impl Broker {
         groups.into_values().collect()
     }
 
+    /// Bytes of the file of a diverged tail from `at` on, at most `max` of them; none at its end.
+    ///
+    /// # Errors
+    /// When no broker that answers has the file, or it cannot be read.
+    pub async fn read_diverged(&self, file: String, at: u64, max: u32) -> Result<Vec<u8>, StatusError> {
+        let ask = Ask::Diverged { file: file.clone(), at, max };
+        let (said, failed) = self.ask_brokers(&ask, ANSWER_MAX).await;
+        let bytes = said.into_values().find_map(|told| if let Told::Diverged(bytes) = told { bytes } else { None });
+        let missing = || failed.into_values().next().unwrap_or_else(|| format!("no broker that answers has {file}"));
+        bytes.ok_or_else(|| StatusError::of(&missing()))
+    }
+
     /// The council has stored these facts: no broker need report them again.
     ///
     /// # Errors

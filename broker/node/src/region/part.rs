@@ -39,6 +39,7 @@ impl Broker {
             Ask::Acknowledge { diverged, gaps } => {
                 self.0.facts.acknowledge(&diverged, &gaps).map(|()| Told::Done).map_err(text)
             }
+            Ask::Diverged { file, at, max } => self.own_diverged(&file, at, max).await.map(Told::Diverged),
             Ask::Assignment { above } => Ok(Told::Assignment(self.newer_assignment(above).await.map(Box::new))),
             Ask::Topic(ask) => Ok(Told::Topic(self.ask_council(ask).await)),
         };

@@ -52,6 +52,16 @@ impl Producer {
     }
 }
 
+impl Cluster {
+    /// A producer id that nobody has, and its epoch, for whoever numbers batches by himself.
+    ///
+    /// # Errors
+    /// When nobody gives one before the deadline.
+    pub async fn producer_id(&self) -> Result<(ProducerId, i16), ClientError> {
+        Identity::of(self).await.map(|identity| (identity.id, identity.epoch))
+    }
+}
+
 impl Identity {
     async fn of(cluster: &Cluster) -> Result<Self, ClientError> {
         let request = init_producer_id::Request { transaction_timeout_ms: i32::MAX, ..Default::default() };

@@ -27,6 +27,20 @@ pub struct RecordedGap {
     pub recorded_at: Timestamp,
 }
 
+impl RecordedTail {
+    /// What it is called: the same for ever.
+    pub fn id(&self) -> String {
+        tail_id(&self.region, &self.tail)
+    }
+}
+
+/// Region, beginning of the topic's id, partition, ownership epoch, common end.
+pub(crate) fn tail_id(region: &RegionName, tail: &DivergedTail) -> String {
+    let topic = tail.topic.0.simple().to_string();
+    let (partition, epoch, start) = (tail.partition.0, tail.ownership_epoch.0, tail.range.start.0);
+    format!("{region}.{}.{partition}.{epoch}.{start}", &topic[..12])
+}
+
 impl Reader {
     /// The diverged tails of one region or all.
     ///

@@ -1,14 +1,15 @@
 use crate::council::{Council, group, region, run_id, step};
 use crate::story;
 use catalog::command::{
-    AppendRunEvent, BlockAutomation, RecordDiverged, RecordGaps, StartRun, StorePlan, StoreReport, UnblockAutomation,
+    AppendRunEvent, BlockAutomation, FinishReinjection, RecordDiverged, RecordGaps, ReinjectionOutcome,
+    ReinjectionPlan, ReinjectionSummary, StartReinjection, StartRun, StorePlan, StoreReport, UnblockAutomation,
 };
-use catalog::reader::Page;
+use catalog::reader::{Page, WorkState};
 use catalog::{Answer, Refusal};
 use dr_planner::plan::{Kind, PlanId};
 use dr_planner::report::Standing;
 use dr_planner::run::{Event, Outcome, State};
-use model::{DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, Timestamp};
+use model::{DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, ProducerId, Timestamp};
 
 fn append(seq: u64, event: Event) -> AppendRunEvent {
     AppendRunEvent { run: run_id("run-1"), seq, event }
@@ -140,6 +141,47 @@ async fn a_final_report_stays() {
     let stored = reader.report(&run_id("run-1")).await.unwrap().unwrap();
     assert_eq!((stored.report, stored.revision), (last, 2));
     assert_eq!(reader.provisional_reports().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_diverged_tail_is_written_again_once() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    let tail = DivergedTail {
+        topic: council.topic("orders").id,
+        partition: crate::council::partition(0),
+        ownership_epoch: OwnershipEpoch(1),
+        range: OffsetRange::new(Offset(5), Offset(9)),
+        records: 4,
+        bytes: 100,
+        first_time: Timestamp(1),
+        last_time: Timestamp(2),
+        file: "diverged/orders-0-1.log".into(),
+    };
+    council.decide(RecordDiverged { region: region("r1"), tails: vec![tail] }).await.unwrap();
+    let id = council.catalog.reader().diverged(None).await.unwrap()[0].id();
+    let plan = |producer| ReinjectionPlan {
+        keys_not_newer: false,
+        leave_unknown: false,
+        producer_id: ProducerId(producer),
+        producer_epoch: 0,
+        until: Offset(20),
+    };
+    let start = |tail: &str, plan| StartReinjection { region: region("r1"), tail: tail.into(), plan };
+    assert!(matches!(council.refusal(start("r1.x", plan(1))).await, Refusal::NotFound { .. }));
+    council.decide(start(&id, plan(1))).await.unwrap();
+    let finish = |outcome| FinishReinjection { tail: id.clone(), outcome };
+    council.decide(finish(ReinjectionOutcome::Failed { reason: "the owner is away".into() })).await.unwrap();
+    council.decide(start(&id, plan(2))).await.unwrap();
+    let running = council.catalog.reader().reinjection(&id).await.unwrap().unwrap();
+    assert_eq!((running.state, running.failure), (WorkState::Running, None));
+    assert_eq!(running.plan, plan(1), "who goes on sends what was agreed on");
+    let summary = ReinjectionSummary { lacking: 4, ..ReinjectionSummary::default() };
+    council.decide(finish(ReinjectionOutcome::Completed(summary))).await.unwrap();
+    council.decide(finish(ReinjectionOutcome::Completed(summary))).await.unwrap();
+    assert!(matches!(council.refusal(start(&id, plan(1))).await, Refusal::Ended { .. }));
+    let done = council.catalog.reader().reinjections().await.unwrap();
+    assert_eq!((done.len(), done[0].summary, done[0].state), (1, Some(summary), WorkState::Completed));
 }
 
 #[tokio::test]

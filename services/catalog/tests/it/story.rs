@@ -4,6 +4,7 @@ use crate::council::{
     addresses, command, form, group, new_topic, partition, region, run_id, step, topic_id, topic_name,
 };
 use catalog::command::*;
+use catalog::reader::RecordedTail;
 use catalog::{Change, Command};
 use dr_planner::drill::{Check, Scorecard, Verdict};
 use dr_planner::plan::{Kind, Plan, PlanId, Trigger};
@@ -14,12 +15,12 @@ use dr_planner::schedule::{Job, Missed, Overlap, Schedule};
 use mirror_core::mode;
 use model::{
     AtRisk, BrokerSlot, ByteCount, Coverage, DivergedTail, ExposureReason, Gap, Incarnation, LeaderEpoch, ModeEpoch,
-    Offset, OffsetRange, Opening, OwnershipEpoch, Pattern, SlowTarget, Timestamp, TopicState,
+    Offset, OffsetRange, Opening, OwnershipEpoch, Pattern, ProducerId, SlowTarget, Timestamp, TopicState,
 };
 
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
-    let changes = [platform(), topics_and_groups(), failover(), work(), tidying(), modes()].concat();
+    let changes = [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage()].concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
 
@@ -118,13 +119,9 @@ pub(crate) fn report(standing: Standing) -> Report {
     }
 }
 
-fn failover() -> Vec<Change> {
-    let (run, default) = (run_id("run-1"), group("default"));
-    let event = |seq, event| AppendRunEvent { run: run_id("run-1"), seq, event }.into();
-    let topic = new_topic("orders", 1).id;
-    let opening = Opening { topic, partition: partition(0), common_end: Offset(10), base: Offset(10 + (1 << 40)) };
-    let tail = DivergedTail {
-        topic,
+fn diverged_tail() -> DivergedTail {
+    DivergedTail {
+        topic: new_topic("orders", 1).id,
         partition: partition(0),
         ownership_epoch: OwnershipEpoch(1),
         range: OffsetRange::new(Offset(10), Offset(15)),
@@ -133,7 +130,31 @@ fn failover() -> Vec<Change> {
         first_time: Timestamp(13_900),
         last_time: Timestamp(14_000),
         file: "diverged/orders-0-1.log".into(),
+    }
+}
+
+fn salvage() -> Vec<Change> {
+    let tail = RecordedTail { region: region("r1"), tail: diverged_tail(), recorded_at: Timestamp(0) }.id();
+    let plan = ReinjectionPlan {
+        keys_not_newer: true,
+        leave_unknown: false,
+        producer_id: ProducerId(7),
+        producer_epoch: 0,
+        until: Offset(20),
     };
+    let summary = ReinjectionSummary { lacking: 3, unknown: 1, held: 1, ..ReinjectionSummary::default() };
+    vec![
+        StartReinjection { region: region("r1"), tail: tail.clone(), plan }.into(),
+        FinishReinjection { tail, outcome: ReinjectionOutcome::Completed(summary) }.into(),
+    ]
+}
+
+fn failover() -> Vec<Change> {
+    let (run, default) = (run_id("run-1"), group("default"));
+    let event = |seq, event| AppendRunEvent { run: run_id("run-1"), seq, event }.into();
+    let topic = new_topic("orders", 1).id;
+    let opening = Opening { topic, partition: partition(0), common_end: Offset(10), base: Offset(10 + (1 << 40)) };
+    let tail = diverged_tail();
     let gap = Gap {
         topic,
         partition: partition(1),

@@ -124,6 +124,20 @@ impl Load {
         Self { stop, threads }
     }
 
+    /// The producer alone.
+    pub(crate) fn write_only(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        per_second: u64,
+        journal: &Journal,
+        changes: &[(&str, &str)],
+    ) -> Self {
+        let (stop, producer) = (Arc::new(AtomicBool::new(false)), producer(bootstrap, journal, changes));
+        let writer = write(producer, topic, partitions, per_second, journal.clone(), stop.clone());
+        Self { stop, threads: vec![writer] }
+    }
+
     /// Ends the producer once everything has its receipt, and the readers once nothing more comes.
     pub(crate) fn finish(self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -28,6 +28,7 @@ mod modes;
 mod nemesis;
 mod region_loss;
 mod regions;
+mod reinject;
 mod replaced_broker;
 mod rest;
 mod segments;

@@ -47,7 +47,7 @@ fn fault(target: &str) -> Event {
 }
 
 /// The report of the failover away from r1, once the old log is back.
-fn final_report(platform: &Platform) -> RunReport {
+pub(crate) fn final_report(platform: &Platform) -> RunReport {
     let api = platform.endpoints().api.clone();
     let mut last = Err("nothing was asked yet".to_owned());
     let settled = platform.wait_for("the report is final", Duration::from_secs(60), || {

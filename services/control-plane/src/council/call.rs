@@ -37,6 +37,15 @@ pub enum Call {
     Brokers,
     /// Have the region agree on an order about one of its brokers.
     OrderBroker(BrokerOrder),
+    /// Bytes of the file of a diverged tail; answered with [`Reply::Diverged`].
+    ReadDiverged {
+        /// The file, as the tail names it.
+        file: String,
+        /// From this byte on.
+        at: u64,
+        /// At most so many.
+        max: u32,
+    },
     /// The leader: let a region's leases stand.
     RenewLease(LeaseRenewal),
     /// The leader: let a gateway's route leases stand, and tell it of newer routes. Other nodes pass it on.
@@ -93,6 +102,8 @@ pub enum Reply {
     Brokers(Vec<BrokerStatus>),
     /// See [`Call::OrderBroker`].
     BrokerOrdered(Result<(), BrokerOrderError>),
+    /// Bytes of a diverged tail.
+    Diverged(Vec<u8>),
     /// The grants that stand.
     Leases {
         /// Which.

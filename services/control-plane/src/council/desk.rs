@@ -56,7 +56,8 @@ impl Desk {
             | Call::Links
             | Call::ConsumerGroups
             | Call::Brokers
-            | Call::OrderBroker(_)) => match &self.ports.region {
+            | Call::OrderBroker(_)
+            | Call::ReadDiverged { .. }) => match &self.ports.region {
                 Some(region) => ask_region(&**region, call).await.unwrap_or_else(Reply::not_served),
                 None => Reply::not_served("this node belongs to no region"),
             },
@@ -96,6 +97,7 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
         Call::Brokers => Reply::Brokers(region.brokers().await?),
         Call::OrderBroker(order) => Reply::BrokerOrdered(region.order_broker(order).await),
+        Call::ReadDiverged { file, at, max } => Reply::Diverged(region.read_diverged(file, at, max).await?),
         _ => {
             region.answers().await?;
             Reply::Pong

@@ -134,6 +134,8 @@ impl From<WorkError> for Refused {
             WorkError::Council(error) => error.into(),
             WorkError::Catalog(error) => error.into(),
             WorkError::UnknownGroup(group) => Self::unknown("protection group", group),
+            WorkError::UnknownTail(tail) => Self::unknown("diverged tail", tail),
+            WorkError::NotReinjectable { .. } => Self::unprocessable(error),
             WorkError::UnknownBackup(_) => Self::new(ErrorCode::NotFound, error),
             WorkError::Damaged { .. } | WorkError::NotInBackup { .. } => Self::unprocessable(error),
             WorkError::HasData { .. } | WorkError::NothingToRestore(_) => Self::new(ErrorCode::Conflict, error),

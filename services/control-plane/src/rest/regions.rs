@@ -116,7 +116,7 @@ impl Api {
         status.map(|status| status.council_index)
     }
 
-    fn shown_tail(&self, recorded: &RecordedTail) -> DivergedTail {
+    pub(super) fn shown_tail(&self, recorded: &RecordedTail) -> DivergedTail {
         let tail = &recorded.tail;
         DivergedTail {
             topic_id: tail.topic.to_string(),

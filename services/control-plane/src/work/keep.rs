@@ -73,6 +73,13 @@ impl Works {
             let works = self.clone();
             tasks.start(drill.id.clone(), async move { works.see_to_drill(drill).await });
         }
+        for reinjection in reader.reinjections().await? {
+            if reinjection.state == WorkState::Running {
+                let works = self.clone();
+                let name = format!("reinjection of {}", reinjection.tail);
+                tasks.start(name, async move { works.see_to_reinjection(reinjection).await });
+            }
+        }
         tasks.looked_at = Some(index);
         Ok(())
     }

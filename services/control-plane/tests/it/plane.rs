@@ -57,6 +57,7 @@ impl Region {
             entropy: Arc::new(SystemEntropy),
             region: Some(self.world.book(&self.founder.region)),
             canary: Arc::new(Bird::default()),
+            salvor: Arc::new(Bird::default()),
             archivist: None,
         };
         ControlPlane::start(config, ports).await

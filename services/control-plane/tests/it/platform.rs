@@ -131,6 +131,7 @@ impl Platform {
             entropy: Arc::new(SystemEntropy),
             region: Some(book.clone()),
             canary: self.bird.clone(),
+            salvor: self.bird.clone(),
             archivist: Some(Arc::new(shelf)),
         };
         let config = Config {

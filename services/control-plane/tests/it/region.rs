@@ -2,14 +2,16 @@
 
 use control_plane::ports::{
     ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Canary, CanaryPass, ConsumerGroup, InspectError, PortError,
-    Progress, Region, RestoreReceipt, RestoreRequest, RestoredPartition,
+    Progress, Region, RestoreReceipt, RestoreRequest, RestoredPartition, Salvor, TailFile, TailSite,
 };
 use env::{BootInstant, Clock, PortFuture};
+use mirror_core::salvage::{Findings, Salvage, Tally, Wish};
 use model::{
     Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
     CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
-    OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProtectionGroup,
-    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicSpec,
+    OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProducerId,
+    ProtectionGroup, RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicName,
+    TopicSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -430,6 +432,10 @@ impl Region for Book {
         Box::pin(async { outcome })
     }
 
+    fn read_diverged(&self, file: String, _: u64, _: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>> {
+        Box::pin(async move { Err(PortError(format!("this region keeps no files, not {file} either"))) })
+    }
+
     fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         self.pages().diverged.retain(|tail| !diverged.contains(tail));
         Box::pin(async { Ok(()) })
@@ -440,6 +446,8 @@ impl Region for Book {
 #[derive(Default)]
 pub(crate) struct Bird {
     pub(crate) dies: Mutex<bool>,
+    /// What tails were written again under, attempt by attempt.
+    pub(crate) written: Mutex<Vec<(TopicName, Wish, ProducerId)>>,
 }
 
 impl Canary for Bird {
@@ -448,6 +456,37 @@ impl Canary for Bird {
         let dies = *self.dies.lock().unwrap();
         let passed = CanaryPass { produced_at: now, consumed_at: now };
         Box::pin(async move { if dies { Err(PortError("no answer".into())) } else { Ok(passed) } })
+    }
+}
+
+/// Every record is lacking; the first attempt to write a tail fails.
+impl Salvor for Bird {
+    fn agree<'a>(&'a self, _: &'a TailSite) -> PortFuture<'a, Result<(ProducerId, i16, Offset), PortError>> {
+        Box::pin(async { Ok((ProducerId(7), 0, Offset(20))) })
+    }
+
+    fn compare<'a>(
+        &'a self,
+        site: &'a TailSite,
+        _: Wish,
+        _: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Findings, PortError>> {
+        let tally = Tally { lacking: site.tail.records, ..Tally::default() };
+        Box::pin(async move { Ok(Salvage::default().findings(tally, 1)) })
+    }
+
+    fn reinject<'a>(
+        &'a self,
+        site: &'a TailSite,
+        wish: Wish,
+        (producer, ..): (ProducerId, i16, Offset),
+        _: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Tally, PortError>> {
+        let mut written = self.written.lock().unwrap();
+        written.push((site.topic.clone(), wish, producer));
+        let is_first = written.len() == 1;
+        let tally = Tally { lacking: site.tail.records, ..Tally::default() };
+        Box::pin(async move { if is_first { Err(PortError("the owner is away".into())) } else { Ok(tally) } })
     }
 }
 

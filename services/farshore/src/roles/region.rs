@@ -11,6 +11,7 @@ use super::asked_to_end;
 use super::context::Context;
 use crate::canary::WireCanary;
 use crate::roles::metrics::Metrics;
+use crate::salvor::WireSalvor;
 use crate::up::addresses::{BROKERS_PER_REGION_MAX, RegionPorts, loopback};
 use anyhow::{Result, bail};
 use archivist::BrokerArchivist;
@@ -73,6 +74,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
         entropy,
         region: Some(data_plane.clone()),
         canary: Arc::new(WireCanary::new()),
+        salvor: Arc::new(WireSalvor),
         archivist: Some(archivist),
     };
     let plane = ControlPlane::start(config, ports).await?;

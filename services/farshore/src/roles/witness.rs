@@ -3,6 +3,7 @@
 use super::asked_to_end;
 use super::context::{Context, WITNESS};
 use crate::canary::WireCanary;
+use crate::salvor::WireSalvor;
 use crate::up::addresses::loopback;
 use anyhow::{Context as _, Result, bail};
 use control_plane::council::{Config, Identity};
@@ -33,6 +34,7 @@ pub(super) async fn run(context: Context) -> Result<()> {
         entropy: Arc::new(SystemEntropy),
         region: None,
         canary: Arc::new(WireCanary::new()),
+        salvor: Arc::new(WireSalvor),
         archivist: None,
     };
     let plane = ControlPlane::start(PlaneConfig::new(council)?, ports).await?;

@@ -71,6 +71,10 @@ impl Region for DataPlane {
         Box::pin(self.0.order_broker(order))
     }
 
+    fn read_diverged(&self, file: String, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>> {
+        Box::pin(async move { self.0.read_diverged(file, at, max).await.map_err(failed) })
+    }
+
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         Box::pin(async move { self.0.acknowledge(diverged, gaps).await.map_err(failed) })
     }

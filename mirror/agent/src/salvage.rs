@@ -1,0 +1,376 @@
+//! Compares a diverged tail with the lineage that went on without it, and writes again what that lacks.
+//!
+//! ```text
+//!   diverged file --chunks--> batches --+
+//!                                       +--> salvage (mirror-core) --> batches of our producer --> owner of the group
+//!   owner's log --fetch--> batches -----+
+//! ```
+//!
+//! Whoever is given the same [`Reinjection`] goes on where another stopped: its batches have the same producer id and
+//! sequence numbers, so that the owner takes each of them once, also from somebody who was taken for dead.
+
+use bytes::{Buf, Bytes, BytesMut};
+use env::PortFuture;
+use mirror_core::salvage::{Findings, Parcel, Provenance, Resume, Salvage, SalvageError, Tally, Wish, records};
+use model::{Offset, OffsetRange, OwnershipEpoch, PartitionId, ProducerId, RegionName, TopicName};
+use record::{BatchView, Batches};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::api::list_offsets::{EARLIEST, LATEST};
+use wire::client::{ClientError, Cluster, FetchLimits, Options};
+
+/// How much of a file is read at a time.
+const CHUNK_BYTES: u32 = 128 << 10;
+/// The largest batch of a tail.
+const BATCH_BYTES_MAX: usize = 64 << 20;
+/// How much of the owner's log is fetched at a time.
+const FETCH_BYTES: i32 = 4 << 20;
+const FETCH_WAIT: Duration = Duration::from_millis(200);
+/// How often in a row a fetch below the tail may bring nothing.
+const EMPTY_FETCHES_MAX: u32 = 25;
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Records are counted by sequence numbers, which must not wrap.
+const RECORDS_MAX: u64 = i32::MAX as u64;
+
+/// The file of a diverged tail, wherever it is.
+pub trait TailFile: Send + Sync {
+    /// Some bytes from `at` on, at most `max`; none at the end of the file.
+    fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>>;
+}
+
+/// A diverged tail and where its records belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The region that archived it.
+    pub region: RegionName,
+    /// The ownership epoch it was written under.
+    pub epoch: OwnershipEpoch,
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its offsets; they begin at the common end.
+    pub range: OffsetRange,
+    /// How many records it has.
+    pub records: u64,
+}
+
+/// What was agreed on before the first record was sent; never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reinjection {
+    /// The producer of all that is sent.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The new lineage is compared below this offset; what is sent lies at or behind it.
+    pub until: Offset,
+}
+
+/// Why a tail was not compared or not written again.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageFailure {
+    /// The file cannot be read.
+    #[error("the diverged file cannot be read: {0}")]
+    File(String),
+    /// The file ends within a batch, or is not what was written.
+    #[error("the diverged file is damaged at byte {at}: {what}")]
+    Damaged {
+        /// Where.
+        at: u64,
+        /// How.
+        what: String,
+    },
+    /// The owner does not answer as it should.
+    #[error(transparent)]
+    Owner(#[from] ClientError),
+    /// The owner's log does not go on.
+    #[error("the owner's log brings nothing at offset {0}, which is below its end")]
+    Silent(Offset),
+    /// It cannot be judged.
+    #[error(transparent)]
+    Salvage(#[from] SalvageError),
+    /// More than can be numbered.
+    #[error("the tail has {0} records; at most {RECORDS_MAX} can be written again at once")]
+    TooLarge(u64),
+}
+
+/// Works on the tails of the partitions of one region.
+#[derive(Clone)]
+pub struct Salvor {
+    cluster: Arc<Cluster>,
+}
+
+impl Salvor {
+    /// Reads and writes at the owner's listener `bootstrap`.
+    pub fn new(bootstrap: &str) -> Self {
+        let options =
+            Options { client_id: "farshore-salvage".to_owned(), call_timeout: CALL_TIMEOUT, deadline: DEADLINE };
+        Self { cluster: Arc::new(Cluster::new(bootstrap, options)) }
+    }
+
+    /// What a re-injection of `tail` that begins now is bound to.
+    ///
+    /// # Errors
+    /// [`SalvageFailure`]; nothing was changed.
+    pub async fn agree(&self, tail: &Tail) -> Result<Reinjection, SalvageFailure> {
+        if tail.records > RECORDS_MAX {
+            return Err(SalvageFailure::TooLarge(tail.records));
+        }
+        let (producer_id, producer_epoch) = self.cluster.producer_id().await?;
+        Ok(Reinjection { producer_id, producer_epoch, until: self.end(tail, LATEST).await? })
+    }
+
+    /// What of `tail` the owner's log holds below its end of now, with the `top` keys of which most versions were cut off.
+    ///
+    /// # Errors
+    /// [`SalvageFailure`].
+    pub async fn compare(
+        &self,
+        tail: &Tail,
+        wish: Wish,
+        file: &dyn TailFile,
+        top: usize,
+    ) -> Result<Findings, SalvageFailure> {
+        let salvage = self.judge(tail, wish, file, self.end(tail, LATEST).await?).await?;
+        let mut tally = Tally::default();
+        let mut batches = FileBatches::new(file);
+        while batches.fill().await? {
+            for batch in batches.whole() {
+                each_record(&salvage, wish, &batch, |fate, _| tally.count(fate))?;
+            }
+            batches.advance()?;
+        }
+        Ok(salvage.findings(tally, top))
+    }
+
+    /// Writes again what the owner's log lacks, after what an earlier attempt has written; returns when all of it is
+    /// acknowledged by all in-sync replicas.
+    ///
+    /// # Errors
+    /// [`SalvageFailure`]: some of it may have been written; the same call goes on there.
+    pub async fn reinject(
+        &self,
+        tail: &Tail,
+        wish: Wish,
+        agreed: Reinjection,
+        file: &dyn TailFile,
+    ) -> Result<Findings, SalvageFailure> {
+        let salvage = self.judge(tail, wish, file, agreed.until).await?;
+        let from = Provenance {
+            region: tail.region.clone(),
+            epoch: tail.epoch,
+            producer_id: agreed.producer_id,
+            producer_epoch: agreed.producer_epoch,
+        };
+        let mut parcel = Parcel::new(from.clone(), self.resume(tail, &from, agreed.until).await?);
+        let (mut tally, mut batches) = (Tally::default(), FileBatches::new(file));
+        while batches.fill().await? {
+            let mut full = vec![];
+            for batch in batches.whole() {
+                each_record(&salvage, wish, &batch, |fate, record| {
+                    tally.count(fate);
+                    full.extend(parcel.push(fate, &batch, record));
+                })?;
+            }
+            batches.advance()?;
+            for batch in full {
+                self.send(tail, batch).await?;
+            }
+        }
+        if let Some(last) = parcel.seal() {
+            self.send(tail, last).await?;
+        }
+        Ok(salvage.findings(tally, 0))
+    }
+
+    async fn send(&self, tail: &Tail, batch: Vec<u8>) -> Result<(), SalvageFailure> {
+        self.cluster.produce(tail.topic.as_str(), tail.partition.0, batch.into(), -1).await?;
+        Ok(())
+    }
+
+    async fn judge(
+        &self,
+        tail: &Tail,
+        wish: Wish,
+        file: &dyn TailFile,
+        until: Offset,
+    ) -> Result<Salvage, SalvageFailure> {
+        let (mut salvage, mut batches) = (Salvage::default(), FileBatches::new(file));
+        while batches.fill().await? {
+            for batch in batches.whole() {
+                salvage.note_tail(&batch)?;
+            }
+            batches.advance()?;
+        }
+        salvage.check(wish)?;
+        self.scan(tail, OffsetRange::new(tail.range.start, until), |batch| salvage.note_lineage(batch)).await?;
+        Ok(salvage)
+    }
+
+    async fn resume(&self, tail: &Tail, from: &Provenance, since: Offset) -> Result<Resume, SalvageFailure> {
+        let mut resume = Resume::default();
+        let range = OffsetRange::new(since, self.end(tail, LATEST).await?.max(since));
+        self.scan(tail, range, |batch| {
+            resume.note(from, batch);
+            Ok(())
+        })
+        .await?;
+        Ok(resume)
+    }
+
+    async fn end(&self, tail: &Tail, which: i64) -> Result<Offset, ClientError> {
+        Ok(Offset(self.cluster.list_offset(tail.topic.as_str(), tail.partition.0, which).await?.offset))
+    }
+
+    /// Shows every batch of the owner's log that begins in `range`.
+    async fn scan(
+        &self,
+        tail: &Tail,
+        range: OffsetRange,
+        mut note: impl FnMut(&BatchView<'_>) -> Result<(), SalvageError>,
+    ) -> Result<(), SalvageFailure> {
+        let limits = FetchLimits { wait_max: FETCH_WAIT, bytes_max: FETCH_BYTES, ..FetchLimits::default() };
+        let mut at = range.start.max(self.end(tail, EARLIEST).await?);
+        let end = range.end.min(self.end(tail, LATEST).await?);
+        let mut empty = 0;
+        while at < end {
+            let fetched = self.cluster.fetch(tail.topic.as_str(), tail.partition.0, at.0, limits).await?;
+            let before = at;
+            for batch in Batches::new(&fetched.records) {
+                let batch = batch.map_err(|source| SalvageError::Batch { at, source })?;
+                if batch.base_offset >= end {
+                    return Ok(());
+                }
+                if batch.next_offset() > at {
+                    note(&batch)?;
+                    at = batch.next_offset();
+                }
+            }
+            empty = if at == before { empty + 1 } else { 0 };
+            if empty > EMPTY_FETCHES_MAX {
+                return Err(SalvageFailure::Silent(at));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shows every record of a data batch with its fate.
+fn each_record(
+    salvage: &Salvage,
+    wish: Wish,
+    batch: &BatchView<'_>,
+    mut see: impl FnMut(mirror_core::salvage::Fate, &record::Record),
+) -> Result<(), SalvageError> {
+    if batch.attributes.is_control() {
+        return Ok(());
+    }
+    for record in records(batch)? {
+        let record = record?;
+        see(salvage.fate(wish, batch, &record), &record);
+    }
+    Ok(())
+}
+
+/// The batches of a file, a chunk at a time.
+struct FileBatches<'f> {
+    file: &'f dyn TailFile,
+    held: BytesMut,
+    /// Where in the file the held bytes begin.
+    at: u64,
+}
+
+impl<'f> FileBatches<'f> {
+    fn new(file: &'f dyn TailFile) -> Self {
+        Self { file, held: BytesMut::new(), at: 0 }
+    }
+
+    /// Reads on until at least one whole batch is held; false at the end of the file.
+    async fn fill(&mut self) -> Result<bool, SalvageFailure> {
+        loop {
+            let next = self.at + self.held.len() as u64;
+            let chunk = self.file.read(next, CHUNK_BYTES).await.map_err(SalvageFailure::File)?;
+            if chunk.is_empty() && self.held.is_empty() {
+                return Ok(false);
+            }
+            if chunk.is_empty() {
+                return Err(self.damaged("it ends within a batch"));
+            }
+            self.held.extend_from_slice(&chunk);
+            if let Some(first) = Batches::new(&self.held).next() {
+                first.map_err(|error| self.damaged(error))?;
+                return Ok(true);
+            }
+            if self.held.len() > BATCH_BYTES_MAX {
+                return Err(self.damaged(format!("no batch of at most {BATCH_BYTES_MAX} bytes")));
+            }
+        }
+    }
+
+    fn whole(&self) -> impl Iterator<Item = BatchView<'_>> {
+        Batches::new(&self.held).map_while(Result::ok)
+    }
+
+    /// Lets go of the whole batches.
+    fn advance(&mut self) -> Result<(), SalvageFailure> {
+        let mut batches = Batches::new(&self.held);
+        for batch in batches.by_ref() {
+            batch.map_err(|error| self.damaged(error))?;
+        }
+        let taken = batches.position();
+        self.held.advance(taken);
+        self.at += taken as u64;
+        Ok(())
+    }
+
+    fn damaged(&self, what: impl ToString) -> SalvageFailure {
+        SalvageFailure::Damaged { at: self.at, what: what.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use record::BatchBuilder;
+
+    /// A file that gives few bytes at a time.
+    struct Slow(Vec<u8>);
+
+    impl TailFile for Slow {
+        fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>> {
+            let rest = &self.0[self.0.len().min(at as usize)..];
+            let part = Bytes::copy_from_slice(&rest[..rest.len().min(max as usize).min(50)]);
+            Box::pin(async move { Ok(part) })
+        }
+    }
+
+    async fn offsets(bytes: Vec<u8>) -> Result<Vec<i64>, SalvageFailure> {
+        let (file, mut offsets) = (Slow(bytes), vec![]);
+        let mut batches = FileBatches::new(&file);
+        while batches.fill().await? {
+            offsets.extend(batches.whole().map(|batch| batch.base_offset.0));
+            batches.advance()?;
+        }
+        Ok(offsets)
+    }
+
+    fn batch(offset: i64) -> Vec<u8> {
+        BatchBuilder::new().base_offset(Offset(offset)).record(1, None, Some(&[7; 30]), &[]).build()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_batch_by_batch_however_it_is_cut_into_chunks() {
+        assert_eq!(offsets([batch(3), batch(9), batch(10)].concat()).await.unwrap(), [3, 9, 10]);
+        assert_eq!(offsets(vec![]).await.unwrap(), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_within_a_batch_is_damaged() {
+        let (first, mut torn) = (batch(3), batch(9));
+        torn.pop();
+        let at = first.len() as u64;
+        let failure = offsets([first, torn].concat()).await.unwrap_err();
+        assert!(matches!(failure, SalvageFailure::Damaged { at: found, .. } if found == at), "{failure}");
+    }
+}

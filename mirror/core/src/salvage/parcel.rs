@@ -1,0 +1,121 @@
+use super::Fate;
+use model::{Offset, OwnershipEpoch, ProducerId, RegionName};
+use record::{BatchBuilder, BatchView, Compression, Record, sequence_after};
+
+/// Header of a re-injected record: the region whose diverged tail it lay in.
+pub const REGION_HEADER: &str = "farshore.diverged.region";
+/// Header of a re-injected record: the ownership epoch of that tail, in decimal.
+pub const EPOCH_HEADER: &str = "farshore.diverged.epoch";
+/// Header of a re-injected record: its offset in that tail, in decimal.
+pub const OFFSET_HEADER: &str = "farshore.diverged.offset";
+
+/// A batch is sent once it has so many bytes or records.
+const PARCEL_BYTES: usize = 128 << 10;
+const PARCEL_RECORDS: i32 = 500;
+
+/// Where re-injected records come from, and who writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The region that archived the tail.
+    pub region: RegionName,
+    /// The ownership epoch it was written under.
+    pub epoch: OwnershipEpoch,
+    /// The producer id of the re-injection, the same for all who ever work on it.
+    pub producer_id: ProducerId,
+    /// Its epoch.
+    pub producer_epoch: i16,
+}
+
+/// How far a re-injection is: what the new lineage holds of its producer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// The sequence number of the next record.
+    pub sequence: i32,
+    /// The last record of the tail that was written again.
+    pub last: Option<Offset>,
+}
+
+impl Resume {
+    /// Takes note of a batch of the new lineage, those of others included.
+    pub fn note(&mut self, from: &Provenance, batch: &BatchView<'_>) {
+        let header = batch.header();
+        if header.producer_id != from.producer_id || header.attributes.is_control() || header.base_sequence < 0 {
+            return;
+        }
+        self.sequence = sequence_after(header.last_sequence(), 1);
+        let offsets = super::records(batch).into_iter().flatten().filter_map(|record| origin(&record.ok()?));
+        self.last = self.last.max(offsets.max());
+    }
+}
+
+/// The offset that a re-injected record had.
+fn origin(record: &Record) -> Option<Offset> {
+    let header = record.headers.iter().rev().find(|header| header.key == OFFSET_HEADER.as_bytes())?;
+    std::str::from_utf8(header.value.as_deref()?).ok()?.parse().ok().map(Offset)
+}
+
+/// Packs the records to be written again into batches. The same records from the same [`Resume`] on make the same batches,
+/// so that a broker knows one again that was sent by somebody before.
+#[derive(Debug)]
+pub struct Parcel {
+    from: Provenance,
+    resume: Resume,
+    /// How many records to pass over where no offset says so.
+    passed: i32,
+    filling: Option<(BatchBuilder, Offset)>,
+}
+
+impl Parcel {
+    /// Goes on from `resume`.
+    pub fn new(from: Provenance, resume: Resume) -> Self {
+        Self { from, resume, passed: 0, filling: None }
+    }
+
+    /// Takes the next record of the tail; gives a batch whenever one is full.
+    pub fn push(&mut self, fate: Fate, batch: &BatchView<'_>, record: &Record) -> Option<Vec<u8>> {
+        if !fate.is_sent() || self.is_there(record.offset) {
+            return None;
+        }
+        let compression = batch.header().attributes.compression().unwrap_or(Compression::None);
+        let fresh = || (BatchBuilder::new().compression(compression), record.offset);
+        let (builder, last) = self.filling.get_or_insert_with(fresh);
+        append(builder, &self.from, record);
+        *last = record.offset;
+        let is_full = builder.plain_bytes() >= PARCEL_BYTES || builder.count() >= PARCEL_RECORDS;
+        if is_full { self.seal() } else { None }
+    }
+
+    /// Whether an earlier attempt has written it.
+    fn is_there(&mut self, offset: Offset) -> bool {
+        match self.resume.last {
+            Some(last) => offset <= last,
+            // Its records are there no more, compacted away: what counts is how many there were.
+            None if self.passed < self.resume.sequence => {
+                self.passed += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The batch that is not full, if there is any.
+    pub fn seal(&mut self) -> Option<Vec<u8>> {
+        let (builder, last) = self.filling.take()?;
+        let (sequence, count) = (self.resume.sequence, builder.count());
+        self.resume = Resume { sequence: sequence_after(sequence, count), last: Some(last) };
+        Some(builder.producer(self.from.producer_id, self.from.producer_epoch, sequence).build())
+    }
+}
+
+/// Its own headers first, then ours.
+fn append(builder: &mut BatchBuilder, from: &Provenance, record: &Record) {
+    let (epoch, offset) = (from.epoch.0.to_string(), record.offset.0.to_string());
+    let own = record.headers.iter().map(|header| (&header.key[..], header.value.as_deref()));
+    let ours = [
+        (REGION_HEADER.as_bytes(), Some(from.region.as_str().as_bytes())),
+        (EPOCH_HEADER.as_bytes(), Some(epoch.as_bytes())),
+        (OFFSET_HEADER.as_bytes(), Some(offset.as_bytes())),
+    ];
+    let headers: Vec<_> = own.chain(ours).collect();
+    builder.push_raw(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
+}

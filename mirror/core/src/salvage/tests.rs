@@ -1,0 +1,189 @@
+use super::*;
+use model::{OwnershipEpoch, RegionName, Timestamp};
+use proptest::prelude::*;
+use record::{BatchBuilder, Batches, end_txn_marker};
+
+const CLIENT: ProducerId = ProducerId(7);
+const OURS: ProducerId = ProducerId(99);
+
+/// Two records at `offset`, of a client's sequence numbers from `sequence` on.
+fn pair(offset: i64, sequence: i32, keys: [&str; 2]) -> Vec<u8> {
+    let batch = BatchBuilder::new().base_offset(Offset(offset)).producer(CLIENT, 0, sequence);
+    batch.record(1, Some(keys[0].as_bytes()), Some(b"v"), &[]).record(2, Some(keys[1].as_bytes()), None, &[]).build()
+}
+
+fn anonymous(offset: i64, key: &str) -> Vec<u8> {
+    BatchBuilder::new().base_offset(Offset(offset)).record(1, Some(key.as_bytes()), Some(b"v"), &[("h", None)]).build()
+}
+
+fn transactional(offset: i64, producer: i64) -> Vec<u8> {
+    let batch = BatchBuilder::new().base_offset(Offset(offset)).producer(ProducerId(producer), 0, 0).transactional();
+    batch.record(1, None, Some(b"v"), &[]).build()
+}
+
+fn marker(offset: i64, commit: bool, producer: i64) -> Vec<u8> {
+    let mut batch = end_txn_marker(commit, ProducerId(producer), 0, 0, Timestamp(1));
+    record::set_base_offset(&mut batch, Offset(offset));
+    batch
+}
+
+fn judged(tail: &[u8], lineage: &[u8]) -> Salvage {
+    let mut salvage = Salvage::default();
+    for batch in Batches::new(tail) {
+        salvage.note_tail(&batch.unwrap()).unwrap();
+    }
+    for batch in Batches::new(lineage) {
+        salvage.note_lineage(&batch.unwrap()).unwrap();
+    }
+    salvage
+}
+
+fn fates(tail: &[u8], lineage: &[u8], wish: Wish) -> Vec<Fate> {
+    let (salvage, mut fates) = (judged(tail, lineage), vec![]);
+    for batch in Batches::new(tail).map(Result::unwrap).filter(|batch| !batch.header().attributes.is_control()) {
+        fates.extend(records(&batch).unwrap().map(|record| salvage.fate(wish, &batch, &record.unwrap())));
+    }
+    fates
+}
+
+fn from() -> Provenance {
+    let (region, epoch) = (RegionName::new("r1").unwrap(), OwnershipEpoch(3));
+    Provenance { region, epoch, producer_id: OURS, producer_epoch: 0 }
+}
+
+fn parcels(tail: &[u8], lineage: &[u8], resume: Resume) -> Vec<Vec<u8>> {
+    let (salvage, mut parcel, mut sent) = (judged(tail, lineage), Parcel::new(from(), resume), vec![]);
+    for batch in Batches::new(tail).map(Result::unwrap).filter(|batch| !batch.header().attributes.is_control()) {
+        for record in records(&batch).unwrap().map(Result::unwrap) {
+            sent.extend(parcel.push(salvage.fate(Wish::default(), &batch, &record), &batch, &record));
+        }
+    }
+    sent.extend(parcel.seal());
+    sent
+}
+
+#[test]
+fn a_record_the_client_sent_again_is_held_and_one_it_gave_up_is_lacking() {
+    let tail = [pair(10, 4, ["a", "b"]), pair(12, 6, ["c", "d"]), anonymous(14, "e")].concat();
+    // The client sent the first batch again, in one with what followed.
+    let lineage = pair(1 << 40, 4, ["a", "b"]);
+    let expected = [Fate::Held, Fate::Held, Fate::Lacking, Fate::Lacking, Fate::Unknown];
+    assert_eq!(fates(&tail, &lineage, Wish::default()), expected);
+    let wish = Wish { leave_unknown: true, ..Wish::default() };
+    assert_eq!(fates(&tail, &lineage, wish)[4], Fate::UnknownLeft);
+}
+
+#[test]
+fn the_sequence_of_another_producer_epoch_is_another_record() {
+    let tail = BatchBuilder::new().producer(CLIENT, 1, 0).record(1, None, None, &[]).build();
+    let lineage = BatchBuilder::new().producer(CLIENT, 0, 0).record(1, None, None, &[]).build();
+    assert_eq!(fates(&tail, &lineage, Wish::default()), [Fate::Lacking]);
+}
+
+#[test]
+fn a_key_that_was_written_since_is_left_out_only_on_request() {
+    let (tail, lineage) = (pair(10, 4, ["a", "b"]), anonymous(1 << 40, "a"));
+    assert_eq!(fates(&tail, &lineage, Wish::default()), [Fate::Lacking, Fate::Lacking]);
+    let wish = Wish { keys_not_newer: true, ..Wish::default() };
+    assert_eq!(fates(&tail, &lineage, wish), [Fate::NewerKey, Fate::Lacking]);
+}
+
+#[test]
+fn of_transactions_only_committed_ones_are_written_again() {
+    let tail =
+        [transactional(10, 1), transactional(11, 2), transactional(12, 3), marker(13, true, 1), marker(14, false, 2)];
+    assert_eq!(fates(&tail.concat(), &[], Wish::default()), [Fate::Lacking, Fate::Aborted, Fate::Open]);
+}
+
+#[test]
+fn findings_rank_keys_by_versions_and_count_everything() {
+    let tail = [pair(10, 0, ["a", "b"]), pair(12, 2, ["a", "c"]), marker(14, true, 1)].concat();
+    let salvage = judged(&tail, &anonymous(1 << 40, "c"));
+    let findings = salvage.findings(Tally::default(), 2);
+    let key = |key: &str, versions| KeyFinding { key: key.into(), versions, held: false };
+    assert_eq!(findings.top, [key("a", 2), key("b", 1)]);
+    assert_eq!((findings.keys, findings.keys_held, findings.keyless, findings.control_batches), (3, 1, 0, 1));
+    assert_eq!(findings.lineage, Some(OffsetRange::new(Offset(1 << 40), Offset((1 << 40) + 1))));
+}
+
+#[test]
+fn what_is_written_again_says_where_it_comes_from() {
+    let sent = parcels(&anonymous(14, "e"), &[], Resume::default());
+    let batch = BatchView::parse(&sent[0]).unwrap();
+    assert_eq!((batch.producer_id, batch.base_sequence), (OURS, 0));
+    let record = records(&batch).unwrap().next().unwrap().unwrap();
+    let headers: Vec<_> = record.headers.iter().map(|header| String::from_utf8_lossy(&header.key)).collect();
+    assert_eq!(headers, ["h", REGION_HEADER, EPOCH_HEADER, OFFSET_HEADER]);
+    assert_eq!(record.headers[3].value.as_deref(), Some(&b"14"[..]));
+}
+
+#[test]
+fn a_damaged_tail_is_refused() {
+    let mut tail = anonymous(14, "e");
+    *tail.last_mut().unwrap() ^= 1;
+    let batch = BatchView::parse(&tail).unwrap();
+    assert!(matches!(Salvage::default().note_tail(&batch), Err(SalvageError::Batch { at: Offset(14), .. })));
+}
+
+fn sent_offsets(batches: &[Vec<u8>]) -> Vec<i64> {
+    let mut offsets = vec![];
+    for batch in batches {
+        for record in records(&BatchView::parse(batch).unwrap()).unwrap().map(Result::unwrap) {
+            let header = record.headers.last().unwrap();
+            offsets.push(std::str::from_utf8(header.value.as_deref().unwrap()).unwrap().parse().unwrap());
+        }
+    }
+    offsets
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// However often it is cut short, and whichever batch got through without anybody hearing of it: every record is sent
+    /// once, in order, under sequence numbers without a gap.
+    #[test]
+    fn a_re_injection_that_is_cut_short_goes_on_where_it_stopped(
+        counts in prop::collection::vec(1..400i32, 1..12),
+        through in prop::collection::vec(0..3usize, 0..12),
+    ) {
+        let (mut tail, mut at) = (vec![], 10);
+        for count in counts {
+            let mut batch = BatchBuilder::new().base_offset(Offset(at));
+            for _ in 0..count {
+                batch.push(Timestamp(1), None, Some(b"v"), &[]);
+            }
+            tail.extend(batch.build());
+            at += i64::from(count);
+        }
+        let mut log: Vec<Vec<u8>> = vec![];
+        for through in through.into_iter().chain([usize::MAX]) {
+            let mut resume = Resume::default();
+            for batch in &log {
+                resume.note(&from(), &BatchView::parse(batch).unwrap());
+            }
+            log.extend(parcels(&tail, &[], resume).into_iter().take(through));
+        }
+        prop_assert_eq!(sent_offsets(&log), (10..at).collect::<Vec<_>>());
+        let mut next = 0;
+        for batch in &log {
+            let header = *BatchView::parse(batch).unwrap().header();
+            prop_assert_eq!(header.base_sequence, next);
+            next = sequence_after(header.last_sequence(), 1);
+        }
+        // A batch of somebody who was taken for dead is the one that is sent now: the broker knows it again.
+        prop_assert_eq!(&log, &parcels(&tail, &[], Resume::default()));
+    }
+
+    /// Every record of the tail is held or sent, never both and never neither.
+    #[test]
+    fn every_record_is_present_exactly_once_afterwards(
+        held in prop::collection::btree_set(0..20i32, 0..20),
+    ) {
+        let tail: Vec<u8> = (0..20).flat_map(|at| pair(10 + 2 * at, at as i32 * 2, ["a", "b"])).collect();
+        let lineage: Vec<u8> = held.iter().enumerate()
+            .flat_map(|(at, batch)| pair((1 << 40) + 2 * at as i64, batch * 2, ["a", "b"])).collect();
+        let expected: Vec<i64> = (0..20).filter(|batch| !held.contains(batch))
+            .flat_map(|batch| [10 + 2 * i64::from(batch), 11 + 2 * i64::from(batch)]).collect();
+        prop_assert_eq!(sent_offsets(&parcels(&tail, &lineage, Resume::default())), expected);
+    }
+}
