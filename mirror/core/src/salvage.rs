@@ -173,8 +173,10 @@ impl Salvage {
         if let Some(known) = self.producers.get_mut(&(header.producer_id, header.producer_epoch)) {
             known.insert(header.base_sequence, header.last_sequence());
         }
-        for record in records(batch)? {
-            self.keys.note_lineage(record?.key.as_deref());
+        if self.keys.are_there() {
+            for record in records(batch)? {
+                self.keys.note_lineage(record?.key.as_deref());
+            }
         }
         Ok(())
     }

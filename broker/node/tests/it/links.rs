@@ -282,6 +282,13 @@ async fn an_old_owner_archives_what_the_new_one_never_got_and_follows() {
     let tail = broker.archive_tail(key.0, key.1, Offset(3)).await.unwrap();
     assert_eq!((tail.range.start, tail.range.end, tail.records), (Offset(3), Offset(5), 2));
     let archived = std::fs::read(old.dir.path().join(&tail.file)).unwrap();
+    let (whole, max) = (archived.len() as u64, 1 << 20);
+    assert_eq!(broker.read_diverged(tail.file.clone(), 0, max).await.unwrap(), archived);
+    assert_eq!(broker.read_diverged(tail.file.clone(), 5, 7).await.unwrap(), archived[5..12]);
+    assert!(broker.read_diverged(tail.file.clone(), whole, max).await.unwrap().is_empty(), "the end of the file");
+    for other in ["facts.json", "diverged/../facts.json", "diverged/none.log", "/etc/hostname", ".."] {
+        assert!(broker.read_diverged(other.to_owned(), 0, max).await.is_err(), "{other} is no diverged file");
+    }
     assert_eq!(records(&wire::Records::Bytes(archived.into())), [(3, "lost 1".into()), (4, "lost 2".into())]);
     assert_eq!(broker.truncate_copy(key.0, key.1, Offset(3)).await.unwrap(), Offset(3));
     back.copy_to(&old).await;

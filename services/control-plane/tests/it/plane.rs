@@ -1,7 +1,8 @@
 //! A node put together as a process starts it.
 
+use crate::bird::Bird;
 use crate::platform::{eventually, founder};
-use crate::region::{Bird, World};
+use crate::region::World;
 use catalog::command::{Founder, NewTopic};
 use control_plane::council::{Config, Founding, Identity};
 use control_plane::execute::failpoint::Failpoints;

@@ -1,6 +1,7 @@
 //! A platform of council nodes in this process.
 
-use crate::region::{Bird, Shelf, World};
+use crate::bird::Bird;
+use crate::region::{Shelf, World};
 use catalog::command::{Addresses, CreateTopics, Founder, NewTopic, RecordDiverged};
 use catalog::view::Group;
 use catalog::{Answer, View};

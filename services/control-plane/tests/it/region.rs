@@ -1,11 +1,10 @@
 //! A region that keeps book: what it was ordered, and where its logs would end.
 
 use control_plane::ports::{
-    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Canary, CanaryPass, ConsumerGroup, InspectError, PortError,
-    Progress, Region, RestoreReceipt, RestoreRequest, RestoredPartition, Salvor, TailFile, TailSite,
+    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, ConsumerGroup, InspectError, PortError, Progress, Region,
+    RestoreReceipt, RestoreRequest, RestoredPartition,
 };
 use env::{BootInstant, Clock, PortFuture};
-use mirror_core::salvage::{Findings, Salvage, Tally, Wish};
 use model::{
     Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
     CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
@@ -439,54 +438,6 @@ impl Region for Book {
     fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         self.pages().diverged.retain(|tail| !diverged.contains(tail));
         Box::pin(async { Ok(()) })
-    }
-}
-
-/// A client whose canaries go through unless told otherwise.
-#[derive(Default)]
-pub(crate) struct Bird {
-    pub(crate) dies: Mutex<bool>,
-    /// What tails were written again under, attempt by attempt.
-    pub(crate) written: Mutex<Vec<(TopicName, Wish, ProducerId)>>,
-}
-
-impl Canary for Bird {
-    fn pass<'a>(&'a self, _: &'a ProtectionGroup, _: &'a str) -> PortFuture<'a, Result<CanaryPass, PortError>> {
-        let now = env::real::SystemClock.now();
-        let dies = *self.dies.lock().unwrap();
-        let passed = CanaryPass { produced_at: now, consumed_at: now };
-        Box::pin(async move { if dies { Err(PortError("no answer".into())) } else { Ok(passed) } })
-    }
-}
-
-/// Every record is lacking; the first attempt to write a tail fails.
-impl Salvor for Bird {
-    fn agree<'a>(&'a self, _: &'a TailSite) -> PortFuture<'a, Result<(ProducerId, i16, Offset), PortError>> {
-        Box::pin(async { Ok((ProducerId(7), 0, Offset(20))) })
-    }
-
-    fn compare<'a>(
-        &'a self,
-        site: &'a TailSite,
-        _: Wish,
-        _: &'a dyn TailFile,
-    ) -> PortFuture<'a, Result<Findings, PortError>> {
-        let tally = Tally { lacking: site.tail.records, ..Tally::default() };
-        Box::pin(async move { Ok(Salvage::default().findings(tally, 1)) })
-    }
-
-    fn reinject<'a>(
-        &'a self,
-        site: &'a TailSite,
-        wish: Wish,
-        (producer, ..): (ProducerId, i16, Offset),
-        _: &'a dyn TailFile,
-    ) -> PortFuture<'a, Result<Tally, PortError>> {
-        let mut written = self.written.lock().unwrap();
-        written.push((site.topic.clone(), wish, producer));
-        let is_first = written.len() == 1;
-        let tally = Tally { lacking: site.tail.records, ..Tally::default() };
-        Box::pin(async move { if is_first { Err(PortError("the owner is away".into())) } else { Ok(tally) } })
     }
 }
 
