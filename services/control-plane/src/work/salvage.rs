@@ -140,7 +140,7 @@ impl Works {
                     break ReinjectionOutcome::Failed { reason: error.to_string() };
                 }
                 Err(error) => {
-                    tracing::warn!(tail = reinjection.tail, attempt, %error, "a re-injection does not go on yet")
+                    tracing::warn!(tail = reinjection.tail, attempt, %error, "a re-injection does not go on yet");
                 }
             }
             attempt += 1;
