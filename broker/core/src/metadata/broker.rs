@@ -85,7 +85,7 @@ impl Image {
         {
             return Err(Refusal::Replaced { slot, given: given.incarnation, current });
         }
-        self.check_not_unregistered(slot, incarnation)?;
+        self.check_not_unregistered(slot, given.incarnation)?;
         self.unregistered.remove(&slot);
         self.sessions += 1;
         let session = BrokerEpoch(self.sessions);

@@ -8,9 +8,8 @@ use env::{BootInstant, Clock, PortFuture};
 use model::{
     Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
     CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
-    OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProducerId,
-    ProtectionGroup, RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicName,
-    TopicSpec,
+    OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProtectionGroup,
+    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
