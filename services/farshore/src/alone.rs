@@ -18,8 +18,9 @@ pub(crate) struct Broker {
     /// Where Kafka clients connect, on 127.0.0.1.
     #[arg(long, default_value_t = 9092)]
     port: u16,
-    /// Where everything is kept [default: farshore/broker under the user's state directory]
-    #[arg(long, env = "FARSHORE_DATA_DIR")]
+    /// Where everything is kept, as --data-dir says for every command; else farshore/broker under the user's state
+    /// directory.
+    #[arg(skip)]
     data_dir: Option<PathBuf>,
     /// Where the logs are, if not in the data directory: directories on disks of their own, of which one may fail and
     /// takes only its partitions with it.
@@ -59,6 +60,11 @@ impl Broker {
     fn log_dirs(&self) -> Result<Vec<PathBuf>> {
         let whole = |dir: &PathBuf| absolute(dir).with_context(|| format!("--log-dirs {}", dir.display()));
         self.log_dirs.iter().map(whole).collect()
+    }
+
+    /// The same, with everything in `data_dir` if one is given.
+    pub(crate) fn in_directory(self, data_dir: Option<PathBuf>) -> Self {
+        Self { data_dir, ..self }
     }
 
     /// Runs until a signal ends it.

@@ -91,7 +91,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Up(up) => up.run().map(|()| ExitCode::SUCCESS),
-            Command::Broker(broker) if broker.is_alone() => broker.run_alone().map(|()| ExitCode::SUCCESS),
+            Command::Broker(broker) if broker.is_alone() => broker.run_alone(&self.place).map(|()| ExitCode::SUCCESS),
             Command::Role(role) => role.run().map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run(),
             Command::Openapi(openapi) => openapi.run().map(|()| ExitCode::SUCCESS),

@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Kafka clients, gateways, links, council and REST. For development and benchmarks; a platform that survives the loss of a
 /// region is `farshore up`.
 ///
+/// Everything is kept in --data-dir [default: farshore/broker under the user's state directory].
+///
 /// With --slot and --peers it is one of several brokers of a region, each a process of its own, without a council and
 /// REST: three of them keep what is acknowledged when one is lost.
 #[derive(Debug, clap::Args)]
@@ -107,8 +109,8 @@ impl Brokers {
     ///
     /// # Errors
     /// When a port is taken or the data directory cannot be used.
-    pub(super) fn run_alone(self) -> Result<()> {
-        self.alone.run()
+    pub(super) fn run_alone(self, place: &Place) -> Result<()> {
+        self.alone.in_directory(place.given_directory()).run()
     }
 
     pub(super) async fn run(self, place: &Place) -> Result<()> {

@@ -36,6 +36,11 @@ impl Place {
         Self { api: None, data_dir: Some(path), json }
     }
 
+    /// The data directory that was named.
+    pub(crate) fn given_directory(&self) -> Option<PathBuf> {
+        self.data_dir.clone()
+    }
+
     fn directory(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(DataDir::default_path)
     }
