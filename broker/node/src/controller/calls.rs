@@ -44,8 +44,10 @@ pub(crate) enum Reply {
     Verdict(Verdict),
     /// Where replicas end.
     Tails(Vec<Tail>),
-    /// It is to start under this incarnation.
+    /// The active controller's word: it is to start under this incarnation.
     Joined(Incarnation),
+    /// As far as the asked one knows no controller was ever active, so that nobody has voted.
+    Unfounded,
     /// What is left of leases.
     Leases(Vec<Lease>),
     /// It was done.

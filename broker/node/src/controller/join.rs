@@ -35,12 +35,12 @@ enum Said {
     Start(Incarnation),
     /// Somebody is there, and cannot say yet.
     Later,
-    /// Nobody is there.
+    /// Nobody is there, or nobody knows of a controller.
     Nobody,
 }
 
-/// The id of a node whose disk is empty: what the other brokers of its region say, or the first of its slot where none of
-/// them is there.
+/// The id of a node whose disk is empty: what the active controller says, or the first of its slot where none of the others
+/// is there that knows of one.
 pub(super) async fn join(config: &crate::Config, cluster: &str) -> NodeId {
     loop {
         match ask_all(config, cluster).await {
@@ -57,7 +57,8 @@ async fn ask_all(config: &crate::Config, cluster: &str) -> Said {
         let asking = quorum::call_address(cluster, address, encode(&Question::Join(config.slot)), ANSWER_MAX);
         match timeout(ANSWER_MAX, asking).await.map(|answer| answer.map(|answer| decode(&answer))) {
             Ok(Ok(Reply::Joined(incarnation))) => return Said::Start(incarnation),
-            Ok(Err(CallError::Unreachable { .. })) => {}
+            // One that has just started may know of less than others.
+            Ok(Ok(Reply::Unfounded) | Err(CallError::Unreachable { .. })) => {}
             _ => said = Said::Later,
         }
     }
@@ -90,7 +91,7 @@ impl Broker {
     /// Asks the active controller. Where there has never been one, nobody has voted yet.
     async fn pass_on(&self, controller: &Controller, slot: BrokerSlot) -> Reply {
         match controller.active() {
-            None if controller.is_untouched() => Reply::Joined(Incarnation(1)),
+            None if controller.is_untouched() => Reply::Unfounded,
             Some(active) if active != self.0.config.slot => {
                 let answer = controller.ask(active, encode(&Question::Join(slot)), ANSWER_MAX).await;
                 answer.unwrap_or_else(|error| Reply::Unavailable(error.to_string()))
