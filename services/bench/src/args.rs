@@ -15,6 +15,8 @@ pub(crate) struct Bench {
 pub(crate) enum Command {
     /// One broker of ours and one of Apache Kafka, in turn, with the same client.
     Broker(Broker),
+    /// Our mirror over a long line: against raw TCP on the same line, and against MirrorMaker 2. It takes root.
+    Mirror(Mirror),
     /// A broker that answers and throws everything away.
     #[command(hide = true)]
     NullBroker {
@@ -50,6 +52,40 @@ pub(crate) struct Broker {
     /// Only these subjects, for example kafka,null.
     #[arg(long, value_delimiter = ',', default_value = "kafka,os,ack,null,gateway,kafka-cluster,cluster")]
     pub(crate) only: Vec<Chosen>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Mirror {
+    /// Prints JSON in place of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many megabytes are mirrored per measurement of throughput.
+    #[arg(long, default_value_t = 1500)]
+    pub(crate) megabytes: u64,
+    /// For how many seconds raw streams and lag are measured.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) seconds: u64,
+    /// The line's round trip.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) round_trip_ms: u64,
+    /// The largest packet on the line: 8500 is what clouds carry between their regions.
+    #[arg(long, default_value_t = 8500)]
+    pub(crate) mtu: u16,
+    /// The shares of packets that are lost, in percent, each a run of its own.
+    #[arg(long, value_delimiter = ',', default_value = "0,0.1")]
+    pub(crate) loss: Vec<f64>,
+    /// The load under which lag is measured, in megabytes per second.
+    #[arg(long, default_value_t = 20.0)]
+    pub(crate) rate: f64,
+    /// Leaves MirrorMaker 2 out.
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// The farshore binary; by default the one beside this one.
+    #[arg(long, env = "FARSHORE_BIN")]
+    pub(crate) farshore: Option<PathBuf>,
+    /// Where data goes while it runs; by default a directory under the system's temporary one.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// What can be measured.

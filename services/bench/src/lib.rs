@@ -3,10 +3,13 @@
 //! `broker` starts Apache Kafka and our broker, one after the other, drives both with the same librdkafka, and prints
 //! ratios. A broker that throws everything away shows what the client alone can do; a platform shows what the gateway
 //! costs. Figures are medians over rounds, in which the subjects take turns.
+//!
+//! `mirror` puts a long line between two regions, and compares what passes with raw TCP streams and with MirrorMaker 2.
 
 mod args;
 mod cluster;
 mod load;
+mod mirror;
 mod null;
 mod report;
 mod rounds;
@@ -43,6 +46,11 @@ fn perform(command: Command) -> anyhow::Result<bool> {
         Command::Broker(broker) => {
             let results = rounds::run(&broker)?;
             report::print(&results, broker.json)?;
+            Ok(results.goals().iter().all(report::Goal::is_met))
+        }
+        Command::Mirror(asked) => {
+            let results = mirror::run(&asked)?;
+            results.print(asked.json)?;
             Ok(results.goals().iter().all(report::Goal::is_met))
         }
         Command::NullBroker { port } => null::serve(port).map(|()| true),

@@ -71,12 +71,23 @@ pub(crate) fn produce(bootstrap: &str, topic: &str, bytes: u64) -> anyhow::Resul
 
 /// The same with any `acks`.
 pub(crate) fn produce_with(bootstrap: &str, topic: &str, bytes: u64, acks: &str) -> anyhow::Result<Done> {
+    produce_over(bootstrap, topic, PARTITIONS, bytes, acks)
+}
+
+/// The same over so many partitions.
+pub(crate) fn produce_over(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    bytes: u64,
+    acks: &str,
+) -> anyhow::Result<Done> {
     let producer = producer(bootstrap, acks)?;
     let payload = incompressible();
     let count = bytes.div_ceil(RECORD_BYTES);
     let began = Instant::now();
     for number in 0..count {
-        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(number as i32 % PARTITIONS).payload(&payload);
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(number as i32 % partitions).payload(&payload);
         while let Err((error, unsent)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 bail!("cannot produce: {error}");
@@ -123,10 +134,15 @@ pub(crate) fn create(bootstrap: &str, topic: &str) -> anyhow::Result<()> {
 
 /// The same with so many replicas, all but one of which have to be in sync.
 pub(crate) fn create_replicated(bootstrap: &str, topic: &str, replicas: i32) -> anyhow::Result<()> {
+    create_with(bootstrap, topic, PARTITIONS, replicas)
+}
+
+/// The same with so many partitions.
+pub(crate) fn create_with(bootstrap: &str, topic: &str, partitions: i32, replicas: i32) -> anyhow::Result<()> {
     let config: ClientConfig = [("bootstrap.servers".to_owned(), bootstrap.to_owned())].into_iter().collect();
     let admin: AdminClient<DefaultClientContext> = config.create()?;
     let min_in_sync = (replicas - 1).max(1).to_string();
-    let wanted = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(replicas));
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     let wanted = wanted.set("min.insync.replicas", &min_in_sync);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let made = wait(admin.create_topics(&[wanted], &options))?;

@@ -61,6 +61,18 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
+    /// At least `bound`, or with `at_least` unset at most.
+    pub(crate) const fn new(what: &'static str, found: f64, at_least: bool, bound: f64, unit: &'static str) -> Self {
+        Self { what, found, bound, at_least, unit }
+    }
+
+    /// One line.
+    pub(crate) fn line(&self) -> String {
+        let met = if self.is_met() { "met   " } else { "MISSED" };
+        let bound = if self.at_least { ">=" } else { "<=" };
+        format!("{met} {:52} {:8.2} {} ({bound} {:.2})\n", self.what, self.found, self.unit, self.bound)
+    }
+
     pub(crate) fn is_met(&self) -> bool {
         if self.at_least { self.found >= self.bound } else { self.found <= self.bound }
     }
@@ -163,8 +175,7 @@ fn table(results: &Results) -> String {
     let mut text = rows("median of the rounds", &results.subjects(), &COLUMNS);
     text += &rows("three brokers, acks=all", &clusters, &CLUSTER_COLUMNS);
     for goal in results.goals() {
-        let (met, bound) = (if goal.is_met() { "met   " } else { "MISSED" }, if goal.at_least { ">=" } else { "<=" });
-        text += &format!("{met} {:52} {:8.2} {} ({bound} {:.2})\n", goal.what, goal.found, goal.unit, goal.bound);
+        text += &goal.line();
     }
     text
 }

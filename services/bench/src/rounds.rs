@@ -8,7 +8,7 @@ use crate::subject::{Recipe, Server};
 use crate::usage;
 use anyhow::Context;
 use chaos::platform::{Options, Platform};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "load";
@@ -76,12 +76,7 @@ impl Bench {
     }
 
     fn farshore(&self) -> anyhow::Result<PathBuf> {
-        if let Some(binary) = &self.asked.farshore {
-            return Ok(binary.clone());
-        }
-        let beside = std::env::current_exe()?.with_file_name("farshore");
-        anyhow::ensure!(beside.is_file(), "there is no {}; build it, or name it with --farshore", beside.display());
-        Ok(beside)
+        farshore(self.asked.farshore.as_deref())
     }
 
     /// One broker from start to stop.
@@ -146,6 +141,16 @@ impl Bench {
     }
 }
 
+/// The binary that was named, or the one beside this one.
+pub(crate) fn farshore(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(binary) = named {
+        return Ok(binary.to_owned());
+    }
+    let beside = std::env::current_exe()?.with_file_name("farshore");
+    anyhow::ensure!(beside.is_file(), "there is no {}; build it, or name it with --farshore", beside.display());
+    Ok(beside)
+}
+
 fn with_cpu(pids: &[i32], work: impl FnOnce() -> anyhow::Result<Done>) -> anyhow::Result<(Done, Duration)> {
     let before = usage::cpu(pids)?;
     let done = work()?;
@@ -156,7 +161,7 @@ fn per_gigabyte(cpu: Duration, done: Done) -> f64 {
     cpu.as_secs_f64() / (done.bytes as f64 / 1e9)
 }
 
-fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     eprintln!("{what}");
 }
 

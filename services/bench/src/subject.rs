@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use chaos::peers;
 use chaos::platform::free_base;
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,11 +38,36 @@ impl Recipe {
         Self::kafka_at(place, &properties.join("\n"))
     }
 
+    /// Apache Kafka that is also reached at `far`, where whoever asks there finds it again; socket buffers are sized by the
+    /// system, which is better over a long line than its own 100 KiB.
+    pub(crate) fn kafka_behind_line(place: &Place, far: Ipv4Addr) -> anyhow::Result<Self> {
+        let (port, far_port) = (place.port, place.port + 2);
+        let properties = [
+            format!(
+                "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{},FAR://127.0.0.1:{far_port}",
+                port + 1
+            ),
+            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port},FAR://{far}:{far_port}"),
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAR:PLAINTEXT".to_owned(),
+            "socket.send.buffer.bytes=-1".to_owned(),
+            "socket.receive.buffer.bytes=-1".to_owned(),
+        ];
+        Self::kafka_at(place, &properties.join("\n"))
+    }
+
+    /// MirrorMaker 2, which reads `source` and writes `target`.
+    pub(crate) fn mirror_maker(place: &Place, source: &str, target: &str, topic: &str) -> anyhow::Result<Self> {
+        let starter = starter()?.with_file_name("mirror-maker").to_string_lossy().into_owned();
+        let at = place.directory.to_string_lossy().into_owned();
+        let prepared = Command::new(&starter).args(["prepare", &at, source, target, topic]).status()?;
+        anyhow::ensure!(prepared.success(), "MirrorMaker 2 could not be fetched or prepared (see above)");
+        let (directory, port, command) = (place.directory.clone(), place.port, vec![starter, "run".into(), at]);
+        Ok(Self { name: "mirror-maker", directory, port, command })
+    }
+
     fn kafka_at(place: &Place, properties: &str) -> anyhow::Result<Self> {
         let Place { directory, port } = place;
-        let cache = peers::cache().context("HOME, XDG_CACHE_HOME or FARSHORE_CACHE must be set")?;
-        let starter = peers::unpack(&cache.join("peers")).context("cannot unpack the starter of Apache Kafka")?;
-        let starter = starter.to_string_lossy().into_owned();
+        let starter = starter()?.to_string_lossy().into_owned();
         let at = directory.to_string_lossy().into_owned();
         let mut format = Command::new(&starter);
         format.args(["format", &at, &port.to_string()]).env("KAFKA_PROPERTIES", properties).stdout(Stdio::null());
@@ -103,6 +128,12 @@ impl Recipe {
             .with_context(|| format!("cannot start {}", self.command.join(" ")))?;
         Ok(Server { name: self.name, directory: self.directory, port: self.port, child })
     }
+}
+
+/// The starter of Apache Kafka; the others lie beside it.
+fn starter() -> anyhow::Result<PathBuf> {
+    let cache = peers::cache().context("HOME, XDG_CACHE_HOME or FARSHORE_CACHE must be set")?;
+    peers::unpack(&cache.join("peers")).context("cannot unpack the starters of peers")
 }
 
 /// Where one member of a cluster lives: a directory, and ten ports that nobody else is given.

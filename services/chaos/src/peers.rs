@@ -1,12 +1,14 @@
-//! The starter of Apache Kafka (`peers/kafka`), carried along so that it is at hand wherever the binary is.
+//! The starters of Apache Kafka (`peers/kafka`) and its MirrorMaker (`peers/mirror-maker`), carried along so that they are at hand wherever the binary is.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const FILES: [(&str, &str, u32); 3] = [
+const FILES: [(&str, &str, u32); 5] = [
     ("kafka", include_str!("../peers/kafka"), 0o755),
+    ("mirror-maker", include_str!("../peers/mirror-maker"), 0o755),
+    ("pom-mirror-maker.xml", include_str!("../peers/pom-mirror-maker.xml"), 0o644),
     ("pom.xml", include_str!("../peers/pom.xml"), 0o644),
     ("log4j2.properties", include_str!("../peers/log4j2.properties"), 0o644),
 ];
@@ -20,7 +22,8 @@ pub fn cache() -> Option<PathBuf> {
     })
 }
 
-/// Writes the starter and what it reads into `directory` and answers its path; `kafka` without arguments says its verbs.
+/// Writes the starters and what they read into `directory` and answers the path of `kafka`; without arguments each says its
+/// verbs.
 ///
 /// # Errors
 /// When the directory cannot be written.
@@ -42,7 +45,10 @@ mod tests {
     #[test]
     fn the_unpacked_starter_says_its_verbs() {
         let home = tempfile::tempdir().unwrap();
-        let ran = std::process::Command::new(unpack(home.path()).unwrap()).output().unwrap();
-        assert!(String::from_utf8_lossy(&ran.stdout).contains("kafka start DIR PORT"));
+        let kafka = unpack(home.path()).unwrap();
+        for (starter, verb) in [("kafka", "kafka start DIR PORT"), ("mirror-maker", "mirror-maker run DIR")] {
+            let ran = std::process::Command::new(kafka.with_file_name(starter)).output().unwrap();
+            assert!(String::from_utf8_lossy(&ran.stdout).contains(verb));
+        }
     }
 }
