@@ -79,7 +79,7 @@ pub fn next(state: &ModeState, change: &Change, at: Timestamp) -> Result<ModeSta
             (Converging, Some(rule))
         }
         (Converging, Change::Enter) => (Sync, state.rule.clone()),
-        (Converging | Sync, Change::Leave { reason: ExposureReason::Operator }) => (Async, None),
+        (Converging | Sync | Degraded, Change::Leave { reason: ExposureReason::Operator }) => (Async, None),
         (Converging | Sync, Change::Leave { .. }) => (Degraded, None),
         (phase, change) => return Err(OutOfOrder { phase, change: change.name() }),
     };
@@ -164,6 +164,7 @@ pub struct Facts {
 pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
     let leave = |reason| Some(Change::Leave { reason });
     match (&state.rule, wish.sync) {
+        (None, false) if state.phase == ModePhase::Degraded => leave(ExposureReason::Operator),
         (None, false) => None,
         (None, true) => converge(state, facts),
         (Some(_), false) => leave(ExposureReason::Operator),
@@ -317,6 +318,13 @@ mod tests {
         let state = after(&[converge(), Change::Leave { reason: ExposureReason::NotConverged }]);
         assert_eq!(state.phase, ModePhase::Degraded);
         assert_eq!(decide(SYNC, &state, &facts(9_999, None, Some(0))), None);
+        assert_eq!(
+            decide(ASYNC, &state, &facts(1, None, Some(0))),
+            leave(ExposureReason::Operator),
+            "it is wished no more"
+        );
+        let given_up = next(&state, &leave(ExposureReason::Operator).unwrap(), Timestamp(1)).unwrap();
+        assert_eq!((given_up.phase, decide(ASYNC, &given_up, &facts(2, None, Some(0)))), (ModePhase::Async, None));
         assert_eq!(decide(SYNC, &state, &facts(10_000, None, Some(0))), Some(converge()));
     }
 

@@ -1,5 +1,5 @@
 use super::super::samples::{cluster, create_on, grant, local_on, register};
-use super::super::{Addresses, Choice, Command, Location, Placement};
+use super::super::{Addresses, Boot, Choice, Command, Location, Placement};
 use super::*;
 use model::TopicId;
 use proptest::prelude::*;
@@ -238,6 +238,7 @@ fn a_broker_is_forgotten_only_when_it_is_empty_and_stopped_and_its_disk_never_co
         addresses: Addresses::default(),
         location: Location::default(),
         desk: false,
+        boot: Boot::default(),
     };
     assert!(matches!(image.apply(back(1)), Err(Refusal::Unregistered { .. })));
     let next = image.apply(Command::AllotIncarnation { slot: BrokerSlot(0) });
@@ -253,7 +254,8 @@ fn region(racks: &[u8], topics: &[(usize, i32)]) -> Image {
     for (slot, rack) in (0..).map(BrokerSlot).zip(racks) {
         let location = Location { data_centre: String::new(), rack: rack.to_string() };
         let (incarnation, addresses) = (Incarnation(1), Addresses::default());
-        let register = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false };
+        let boot = Boot::default();
+        let register = Command::RegisterBroker { slot, incarnation, addresses, location, desk: false, boot };
         let Ok(Answer::Registered { session }) = image.apply(register) else { panic!("a broker registers") };
         image.apply(Command::Unfence { reign: image.reign(), broker: slot, session }).unwrap();
     }
