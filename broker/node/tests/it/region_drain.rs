@@ -167,6 +167,7 @@ async fn the_vote_of_a_broker_that_is_forgotten_goes_to_another_one() {
     assert_eq!(cluster.create(2, "later", 1).await.error_code, ErrorCode::NONE);
     // Its slot is free for another one, which begins anew.
     cluster.start(1).await;
+    cluster.settle().await;
     cluster.wipe(0);
     cluster.start(0).await;
     cluster.settle().await;

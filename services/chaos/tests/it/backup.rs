@@ -2,7 +2,8 @@
 //! and a restore that meets a flipped bit refuses.
 
 use crate::cluster::start;
-use crate::load::{consumer, create, fill, unique};
+use crate::librdkafka::create_replicated;
+use crate::load::{consumer, fill, unique};
 use crate::regions::equal_tails;
 use crate::rest::{get, list};
 use api::backups::{Backup, WorkState};
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_deleted_topic_comes_back_from_a_scheduled_backup_and_its_readers_go_on() {
-    let story = Story::begin(start(), "kept");
+    let story = Story::begin(start(), "kept", 1);
     story.member.read_and_commit(0, BACKED_UP);
     let backup = story.scheduled_backup();
     let before = story.copies();
@@ -60,9 +61,9 @@ pub(crate) struct Story {
 
 impl Story {
     /// A topic of that kind is full, in every region, and a member of a group has joined.
-    pub(crate) fn begin(platform: Platform, kind: &str) -> Self {
+    pub(crate) fn begin(platform: Platform, kind: &str, replicas: i32) -> Self {
         let (gateway, topic) = (platform.endpoints().gateway.clone(), unique(kind));
-        create(&gateway, &topic, PARTITIONS);
+        create_replicated(&gateway, &topic, PARTITIONS, replicas).expect("a topic is made");
         for partition in 0..PARTITIONS {
             let first = partition as u64 * RECORDS as u64;
             fill(&gateway, &topic, partition, first..first + RECORDS as u64);

@@ -127,7 +127,7 @@ pub(crate) fn create_replicated(bootstrap: &str, topic: &str, partitions: i32, r
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
     let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let min_in_sync = (replicas - 1).to_string();
+    let min_in_sync = (replicas - 1).max(1).to_string();
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     let wanted = wanted.set("min.insync.replicas", &min_in_sync);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));

@@ -13,7 +13,7 @@ const BROKERS: usize = 3;
 #[test]
 fn a_backup_and_a_restore_do_without_a_lost_broker_and_its_place_is_taken_by_an_empty_disk() {
     let platform = start_with(|options| (options.regions, options.brokers) = (2, BROKERS as u16));
-    let story = Story::begin(platform, "replicated");
+    let story = Story::begin(platform, "replicated", BROKERS as i32);
     story.member.read_and_commit(0, BACKED_UP);
     let before = story.copies();
 
