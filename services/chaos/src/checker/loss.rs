@@ -24,10 +24,14 @@ pub(super) fn check(evidence: &Evidence<'_>, figures: &mut Figures) -> Vec<Anoma
 fn account(partition: &Partition<'_>, scan: &Scan<'_>, cases: &mut Cases<'_>, figures: &mut Figures) {
     let present: HashSet<(Offset, u64)> = scan.records.iter().copied().collect();
     let mut missing: Vec<(Offset, u64)> = partition.acked().map(|(value, _, _, offset, _)| (offset, value)).collect();
-    missing.retain(|ack| !present.contains(ack));
+    let values: HashSet<u64> = scan.records.iter().map(|(_, value)| *value).collect();
+    missing.retain(|(offset, value)| match is_placed(*offset) {
+        true => !present.contains(&(*offset, *value)),
+        false => !values.contains(value),
+    });
     missing.sort_unstable();
     for (offset, value) in missing {
-        if offset < scan.start {
+        if is_placed(offset) && offset < scan.start {
             figures.retired += 1;
         } else if partition.declares(offset) {
             figures.declared_lost += 1;
@@ -35,6 +39,11 @@ fn account(partition: &Partition<'_>, scan: &Scan<'_>, cases: &mut Cases<'_>, fi
             cases.add(Class::UndeclaredLoss, || format!("{value}, acknowledged at offset {offset}"));
         }
     }
+}
+
+/// Whether the client knows where the record is: not if it was told of a duplicate too old to be placed.
+pub(super) fn is_placed(offset: Offset) -> bool {
+    offset >= Offset::ZERO
 }
 
 fn overdeclared(partition: &Partition<'_>, scan: &Scan<'_>, cases: &mut Cases<'_>) {

@@ -2,6 +2,7 @@
 //! every region, before and after any change of owner.
 
 use super::evidence::{Evidence, Partition};
+use super::loss::is_placed;
 use super::{Anomaly, Cases, Class};
 use model::Offset;
 use std::collections::HashMap;
@@ -27,8 +28,8 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Vec<Anomaly> {
 }
 
 fn sightings<'p>(partition: &'p Partition<'_>) -> impl Iterator<Item = (Offset, u64, &'p str)> {
-    let mut acks: Vec<_> =
-        partition.acked().map(|(value, write, _, offset, _)| (offset, value, write.producer)).collect();
+    let placed = partition.acked().filter(|(_, _, _, offset, _)| is_placed(*offset));
+    let mut acks: Vec<_> = placed.map(|(value, write, _, offset, _)| (offset, value, write.producer)).collect();
     acks.sort_unstable();
     let polls = partition
         .readings
@@ -45,6 +46,17 @@ fn sightings<'p>(partition: &'p Partition<'_>) -> impl Iterator<Item = (Offset, 
 mod tests {
     use crate::checker::Class;
     use crate::checker::story::Story;
+
+    #[test]
+    fn an_acknowledgement_that_names_no_offset_is_looked_for_by_its_value() {
+        let mut story = Story::new();
+        story.acked(1, -1001).acked(2, -1001).scan("r1", &[(0, 1), (1, 2)]);
+        assert!(!story.classes().contains(&Class::InconsistentOffsets));
+        assert!(!story.classes().contains(&Class::UndeclaredLoss));
+        let mut story = Story::new();
+        story.acked(1, -1001).acked(2, -1001).scan("r1", &[(0, 1)]);
+        assert!(story.classes().contains(&Class::UndeclaredLoss));
+    }
 
     #[test]
     fn two_acknowledgements_of_one_offset_are_found() {
