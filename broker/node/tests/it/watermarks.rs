@@ -24,7 +24,7 @@ async fn a_leader_that_starts_again_alone_shows_what_was_committed_though_it_can
     })
     .await;
     eventually("the other one has heard that it is committed", async || {
-        let status = cluster.broker(2).status(false).await.unwrap();
+        let status = cluster.broker(2).own_status(false).await.unwrap();
         status.partitions.iter().any(|known| known.topic.as_str() == "t" && known.high_watermark.0 >= 1)
     })
     .await;
