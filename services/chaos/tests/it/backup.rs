@@ -154,7 +154,8 @@ impl Story {
     /// Flips one bit of one object of `kind` on the server's disk: no restore is made, and the object is named.
     fn check_refused_by_name(&self, backup: &str, kind: &str) {
         let root = self.platform.directory().join("s3/buckets");
-        let (file, key) = object(&root, kind).unwrap_or_else(|| panic!("no {kind} object in {}", root.display()));
+        let found = object(&root, &Objects { kind, backup });
+        let (file, key) = found.unwrap_or_else(|| panic!("no {kind} object in {}", root.display()));
         let sound = fs::read(&file).unwrap();
         let mut flipped = sound.clone();
         let middle = flipped.len() / 2;
@@ -172,15 +173,29 @@ impl Story {
 /// Range and hash by region and partition.
 pub(crate) type Copies = BTreeMap<(String, i32), (i64, i64, String)>;
 
-/// A file below the buckets whose object's name contains `/kind/`, and that name.
-fn object(root: &Path, kind: &str) -> Option<(PathBuf, String)> {
+/// Objects of one kind that a backup needs. The schedule may have made another backup meanwhile: it shares all but the
+/// manifest.
+struct Objects<'a> {
+    kind: &'a str,
+    backup: &'a str,
+}
+
+impl Objects<'_> {
+    fn hold(&self, path: &Path) -> bool {
+        let has = |name: &str| path.components().any(|part| part.as_os_str() == name);
+        has(self.kind) && (self.kind != "bkp" || has(self.backup))
+    }
+}
+
+/// A file below the buckets that is one of these, and its object's name.
+fn object(root: &Path, wanted: &Objects) -> Option<(PathBuf, String)> {
     let mut waiting = vec![root.to_owned()];
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(&directory).ok()?.flatten() {
             let path = entry.path();
             if path.is_dir() {
                 waiting.push(path);
-            } else if path.components().any(|part| part.as_os_str() == kind) {
+            } else if wanted.hold(&path) {
                 let name = path.file_name()?.to_str()?.trim_start_matches('=').to_owned();
                 return Some((path, name));
             }
