@@ -2,8 +2,8 @@
 
 use crate::health::Observation;
 use model::{
-    Grant, GrantState, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset, PartitionId, ProtectionGroup,
-    RegionName, RegionStatus, Timestamp, TopicId, TopicPartition, TopicSpec,
+    Grant, GrantState, Holding, Incarnation, LeaderEpoch, Line, LinkPartitionStatus, Offset, PartitionId,
+    ProtectionGroup, RegionName, RegionStatus, Timestamp, TopicId, TopicPartition, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -96,6 +96,9 @@ pub struct LinkFacts {
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered for any partition.
     pub silent_ms: u64,
+    /// What its worst line is like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Line>,
 }
 
 /// The council, as its members see it.
@@ -211,6 +214,7 @@ impl LinkFacts {
             lag_bytes: 0,
             lag_seconds: 0.0,
             silent_ms: u64::MAX,
+            line: None,
         }
     }
 
@@ -222,6 +226,7 @@ impl LinkFacts {
         self.lag_bytes += status.lag_bytes;
         self.lag_seconds = self.lag_seconds.max(status.lag_seconds);
         self.silent_ms = self.silent_ms.min(status.silent_ms);
+        self.line = Line::worse(self.line, status.line);
         if matches!(status.state.as_str(), "must_rebuild" | "topic_reset") {
             let partition = TopicPartition { topic: status.topic.clone(), partition: status.partition };
             self.unusable.push((partition, status.state.clone()));

@@ -1,6 +1,10 @@
 //! What people want of a protection group: where it lives, who takes over, how much may be lost and how long it may take.
 
-use model::{Coverage, Pattern, ProtectionGroup, RegionName, SlowTarget};
+mod invalid;
+
+pub use invalid::Invalid;
+
+use model::{Coverage, LineLimits, Pattern, ProtectionGroup, RegionName, SlowTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +17,8 @@ pub const RTO_DEFAULT: Duration = Duration::from_secs(10);
 pub const BLOCK_PERIOD_DEFAULT: Duration = Duration::from_secs(3600);
 /// How many automatic actions one day may see unless the group says otherwise.
 pub const AUTOMATIC_ACTIONS_PER_DAY_DEFAULT: u32 = 3;
+/// How slowly `auto` may change its mind.
+const MIND_MAX_MS: u32 = 3_600_000;
 
 /// Topics and consumer groups that fail over together, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +36,9 @@ pub struct Group {
     /// What becomes of writes in `sync` while the target is slow or out of reach.
     #[serde(default, skip_serializing_if = "SlowTarget::is_default")]
     pub slow_target: SlowTarget,
+    /// What `auto` accepts of the line to the target.
+    #[serde(default, skip_serializing_if = "LineLimits::is_default")]
+    pub auto: LineLimits,
     /// The most seconds of writes an unplanned failover may lose.
     #[serde(with = "crate::millis", rename = "rpo_ms")]
     pub rpo: Duration,
@@ -75,114 +84,6 @@ pub enum Fencing {
     Operator,
 }
 
-/// Why a protection group cannot be had as it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// A region nobody knows.
-    #[error("protection group {group}: there is no region {region}; name one of {known}")]
-    UnknownRegion {
-        /// The group.
-        group: ProtectionGroup,
-        /// The region.
-        region: RegionName,
-        /// The regions there are.
-        known: String,
-    },
-    /// A region named twice.
-    #[error("protection group {group}: region {region} is named twice; name the home once and each standby once")]
-    RegionTwice {
-        /// The group.
-        group: ProtectionGroup,
-        /// The region.
-        region: RegionName,
-    },
-    /// Nothing would belong to it.
-    #[error("protection group {group} covers no topic and no consumer group; name at least one pattern")]
-    CoversNothing {
-        /// The group.
-        group: ProtectionGroup,
-    },
-    /// A pattern without a name.
-    #[error("protection group {group} has an empty pattern; name a topic or group, a prefix, or use `any`")]
-    EmptyPattern {
-        /// The group.
-        group: ProtectionGroup,
-    },
-    /// A mode this version cannot keep.
-    #[error("protection group {group}: mode {mode:?} is not available in this version; use async or sync")]
-    ModeUnavailable {
-        /// The group.
-        group: ProtectionGroup,
-        /// The mode.
-        mode: Mode,
-    },
-    /// A promise of two regions with one.
-    #[error("protection group {group}: mode sync needs a standby and there is none; add one or use async")]
-    SyncWithoutStandby {
-        /// The group.
-        group: ProtectionGroup,
-    },
-    /// Fencing this version cannot do.
-    #[error("protection group {group}: fencing by an operator is not available in this version; use lease")]
-    FencingUnavailable {
-        /// The group.
-        group: ProtectionGroup,
-    },
-    /// An objective no run can meet.
-    #[error("protection group {group}: the {objective} of {value:?} is not above zero; give one of at least 1 ms")]
-    ObjectiveZero {
-        /// The group.
-        group: ProtectionGroup,
-        /// `rpo` or `rto`.
-        objective: &'static str,
-        /// What was asked for.
-        value: Duration,
-    },
-    /// Automatic failover with nowhere to go.
-    #[error("protection group {group}: automatic failover needs a standby and there is none; add one or switch it off")]
-    AutomaticWithoutStandby {
-        /// The group.
-        group: ProtectionGroup,
-    },
-    /// Automatic failover that could never be decided.
-    #[error(
-        "protection group {group}: without region {home} {left} of {voters} council members are left, \
-         which is no quorum; automatic failover could never happen: add a region or a witness, or switch it off"
-    )]
-    AutomaticWithoutQuorum {
-        /// The group.
-        group: ProtectionGroup,
-        /// Its home.
-        home: RegionName,
-        /// How many members the council has.
-        voters: usize,
-        /// How many it would have.
-        left: usize,
-    },
-    /// A dependency on a group nobody knows.
-    #[error("protection group {group} depends on {dependency}, which does not exist; create it first")]
-    UnknownDependency {
-        /// The group.
-        group: ProtectionGroup,
-        /// What it depends on.
-        dependency: ProtectionGroup,
-    },
-    /// A dependency on itself, perhaps through others.
-    #[error("protection group {group} depends on itself through {path}; take one of these dependencies out")]
-    DependencyCycle {
-        /// The group.
-        group: ProtectionGroup,
-        /// The way back to it.
-        path: String,
-    },
-    /// Two groups of one name.
-    #[error("there are two protection groups named {group}; rename one")]
-    NameTwice {
-        /// The name.
-        group: ProtectionGroup,
-    },
-}
-
 impl Group {
     /// The regions that take over from `owner`, the first choice first: the ring home, standbys, read on from the
     /// owner. So the region that was lost last is tried last.
@@ -214,11 +115,23 @@ impl Group {
     fn check_available(&self) -> Result<(), Invalid> {
         let group = self.name.clone();
         match (self.mode, self.fencing) {
-            (mode @ Mode::Auto, _) => Err(Invalid::ModeUnavailable { group, mode }),
-            (Mode::Sync, Fencing::Lease) if self.standbys.is_empty() => Err(Invalid::SyncWithoutStandby { group }),
-            (Mode::Async | Mode::Sync, Fencing::Lease) => Ok(()),
             (_, Fencing::Operator) => Err(Invalid::FencingUnavailable { group }),
+            (Mode::Sync | Mode::Auto, _) if self.standbys.is_empty() => Err(Invalid::SyncWithoutStandby { group }),
+            _ => self.check_line(),
         }
+    }
+
+    fn check_line(&self) -> Result<(), Invalid> {
+        let limits = self.auto;
+        let bounded = [
+            ("round_trip_max_ms", limits.round_trip_max_ms, 1..=60_000),
+            ("errors_max_ppm", limits.errors_max_ppm, 0..=999_999),
+            ("good_for_ms", limits.good_for_ms, 0..=MIND_MAX_MS),
+            ("bad_for_ms", limits.bad_for_ms, 0..=MIND_MAX_MS),
+            ("dwell_ms", limits.dwell_ms, 0..=MIND_MAX_MS),
+        ];
+        let beyond = bounded.into_iter().find(|(_, value, range)| !range.contains(value));
+        beyond.map_or(Ok(()), |(what, value, _)| Err(Invalid::LineLimits { group: self.name.clone(), what, value }))
     }
 
     fn check_objective(&self, objective: &'static str, value: Duration) -> Result<(), Invalid> {
@@ -275,6 +188,7 @@ pub fn default_group(regions: &[RegionName]) -> Option<Group> {
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         mode: Mode::Async,
         slow_target: SlowTarget::Degrade,
+        auto: LineLimits::default(),
         rpo: RPO_DEFAULT,
         rto: RTO_DEFAULT,
         automatic_failover: !standbys.is_empty(),
@@ -374,15 +288,29 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_of_a_later_version_is_refused_by_name() {
+    fn what_auto_accepts_of_a_line_has_bounds() {
         let (regions, group) = three();
         let group = Group { mode: Mode::Auto, ..group };
-        let refused = group.validate(&regions, 3).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "protection group default: mode Auto is not available in this version; use async or sync"
-        );
-        let group = Group { mode: Mode::Async, fencing: Fencing::Operator, ..group };
+        assert_eq!(group.validate(&regions, 3), Ok(()));
+        let usual = LineLimits::default();
+        let beyond = [
+            LineLimits { round_trip_max_ms: 0, ..usual },
+            LineLimits { round_trip_max_ms: 60_001, ..usual },
+            LineLimits { errors_max_ppm: 1_000_000, ..usual },
+            LineLimits { dwell_ms: 3_600_001, ..usual },
+        ];
+        for auto in beyond {
+            let group = Group { auto, ..group.clone() };
+            assert!(matches!(group.validate(&regions, 3), Err(Invalid::LineLimits { .. })), "{auto:?}");
+        }
+        let alone = Group { standbys: vec![], automatic_failover: false, ..group };
+        assert!(matches!(alone.validate(&regions, 3), Err(Invalid::SyncWithoutStandby { .. })));
+    }
+
+    #[test]
+    fn fencing_of_a_later_version_is_refused_by_name() {
+        let (regions, group) = three();
+        let group = Group { fencing: Fencing::Operator, ..group };
         assert!(matches!(group.validate(&regions, 3), Err(Invalid::FencingUnavailable { .. })));
     }
 

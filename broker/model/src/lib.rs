@@ -31,7 +31,9 @@ pub use id::{
     TopicName, TopicPartition,
 };
 pub use internal::{BrokerAddress, FollowMetadata, Leaders, PartitionLeader, TopicLeaders, methods};
-pub use mode::{AtRisk, Exposure, ExposureReason, ModePhase, ModeState, SlowTarget, SyncRule, SyncStatus};
+pub use mode::{
+    AtRisk, Exposure, ExposureReason, Line, LineLimits, ModePhase, ModeState, SlowTarget, SyncRule, SyncStatus,
+};
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
 pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};

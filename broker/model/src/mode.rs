@@ -89,6 +89,64 @@ pub enum ExposureReason {
     NotConverged,
     /// Another region became the owner.
     Moved,
+    /// The line to the target became longer, or failed more often, than `auto` accepts.
+    Line,
+}
+
+/// What `auto` accepts of the line to the target, and how slowly it changes its mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LineLimits {
+    /// The longest round trip, in milliseconds.
+    pub round_trip_max_ms: u32,
+    /// How many of a million requests may fail.
+    pub errors_max_ppm: u32,
+    /// For how many milliseconds a line has to be good without a break before SYNC is asked for.
+    pub good_for_ms: u32,
+    /// For how many milliseconds a line has to be bad without a break before SYNC is asked for no more.
+    pub bad_for_ms: u32,
+    /// The least time between two changes of mind, in milliseconds.
+    pub dwell_ms: u32,
+}
+
+impl Default for LineLimits {
+    fn default() -> Self {
+        Self { round_trip_max_ms: 100, errors_max_ppm: 1000, good_for_ms: 10_000, bad_for_ms: 3_000, dwell_ms: 15_000 }
+    }
+}
+
+impl LineLimits {
+    /// Whether they are the usual ones.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the line of a link was like in the last seconds, as the copy measures it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The shortest round trip of late, in microseconds; `None` where nothing was heard.
+    pub round_trip_us: Option<u64>,
+    /// Requests that were answered or failed.
+    pub requests: u64,
+    /// Those of them that failed: refused, broken off, or not answered in time.
+    pub failures: u64,
+}
+
+impl Line {
+    /// How many of a million requests failed.
+    pub fn errors_ppm(&self) -> u64 {
+        self.failures.saturating_mul(1_000_000) / self.requests.max(self.failures).max(1)
+    }
+
+    /// What stands for both lines of a link: the longer round trip, and the larger share of failures. A round trip of which
+    /// one is not known is not known.
+    pub fn worse(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+        let round_trip_us = one.round_trip_us.zip(other.round_trip_us).map(|(one, other)| one.max(other));
+        let failing = std::cmp::max_by_key(one, other, |line| (line.errors_ppm(), line.requests));
+        Some(Self { round_trip_us, ..failing })
+    }
 }
 
 /// How much a crash of the owner region would have lost at the worst moment.

@@ -140,4 +140,7 @@ pub struct LinkPartitionStatus {
     /// How many fetches are under way.
     #[serde(default)]
     pub fetches_under_way: u32,
+    /// What the line to the source's broker was like in the last seconds; `None` before anything was asked of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<crate::Line>,
 }

@@ -84,6 +84,7 @@ fn link(target: &str) -> LinkFacts {
         lag_bytes: 0,
         lag_seconds: 0.0,
         silent_ms: 10,
+        line: None,
     }
 }
 

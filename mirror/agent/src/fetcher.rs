@@ -10,13 +10,15 @@
 //! woken. A request makes room for the next when its records were dealt with, so that no more than that is in memory; where
 //! records are not dealt with because their partition is stuck, others get room of their own after a while, within bounds.
 
+mod line;
 mod words;
 
 use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source, SyncTerms, SyncWord};
-use mirror_core::flow::{DEPTH_MAX, Flow, RoundTrip};
+use line::Line;
+use mirror_core::flow::{DEPTH_MAX, Flow};
 use mirror_core::window::{Answer, Body, Fetch};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -83,6 +85,7 @@ pub(crate) struct Served {
 pub(crate) struct Fetcher {
     wishes: mpsc::UnboundedSender<Wish>,
     words: Words,
+    line: Arc<Line>,
     connected: watch::Receiver<bool>,
 }
 
@@ -92,20 +95,20 @@ impl Fetcher {
         // Bounded by the number of partitions: each has one fetch under way.
         let (wishes, wished) = mpsc::unbounded_channel();
         let (is_connected, connected) = watch::channel(true);
-        let words = Words::start(source.clone());
+        let line = Line::to(source);
+        let words = Words::start(line.clone());
         let dispatcher = Dispatcher {
-            source,
             stale,
             wished,
             busy: Lane::new(BUSY_REQUESTS_MIN),
             idle: Lane::new(IDLE_REQUESTS_MAX),
-            line: Arc::default(),
+            line: line.clone(),
             gathered_at: Instant::now(),
             bytes_max: BYTES_MAX,
             requests: JoinSet::new(),
         };
         tokio::spawn(dispatcher.run(is_connected));
-        Self { wishes, words, connected }
+        Self { wishes, words, line, connected }
     }
 
     /// Asks; the answer comes through `reply`, or `reply` is dropped.
@@ -119,6 +122,11 @@ impl Fetcher {
         self.words.tell(word);
     }
 
+    /// What the line to the source was like in the last seconds.
+    pub(crate) fn line(&self) -> model::Line {
+        self.line.lately()
+    }
+
     /// Whether the source answered last time.
     pub(crate) fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
@@ -126,7 +134,6 @@ impl Fetcher {
 }
 
 struct Dispatcher {
-    source: Arc<dyn Source>,
     stale: Arc<Notify>,
     wished: mpsc::UnboundedReceiver<Wish>,
     busy: Lane,
@@ -146,28 +153,7 @@ struct Done {
     travelled: Duration,
 }
 
-/// What was measured of the line to the source.
-#[derive(Debug)]
-struct Line {
-    since: Instant,
-    round_trip: Mutex<RoundTrip>,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self { since: Instant::now(), round_trip: Mutex::default() }
-    }
-}
-
 impl Line {
-    fn measured(&self, took: Duration) {
-        self.round_trip.lock().unwrap_or_else(PoisonError::into_inner).measured(self.since.elapsed(), took);
-    }
-
-    fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.lock().unwrap_or_else(PoisonError::into_inner).estimate()
-    }
-
     /// How many requests for busy partitions may be under way.
     fn busy_requests(&self) -> usize {
         let full = self.round_trip().map_or(0, |round_trip| 2 * Flow::over(round_trip, u64::MAX).depth);
@@ -319,7 +305,7 @@ impl Dispatcher {
         let bytes = wishes.iter().fold(0_u32, |sum, wish| sum.saturating_add(wish.fetch.bytes_max));
         let partitions = wishes.iter().map(FetchPartition::from).collect();
         let request = FetchRequest { partitions, max_wait, bytes_max: bytes.min(self.bytes_max) };
-        let asking = Asking { source: self.source.clone(), stale: self.stale.clone(), line: self.line.clone() };
+        let asking = Asking { stale: self.stale.clone(), line: self.line.clone() };
         self.requests.spawn(asking.ask(wishes, request, room));
     }
 
@@ -334,12 +320,12 @@ impl Dispatcher {
 
     /// Looks every now and then whether the source answers again; false when nobody asks any more.
     async fn probe(&mut self) -> bool {
-        let source = self.source.clone();
+        let line = self.line.clone();
         let probing = async {
             loop {
                 sleep(PROBE_PAUSE).await;
                 let nothing = FetchRequest { partitions: Vec::new(), max_wait: Duration::ZERO, bytes_max: BYTES_MIN };
-                match source.fetch(nothing).await {
+                match line.fetch(nothing).await {
                     Ok(_) => return,
                     Err(error) => tracing::debug!(%error, "probe"),
                 }
@@ -360,7 +346,6 @@ async fn gathered(at: Instant, semaphore: Arc<Semaphore>) -> OwnedSemaphorePermi
 
 /// One request.
 struct Asking {
-    source: Arc<dyn Source>,
     stale: Arc<Notify>,
     line: Arc<Line>,
 }
@@ -368,18 +353,13 @@ struct Asking {
 impl Asking {
     /// Sends it and hands out its answers; `None` if there was no answer.
     async fn ask(self, wishes: Vec<Wish>, request: FetchRequest, room: OwnedSemaphorePermit) -> Option<Done> {
-        let began = Instant::now();
-        let answer = match self.source.fetch(request).await {
-            Ok(answer) => answer,
+        let (answer, travelled) = match self.line.fetch(request).await {
+            Ok(answered) => answered,
             Err(error) => {
                 tracing::debug!(%error, "fetch");
                 return None;
             }
         };
-        let travelled = began.elapsed().saturating_sub(answer.held.unwrap_or_default());
-        if answer.held.is_some() {
-            self.line.measured(travelled);
-        }
         let quiet = self.hand_out(wishes, answer.partitions, &Arc::new(room));
         Some(Done { quiet, travelled })
     }

@@ -111,6 +111,13 @@ impl Way {
         lane.fetching.get_or_insert_with(|| self.shared.fetching(lane.source.clone())).fetcher.tell(word);
     }
 
+    /// What the line to the broker that leads the partition was like in the last seconds; `None` before anything was asked
+    /// of it.
+    pub(crate) fn line(&self, key: &CopyKey) -> Option<model::Line> {
+        let address = self.address_of(key);
+        Some(self.shared.lanes().get(&address)?.fetching.as_ref()?.fetcher.line())
+    }
+
     /// Where the partition is read now.
     pub(crate) fn address_of(&self, key: &CopyKey) -> Address {
         self.shared.routes.borrow().of(key).clone()

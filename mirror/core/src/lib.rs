@@ -2,6 +2,7 @@
 //!
 //! - [`window`] follows one partition of a source region, as a follower of its leader would: events in, commands out;
 //! - [`flow`] sizes what is under way by the measured round trip;
+//! - [`line`] says what the line to a source was like in the last seconds;
 //! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
 //! - [`mode`] leads a protection group into SYNC and out of it;
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
@@ -17,6 +18,7 @@ pub mod cursor;
 pub mod flow;
 pub mod gap;
 pub mod lag;
+pub mod line;
 pub mod mode;
 mod offsets;
 pub mod salvage;

@@ -6,7 +6,7 @@
 //!     ^  DEGRADED -----^    |                  |
 //!     |     ^               |                  |
 //!     |     '----- Leave ---+------------------'            target slow or lost, moved
-//!     '----------- Leave by an operator
+//!     '----------- Leave as it is wished: by an operator, or by `auto` for the line (see [`auto`])
 //! ```
 //!
 //! Each arrow is one entry of the council, made by [`next`], which every node applies alike; [`decide`] says which one is
@@ -79,7 +79,9 @@ pub fn next(state: &ModeState, change: &Change, at: Timestamp) -> Result<ModeSta
             (Converging, Some(rule))
         }
         (Converging, Change::Enter) => (Sync, state.rule.clone()),
-        (Converging | Sync | Degraded, Change::Leave { reason: ExposureReason::Operator }) => (Async, None),
+        (Converging | Sync | Degraded, Change::Leave { reason: ExposureReason::Operator | ExposureReason::Line }) => {
+            (Async, None)
+        }
         (Converging | Sync, Change::Leave { .. }) => (Degraded, None),
         (phase, change) => return Err(OutOfOrder { phase, change: change.name() }),
     };
@@ -121,6 +123,8 @@ pub fn ledger(before: ModePhase, change: &Change) -> Ledger {
 pub struct Wish {
     /// Whether acknowledgements shall promise two regions.
     pub sync: bool,
+    /// Why they shall not.
+    pub otherwise: ExposureReason,
     /// What becomes of writes when the target is slow.
     pub slow_target: SlowTarget,
 }
@@ -164,10 +168,10 @@ pub struct Facts {
 pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
     let leave = |reason| Some(Change::Leave { reason });
     match (&state.rule, wish.sync) {
-        (None, false) if state.phase == ModePhase::Degraded => leave(ExposureReason::Operator),
+        (None, false) if state.phase == ModePhase::Degraded => leave(wish.otherwise),
         (None, false) => None,
         (None, true) => converge(state, facts),
-        (Some(_), false) => leave(ExposureReason::Operator),
+        (Some(_), false) => leave(wish.otherwise),
         (Some(rule), true) if is_lost(rule, facts) => leave(ExposureReason::TargetLost),
         (Some(_), true) if state.phase == ModePhase::Converging => settle(wish, state, facts),
         // It is exposed already, whatever writes shall do.
@@ -228,9 +232,9 @@ mod tests {
     use model::{Offset, SyncStatus};
     use proptest::prelude::*;
 
-    const SYNC: Wish = Wish { sync: true, slow_target: SlowTarget::Degrade };
-    const BLOCK: Wish = Wish { sync: true, slow_target: SlowTarget::Block };
-    const ASYNC: Wish = Wish { sync: false, slow_target: SlowTarget::Degrade };
+    const SYNC: Wish = Wish { sync: true, otherwise: ExposureReason::Operator, slow_target: SlowTarget::Degrade };
+    const BLOCK: Wish = Wish { slow_target: SlowTarget::Block, ..SYNC };
+    const ASYNC: Wish = Wish { sync: false, ..SYNC };
 
     fn standby(lag_ms: Option<u64>) -> Candidate {
         let (region, lag) = (RegionName::new("r2").unwrap(), lag_ms.map(Duration::from_millis));
@@ -318,13 +322,14 @@ mod tests {
         let state = after(&[converge(), Change::Leave { reason: ExposureReason::NotConverged }]);
         assert_eq!(state.phase, ModePhase::Degraded);
         assert_eq!(decide(SYNC, &state, &facts(9_999, None, Some(0))), None);
+        let by_auto = Wish { sync: false, otherwise: ExposureReason::Line, ..SYNC };
         assert_eq!(
-            decide(ASYNC, &state, &facts(1, None, Some(0))),
-            leave(ExposureReason::Operator),
+            decide(by_auto, &state, &facts(1, None, Some(0))),
+            leave(ExposureReason::Line),
             "it is wished no more"
         );
-        let given_up = next(&state, &leave(ExposureReason::Operator).unwrap(), Timestamp(1)).unwrap();
-        assert_eq!((given_up.phase, decide(ASYNC, &given_up, &facts(2, None, Some(0)))), (ModePhase::Async, None));
+        let given_up = next(&state, &Change::Leave { reason: ExposureReason::Line }, Timestamp(1)).unwrap();
+        assert_eq!((given_up.phase, decide(by_auto, &given_up, &facts(2, None, Some(0)))), (ModePhase::Async, None));
         assert_eq!(decide(SYNC, &state, &facts(10_000, None, Some(0))), Some(converge()));
     }
 
@@ -363,7 +368,7 @@ mod tests {
                 now += facts.now.0;
                 facts.now = Timestamp(now);
                 let slow_target = if block { SlowTarget::Block } else { SlowTarget::Degrade };
-                let Some(change) = decide(Wish { sync, slow_target }, &state, &facts) else { continue };
+                let Some(change) = decide(Wish { sync, slow_target, ..SYNC }, &state, &facts) else { continue };
                 let after = next(&state, &change, facts.now).unwrap();
                 prop_assert!(after.epoch == state.epoch.next());
                 if change == Change::Enter {

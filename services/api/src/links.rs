@@ -40,6 +40,12 @@ pub struct Link {
     /// How many fetches are under way, over all partitions.
     #[serde(default)]
     pub fetches_under_way: u32,
+    /// How many requests to the source were answered or failed in the last 10 seconds, where most of them failed.
+    #[serde(default)]
+    pub requests: u64,
+    /// How many of them failed.
+    #[serde(default)]
+    pub failures: u64,
     /// Its partitions.
     pub partitions: Vec<LinkPartition>,
     /// When the target said so.

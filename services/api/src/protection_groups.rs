@@ -82,6 +82,9 @@ pub struct Policy {
     /// What becomes of writes in `sync` while the target is slow or out of reach.
     #[serde(default)]
     pub slow_target: SlowTarget,
+    /// What `auto` accepts of the line to the target.
+    #[serde(default)]
+    pub auto: AutoLimits,
     /// The most milliseconds of writes an unplanned failover may lose.
     #[serde(default = "Policy::default_rpo_ms")]
     #[schema(default = 5000, minimum = 1)]
@@ -168,8 +171,76 @@ pub enum Mode {
     Async,
     /// The write is safe in two regions.
     Sync,
-    /// `sync` while the link is good enough, `async` otherwise. Not available in this version.
+    /// `sync` while the line to the target is good enough, `async` otherwise.
     Auto,
+}
+
+/// What `auto` accepts of the line to the target, and how slowly it changes its mind.
+///
+/// A line is good below 80 % of the round trip and half of the errors, and bad above either limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoLimits {
+    /// The longest round trip, in milliseconds.
+    #[schema(default = 100, minimum = 1, maximum = 60000)]
+    pub round_trip_max_ms: u32,
+    /// How many of a million requests may fail, over 10 seconds.
+    #[schema(default = 1000, maximum = 999999)]
+    pub errors_max_ppm: u32,
+    /// For how many milliseconds a line has to be good without a break before `sync` is asked for.
+    #[schema(default = 10000, maximum = 3600000)]
+    pub good_for_ms: u32,
+    /// For how many milliseconds a line has to be bad without a break before `sync` is left.
+    #[schema(default = 3000, maximum = 3600000)]
+    pub bad_for_ms: u32,
+    /// The least time between two changes of mind, in milliseconds.
+    #[schema(default = 15000, maximum = 3600000)]
+    pub dwell_ms: u32,
+}
+
+impl Default for AutoLimits {
+    fn default() -> Self {
+        Self { round_trip_max_ms: 100, errors_max_ppm: 1000, good_for_ms: 10_000, bad_for_ms: 3_000, dwell_ms: 15_000 }
+    }
+}
+
+/// Changes what `auto` accepts. What is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateAutoLimits {
+    /// The longest round trip, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_max_ms: Option<u32>,
+    /// How many of a million requests may fail, over 10 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_max_ppm: Option<u32>,
+    /// For how many milliseconds a line has to be good without a break before `sync` is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_for_ms: Option<u32>,
+    /// For how many milliseconds a line has to be bad without a break before `sync` is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_for_ms: Option<u32>,
+    /// The least time between two changes of mind, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_ms: Option<u32>,
+}
+
+/// What `auto` asks for now, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AutoJudgement {
+    /// `sync` or `async`.
+    pub asks_for: Mode,
+    /// Why, in words.
+    #[schema(example = "the line is bad: a round trip of 152.3 ms of at most 100 ms")]
+    pub reason: String,
+    /// The shortest round trip of the last 3 seconds, in milliseconds; absent where nothing was heard.
+    #[schema(example = 20.4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+    /// How many requests of the link were answered or failed in the last 10 seconds.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failures: u64,
 }
 
 /// What becomes of writes in `sync` while the target does not make them durable in time.
@@ -184,7 +255,7 @@ pub enum SlowTarget {
 }
 
 /// What the acknowledgements of a protection group promise across regions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Durability {
     /// Where it stands.
     pub phase: ModePhase,
@@ -197,6 +268,12 @@ pub struct Durability {
     /// Since when.
     #[schema(format = DateTime)]
     pub since: String,
+    /// Why a crash of the owner region would lose writes now, as the ledger has it; absent in `sync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_by: Option<ExposureReason>,
+    /// What the line to the target makes of it, where the mode is `auto` and the council's leader has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<AutoJudgement>,
 }
 
 /// Where a protection group stands between `async` and `sync`.
@@ -253,6 +330,8 @@ pub enum ExposureReason {
     NotConverged,
     /// Another region became the owner.
     Moved,
+    /// The line to the target became longer, or failed more often, than `auto` accepts.
+    Line,
 }
 
 /// What keeps an old owner from acknowledging writes.
@@ -315,6 +394,9 @@ pub struct UpdateProtectionGroup {
     /// What becomes of writes in `sync` while the target is slow or out of reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_target: Option<SlowTarget>,
+    /// What `auto` accepts of the line to the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<UpdateAutoLimits>,
     /// The most milliseconds of writes an unplanned failover may lose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]

@@ -23,6 +23,7 @@ use crate::council::{Council, Reply};
 use crate::ports::Ports;
 use crate::tenure::{node_name, while_leading};
 use dr_planner::health::Observation;
+use mirror_core::mode::auto::Judgement;
 use model::ProtectionGroup;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -38,13 +39,15 @@ pub struct Observatory {
     picture: latest::Sender<Option<Arc<Picture>>>,
     /// Why nothing is done automatically about each group, in words.
     idle: Arc<Mutex<BTreeMap<ProtectionGroup, String>>>,
+    /// What becomes of each group that leaves its mode to the line.
+    auto: Arc<Mutex<BTreeMap<ProtectionGroup, Judgement>>>,
 }
 
 impl Observatory {
     /// The observatory of this node.
     pub fn new(council: Council, ports: Ports) -> Self {
         let watch = Arc::new(Watch::new(ports.clock.clone()));
-        Self { council, ports, watch, picture: latest::Sender::new(None), idle: Arc::default() }
+        Self { council, ports, watch, picture: latest::Sender::new(None), idle: Arc::default(), auto: Arc::default() }
     }
 
     /// Probes all other regions, for ever.
@@ -86,6 +89,7 @@ impl Observatory {
         };
         let mut picture = (*picture).clone();
         picture.idle = self.idle.lock().expect("no holder of this lock panics").clone();
+        picture.auto = self.auto.lock().expect("no holder of this lock panics").clone();
         Reply::Picture(Box::new(picture))
     }
 }
@@ -97,5 +101,6 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.0.picture.send_replace(None);
         self.0.idle.lock().expect("no holder of this lock panics").clear();
+        self.0.auto.lock().expect("no holder of this lock panics").clear();
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! A word that is lost is said again by the next fetch.
 
-use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source};
+use super::line::Line;
+use crate::ports::{CopyKey, FetchPartition, FetchRequest};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,9 +37,9 @@ impl Drop for Words {
 }
 
 impl Words {
-    pub(super) fn start(source: Arc<dyn Source>) -> Self {
+    pub(super) fn start(line: Arc<Line>) -> Self {
         let shared = Arc::new(Shared::default());
-        let telling = tokio::spawn(tell(source, shared.clone())).abort_handle();
+        let telling = tokio::spawn(tell(line, shared.clone())).abort_handle();
         Self { shared, telling }
     }
 
@@ -54,7 +55,7 @@ impl Shared {
     }
 }
 
-async fn tell(source: Arc<dyn Source>, shared: Arc<Shared>) {
+async fn tell(line: Arc<Line>, shared: Arc<Shared>) {
     let room = Arc::new(Semaphore::new(REQUESTS_MAX));
     loop {
         shared.told.notified().await;
@@ -63,10 +64,10 @@ async fn tell(source: Arc<dyn Source>, shared: Arc<Shared>) {
         if partitions.is_empty() {
             continue;
         }
-        let source = source.clone();
+        let line = line.clone();
         tokio::spawn(async move {
             let word = FetchRequest { partitions, max_wait: Duration::ZERO, bytes_max: 0 };
-            if let Err(error) = source.fetch(word).await {
+            if let Err(error) = line.fetch(word).await {
                 tracing::debug!(%error, "what copies have on disk was not heard");
             }
             drop(permit);

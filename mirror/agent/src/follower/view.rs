@@ -96,6 +96,7 @@ impl View {
             round_trip_ms: None,
             fetch_bytes: 0,
             fetches_under_way: 0,
+            line: target.way.line(&identity.key),
         };
         if let Some(window) = &self.window {
             let report = window.lag(now);

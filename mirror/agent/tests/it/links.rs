@@ -330,6 +330,28 @@ async fn while_the_source_is_down_the_lag_grows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_fail_are_counted_for_as_long_as_they_matter() {
+    let world = World::new(2, 1);
+    world.region(1).produce(KEY, 1);
+    world.until_equal(2, 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let line = || world.status(2).line.expect("something was asked");
+    let idle = line();
+    assert!(idle.requests > 5 && idle.failures == 0, "polls that bring nothing are answers: {idle:?}");
+    assert!(idle.round_trip_us.is_some_and(|trip| trip < 10_000), "{idle:?}");
+    world.region(1).change(|state| state.is_down = true);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let down = line();
+    assert!(down.failures > 2 && down.errors_ppm() > 100_000, "{down:?}");
+    assert_eq!(down.round_trip_us, None, "nothing was heard of late");
+    world.region(1).change(|state| state.is_down = false);
+    until("it is heard", || line().round_trip_us.is_some()).await;
+    assert!(line().failures > 2, "it has only begun to answer");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(line().failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_partition_is_not_delayed_by_the_polls_of_idle_ones() {
     let world = World::new(2, 60);
     // Idle partitions come to rest at different times, so that their polls are many.

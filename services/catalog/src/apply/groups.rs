@@ -135,7 +135,7 @@ impl Applying<'_> {
     async fn leave_unwanted_sync(&mut self, group: &mut GroupRow) -> Applied<()> {
         let Some(rule) = &group.mode.rule else { return Ok(()) };
         let is_member = group.policy.members().any(|member| *member == rule.target);
-        if group.policy.mode == policy::Mode::Sync && is_member {
+        if group.policy.mode != policy::Mode::Async && is_member {
             return Ok(());
         }
         self.check_idle(group).await?;

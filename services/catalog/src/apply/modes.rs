@@ -32,8 +32,8 @@ impl Applying<'_> {
     }
 
     async fn check_target(&mut self, group: &GroupRow, target: &RegionName, incarnation: Incarnation) -> Applied<()> {
-        let reason = if group.policy.mode != Mode::Sync {
-            "its mode is not sync"
+        let reason = if group.policy.mode == Mode::Async {
+            "its mode is async"
         } else if !group.policy.members().any(|member| member == target) || group.owner == *target {
             "it is no standby"
         } else if self.incarnation_of(target).await? != incarnation {

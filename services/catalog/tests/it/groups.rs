@@ -85,9 +85,9 @@ async fn topics_do_not_move_between_owners() {
 #[tokio::test]
 async fn a_policy_that_cannot_be_kept_is_refused() {
     let mut council = Council::formed().await;
-    let mut sync = covering("eu", prefix("eu."));
-    sync.policy.mode = Mode::Auto;
-    assert!(matches!(council.refusal(sync).await, Refusal::BadPolicy { .. }));
+    let mut auto = covering("eu", prefix("eu."));
+    (auto.policy.mode, auto.policy.auto.round_trip_max_ms) = (Mode::Auto, 0);
+    assert!(matches!(council.refusal(auto).await, Refusal::BadPolicy { .. }));
     let mut unknown = covering("eu", prefix("eu."));
     unknown.policy.standbys.push(region("r9"));
     assert!(matches!(council.refusal(unknown).await, Refusal::BadPolicy { .. }));

@@ -41,7 +41,7 @@ impl Facts {
         let regions = view.regions.iter().map(|region| region.address.region.clone());
         let regions = regions.map(|region| self.judge(region, &inventory, now)).collect();
         let statuses = self.regions.iter().map(|(region, (_, status))| (region.clone(), status.clone())).collect();
-        Picture { inventory, regions, idle: BTreeMap::new(), statuses }
+        Picture { inventory, regions, idle: BTreeMap::new(), auto: BTreeMap::new(), statuses }
     }
 
     fn inventory(&self, view: &View, leader: Option<RegionName>, now: Timestamp) -> Inventory {

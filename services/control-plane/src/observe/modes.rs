@@ -3,6 +3,8 @@
 //! What is due is [`mirror_core::mode`]'s to say; here the picture is put into its words, and what it says is proposed.
 //! A proposal names the mode and the grant it was decided under, so that nothing is done twice or too late.
 
+mod auto;
+
 use super::Observatory;
 use super::picture::Picture;
 use crate::tenure::system_name;
@@ -13,8 +15,8 @@ use dr_planner::inventory::LinkFacts;
 use dr_planner::policy::Mode;
 use mirror_core::mode::{Candidate, Change, Facts, Source, Wish, confirmed, decide};
 use model::{
-    AtRisk, ByteCount, GrantState, ModeEpoch, PartitionId, PartitionStatus, ProtectionGroup, RegionName, RegionStatus,
-    SyncStatus, Timestamp, TopicId, limits,
+    AtRisk, ByteCount, ExposureReason, GrantState, ModeEpoch, PartitionId, PartitionStatus, ProtectionGroup,
+    RegionName, RegionStatus, SyncStatus, Timestamp, TopicId, limits,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,15 +29,17 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// Looks at every new picture, for ever.
 pub(super) async fn keep(observatory: &Observatory) {
     let mut pictures = observatory.watch_picture();
-    let mut noted = BTreeMap::new();
+    let (mut noted, mut lines) = (BTreeMap::new(), auto::Lines::default());
     while pictures.changed().await.is_ok() {
         let Some(picture) = pictures.borrow_and_update().clone() else { continue };
         let view = observatory.council.view();
         for group in view.groups.iter() {
             let look = Look { picture: &picture, view: &view, group };
-            look.change_mode(observatory).await;
+            let is_wished = lines.asks_for_sync(&look);
+            look.change_mode(observatory, is_wished).await;
             look.note_exposure(observatory, &mut noted).await;
         }
+        *observatory.auto.lock().expect("no holder of this lock panics") = lines.judgements();
     }
 }
 
@@ -49,13 +53,14 @@ struct Look<'a> {
 type Place = (TopicId, PartitionId);
 
 impl Look<'_> {
-    async fn change_mode(&self, observatory: &Observatory) {
+    async fn change_mode(&self, observatory: &Observatory, sync: bool) {
         let (grant, council) = (&self.group.grant, &observatory.council);
         if grant.state == GrantState::Revoked {
             return;
         }
         let policy = &self.group.policy;
-        let wish = Wish { sync: policy.mode == Mode::Sync, slow_target: policy.slow_target };
+        let otherwise = if policy.mode == Mode::Auto { ExposureReason::Line } else { ExposureReason::Operator };
+        let wish = Wish { sync, otherwise, slow_target: policy.slow_target };
         let Some(change) = decide(wish, &grant.mode, &self.facts()) else { return };
         if self.group.run.is_some() && !matches!(change, Change::Leave { .. }) {
             return;

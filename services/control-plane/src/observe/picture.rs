@@ -1,5 +1,6 @@
 use dr_planner::health::{Condition, Detection, Score};
 use dr_planner::inventory::Inventory;
+use mirror_core::mode::auto::Judgement;
 use model::{ProtectionGroup, RegionName, RegionStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ pub struct Picture {
     pub regions: Vec<RegionHealth>,
     /// Why nothing is done automatically about a group, in words.
     pub idle: BTreeMap<ProtectionGroup, String>,
+    /// What becomes of the groups that leave their mode to the line.
+    #[serde(default)]
+    pub auto: BTreeMap<ProtectionGroup, Judgement>,
     /// What regions last said of themselves, in full; not given to other nodes.
     #[serde(skip)]
     pub statuses: BTreeMap<RegionName, Arc<RegionStatus>>,

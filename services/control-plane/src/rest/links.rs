@@ -8,7 +8,7 @@ use ::api::links::{Link, LinkPartition};
 use ::api::{Page, Paging};
 use axum::Json;
 use axum::extract::State;
-use model::{LinkPartitionStatus, Timestamp};
+use model::{Line, LinkPartitionStatus, Timestamp};
 use std::collections::BTreeMap;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -72,6 +72,8 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             round_trip_ms: None,
             fetch_bytes: 0,
             fetches_under_way: 0,
+            requests: 0,
+            failures: 0,
             partitions: vec![],
             observed_at: time(at),
         });
@@ -92,6 +94,9 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
     link.round_trip_ms = measured.reduce(f64::max);
     link.fetch_bytes = link.fetch_bytes.max(status.fetch_bytes);
     link.fetches_under_way += status.fetches_under_way;
+    let known = Line { round_trip_us: None, requests: link.requests, failures: link.failures };
+    let worst = Line::worse(Some(known), status.line).unwrap_or_default();
+    (link.requests, link.failures) = (worst.requests, worst.failures);
     link.partitions.push(LinkPartition {
         topic: status.topic.to_string(),
         topic_id: status.topic_id.to_string(),
@@ -139,6 +144,7 @@ mod tests {
             round_trip_ms: (lag > 0).then_some(20.5),
             fetch_bytes: 1 << 20,
             fetches_under_way: 2,
+            line: None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Api, unexpected};
 use crate::execute::{Draft, Wish};
 use ::api::plans::Plan;
 use ::api::protection_groups::{
-    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, GrantState, Policy, ProtectionGroup,
+    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, GrantState, Mode, Policy, ProtectionGroup,
     SwitchoverRequest, UpdateProtectionGroup,
 };
 use ::api::runs::Run;
@@ -21,7 +21,7 @@ use catalog::command::{BlockAutomation, CreateGroup, DeleteGroup, UnblockAutomat
 use catalog::view::Group;
 use catalog::{Answer, Change, View};
 use dr_planner::plan::{Kind, PlanId, Trigger};
-use durability::{asked_mode, asked_slow_target, durability, shown_exposure};
+use durability::{asked_mode, asked_slow_target, changed_auto, durability, shown_exposure, shown_judgement};
 use model::RegionName;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,8 +44,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The groups.", body = Page<ProtectionGroup>)))]
 async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<axum::Json<Page<ProtectionGroup>>> {
     let view = api.view();
-    let groups = view.groups.iter().map(|group| shown_group(&view, group));
-    Ok(axum::Json(cut(groups, &paging, |group| &group.policy.name)?))
+    let mut groups: Vec<_> = view.groups.iter().map(|group| shown_group(&view, group)).collect();
+    api.judge_lines(&mut groups).await;
+    Ok(axum::Json(cut(groups.into_iter(), &paging, |group| &group.policy.name)?))
 }
 
 /// One protection group.
@@ -53,7 +54,13 @@ async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<
     params(("name", description = "Its name.")),
     responses((status = 200, description = "The group.", body = ProtectionGroup)))]
 async fn find(State(api): State<Api>, Path(group): Path<String>) -> Answered<Response> {
-    api.answer_group(&name(&group)?)
+    let view = api.view();
+    let group = name(&group)?;
+    let known = view.group(&group).ok_or_else(|| Refused::unknown("protection group", &group))?;
+    let mut shown = [shown_group(&view, known)];
+    api.judge_lines(&mut shown).await;
+    let [shown] = shown;
+    Ok(tagged(shown, known.revision))
 }
 
 /// Creates a protection group. Topics that it covers more closely than their group does move to it.
@@ -108,6 +115,7 @@ async fn update(
     policy.rto = asked.rto_ms.map_or(policy.rto, Duration::from_millis);
     policy.mode = asked.mode.map_or(policy.mode, asked_mode);
     policy.slow_target = asked.slow_target.map_or(policy.slow_target, asked_slow_target);
+    policy.auto = asked.auto.map_or(policy.auto, |change| changed_auto(policy.auto, change));
     if let Some(standbys) = asked.standbys {
         policy.standbys = standbys.iter().map(|region| name(region)).collect::<Answered<_>>()?;
     }
@@ -240,6 +248,18 @@ impl Api {
 
     pub(super) fn known_group(&self, group: &model::ProtectionGroup) -> Answered<Group> {
         self.view().group(group).cloned().ok_or_else(|| Refused::unknown("protection group", group))
+    }
+
+    /// Adds what the council's leader makes of the lines of groups in `auto`.
+    async fn judge_lines(&self, groups: &mut [ProtectionGroup]) {
+        if groups.iter().all(|group| group.policy.mode != Mode::Auto) {
+            return;
+        }
+        let Some(picture) = self.picture().await else { return };
+        for group in groups {
+            let judged = picture.auto.iter().find(|(name, _)| name.as_str() == group.policy.name);
+            group.durability.auto = judged.map(|(_, judged)| shown_judgement(judged));
+        }
     }
 
     fn answer_group(&self, group: &model::ProtectionGroup) -> Answered<Response> {

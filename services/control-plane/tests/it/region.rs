@@ -161,6 +161,7 @@ impl Book {
                 round_trip_ms: None,
                 fetch_bytes: 0,
                 fetches_under_way: 0,
+                line: None,
             }
         };
         let topics_of = |grant: &model::Grant| {

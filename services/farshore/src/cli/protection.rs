@@ -8,7 +8,7 @@ use anyhow::Result;
 use api::plans::Plan;
 use api::protection_groups::{
     AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, Mode, ProtectionGroup, SlowTarget,
-    SwitchoverRequest, UpdateProtectionGroup,
+    SwitchoverRequest, UpdateAutoLimits, UpdateProtectionGroup,
 };
 use api::runs::{Run, RunState};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 pub(crate) enum Command {
     /// Shows every protection group: owner, epoch, objectives.
     List,
-    /// Shows one group as the REST API has it.
+    /// Shows one group as the REST API has it, and what auto makes of its line.
     Describe {
         /// Its name.
         #[arg(default_value = "default")]
@@ -84,7 +84,8 @@ pub(crate) enum Setting {
     },
     /// What an acknowledgement with acks=all promises across regions.
     Mode {
-        /// async: the write is safe in the owner region; sync: in two regions.
+        /// async: the write is safe in the owner region; sync: in two regions; auto: sync while the line to the target is
+        /// short and sound enough.
         value: Durability,
         /// The group.
         #[arg(default_value = "default")]
@@ -92,6 +93,8 @@ pub(crate) enum Setting {
         /// What becomes of writes in sync while the target is slow or out of reach; as it was when it is left out.
         #[arg(long)]
         slow_target: Option<Slow>,
+        #[command(flatten)]
+        limits: Limits,
     },
     /// Allows automatic action again after it was blocked, or blocks it for a while.
     Block {
@@ -109,6 +112,35 @@ pub(crate) enum Setting {
     },
 }
 
+/// What auto accepts of the line to the target; as it was when it is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct Limits {
+    /// The longest round trip in milliseconds with which auto is in sync (100 at first).
+    #[arg(long)]
+    round_trip_max_ms: Option<u32>,
+    /// How many of a million requests may fail with auto in sync (1000 at first, which is 0.1 %).
+    #[arg(long)]
+    errors_max_ppm: Option<u32>,
+    /// For how many milliseconds the line has to be good before auto enters sync (10000 at first).
+    #[arg(long)]
+    good_for_ms: Option<u32>,
+    /// For how many milliseconds the line has to be bad before auto leaves sync (3000 at first).
+    #[arg(long)]
+    bad_for_ms: Option<u32>,
+    /// The least milliseconds between two changes of auto's mind (15000 at first).
+    #[arg(long)]
+    dwell_ms: Option<u32>,
+}
+
+impl Limits {
+    /// What is to be changed, if anything is.
+    fn change(self) -> Option<UpdateAutoLimits> {
+        let Self { round_trip_max_ms, errors_max_ppm, good_for_ms, bad_for_ms, dwell_ms } = self;
+        let change = UpdateAutoLimits { round_trip_max_ms, errors_max_ppm, good_for_ms, bad_for_ms, dwell_ms };
+        (change != UpdateAutoLimits::default()).then_some(change)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Switch {
     On,
@@ -119,6 +151,7 @@ pub(crate) enum Switch {
 pub(crate) enum Durability {
     Async,
     Sync,
+    Auto,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -234,10 +267,11 @@ impl Setting {
                 let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
                 table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
             }
-            Self::Mode { value, name, slow_target } => {
+            Self::Mode { value, name, slow_target, limits } => {
                 let change = UpdateProtectionGroup {
                     mode: Some(value.into()),
                     slow_target: slow_target.map(Into::into),
+                    auto: limits.change(),
                     ..Default::default()
                 };
                 let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
@@ -294,7 +328,10 @@ fn rows(groups: &[ProtectionGroup]) -> Table {
 
 fn durability(group: &ProtectionGroup) -> String {
     let phase = word(&group.durability.phase);
-    group.durability.target.as_ref().map_or(phase.clone(), |target| format!("{phase} to {target}"))
+    let to = group.durability.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    // Asked for, and as it is.
+    let asked = if group.policy.mode == Mode::Auto { "auto: " } else { "" };
+    format!("{asked}{phase}{to}")
 }
 
 /// A word of the REST API.
@@ -323,6 +360,7 @@ impl From<Durability> for Mode {
         match value {
             Durability::Async => Self::Async,
             Durability::Sync => Self::Sync,
+            Durability::Auto => Self::Auto,
         }
     }
 }
