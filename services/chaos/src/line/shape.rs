@@ -1,5 +1,6 @@
 //! What becomes of packets on their way in one direction. Pure: time is an argument, chance comes from a seed.
 
+use super::packet;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub struct Shape {
     pub queue_bytes: usize,
     /// Which share of packets is lost, from 0 to 1.
     pub loss: f64,
+    /// Which share of the TCP packets that carry something breaks its connection in their place, from 0 to 1: as a
+    /// firewall does, and as requests fail.
+    pub broken: f64,
     /// Whether nothing passes at all.
     pub cut: bool,
 }
@@ -31,6 +35,7 @@ impl Default for Shape {
             bytes_per_second: None,
             queue_bytes: 4 << 20,
             loss: 0.0,
+            broken: 0.0,
             cut: false,
         }
     }
@@ -49,6 +54,8 @@ pub struct Count {
     pub overflowed: u64,
     /// Packets that met a cut.
     pub cut: u64,
+    /// Packets that broke their connection.
+    pub broken: u64,
 }
 
 /// The packets on their way in one direction.
@@ -94,7 +101,11 @@ impl Lane {
     }
 
     /// Takes a packet at `now`, a time that never goes back.
-    pub(super) fn offer(&mut self, now: Duration, packet: Vec<u8>) {
+    pub(super) fn offer(&mut self, now: Duration, mut packet: Vec<u8>) {
+        if self.shape.broken > 0.0 && packet::carries_something(&packet) && self.dice.share() < self.shape.broken {
+            packet::make_reset(&mut packet);
+            self.count.broken += 1;
+        }
         if self.shape.cut {
             self.count.cut += 1;
         } else if self.dice.share() < self.shape.loss {
@@ -210,6 +221,20 @@ mod tests {
         assert!((9_500..10_500).contains(&lost(3)), "{}", lost(3));
         assert_eq!(lost(3), lost(3));
         assert_ne!(lost(3), lost(4));
+    }
+
+    #[test]
+    fn a_share_of_what_carries_something_breaks_its_connection() {
+        let mut lane = Lane::new(Shape { broken: 0.1, ..Shape::default() }, 3);
+        for _ in 0..10_000 {
+            lane.offer(ms(0), packet::example(b"abc"));
+            lane.offer(ms(0), packet::example(b""));
+            lane.offer(ms(0), packet(3));
+        }
+        assert!((900..1100).contains(&lane.count().broken), "{}", lane.count().broken);
+        let broken = std::iter::from_fn(|| lane.arrived(ms(0))).filter(|packet| packet::is_reset(packet)).count();
+        assert_eq!(broken as u64, lane.count().broken);
+        assert_eq!(lane.count().arrived, 30_000, "each of them arrives");
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! Tests with faults start platforms of their own. How long and how much they play is in the environment, too:
 //! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
 //! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`, `sync` and `modes`, where
-//! FARSHORE_CHAOS_TOGGLES and FARSHORE_CHAOS_TOGGLE_MS say how often the mode changes. FARSHORE_CHAOS_GAPS=1 holds
-//! the times in which writers stood still against their limits.
+//! FARSHORE_CHAOS_TOGGLES and FARSHORE_CHAOS_TOGGLE_MS say how often the mode changes; FARSHORE_CHAOS_AUTO_SECONDS, see
+//! `auto`. FARSHORE_CHAOS_GAPS=1 holds the times in which writers stood still against their limits.
 
+mod auto;
 mod backup;
 mod brokers;
 mod cluster;
