@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 const PER_SECOND: u64 = 500;
 /// How long a mode is watched once it is there.
 const WATCHED: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Where requests are few, it takes a while until enough of them have failed.
+const PATIENCE: Duration = Duration::from_secs(240);
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_millis(150);
 
