@@ -6,6 +6,7 @@ use crate::tail::Tail;
 use crate::view::{Shared, View};
 use crate::{AbortedTransaction, ActiveProducer, Config, EpochEnd, EpochStart, OpenTransaction, Reader, Sealed};
 use model::{LeaderEpoch, Offset, ProducerId, Timestamp, TopicId};
+use record::Header;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,6 +145,15 @@ impl Log {
     /// so that it sends again in order.
     pub fn has_open_jump(&self, producer: ProducerId) -> bool {
         self.producers.has_open_jump(producer)
+    }
+
+    /// Whether the producer of a batch that the leader of `epoch` refused as out of order has to send it again behind
+    /// those before it, on a new connection: it comes too early, and the producer has written nothing yet under this
+    /// leader. Counts: after a few times the answer is no.
+    pub fn send_back(&mut self, batch: &Header, epoch: LeaderEpoch) -> bool {
+        let begun = self.shared.read().epochs.all().last().filter(|last| last.epoch == epoch).map(|last| last.start);
+        let leadership_start = begun.unwrap_or_else(|| self.tail());
+        self.producers.send_back(batch, leadership_start)
     }
 
     /// How many producers the log remembers.

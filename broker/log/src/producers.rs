@@ -15,7 +15,7 @@ pub use transactions::OpenTransaction;
 use crate::AbortedTransaction;
 use crate::compact::LastBatch;
 use entry::Entry;
-use model::{ProducerId, Timestamp};
+use model::{Offset, ProducerId, Timestamp};
 use record::{ControlRecord, Header};
 use std::collections::HashMap;
 use transactions::Transactions;
@@ -77,6 +77,12 @@ impl Producers {
 
     pub(crate) fn has_open_jump(&self, producer: ProducerId) -> bool {
         self.entries.get(&producer).is_some_and(|entry| entry.jump_open)
+    }
+
+    /// See [`Log::send_back`](crate::Log::send_back).
+    pub(crate) fn send_back(&mut self, batch: &Header, leadership_start: Offset) -> bool {
+        let entry = self.entries.get_mut(&batch.producer_id);
+        entry.is_some_and(|entry| entry.send_back(batch, leadership_start))
     }
 
     /// Forgets the producers that wrote nothing since `since` and have no transaction open; they may go on with any

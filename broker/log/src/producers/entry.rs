@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 /// A jump of this distance or more is taken for a step back.
 const JUMP_DISTANCE_LIMIT: i32 = 1 << 30;
+/// How often a producer is made to send again before it is told that it is out of order.
+const SENT_BACK_MAX: u8 = 3;
 
 /// One of a producer's last batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub(crate) struct Entry {
     pub(crate) batches: VecDeque<Kept>,
     pub(crate) jump_open: bool,
     pub(crate) transaction: Option<Offset>,
+    /// How often it was made to send again since its last new batch; not kept over a restart.
+    pub(crate) sent_back: u8,
 }
 
 impl Default for Entry {
@@ -86,6 +90,7 @@ impl Default for Entry {
             batches: VecDeque::new(),
             jump_open: false,
             transaction: None,
+            sent_back: 0,
         }
     }
 }
@@ -137,10 +142,25 @@ impl Entry {
         }
     }
 
+    /// Whether a batch that is out of order is to be sent again behind those before it, `leadership_start` being where
+    /// the leadership began. If it comes too early under a leader to which its producer has written nothing yet, those
+    /// before it may have been refused a moment ago, while the leader was not ready; and another replica may hold
+    /// them. Told that it is out of order, a client goes on under a new epoch, and would write those twice. After a few
+    /// attempts it is told: what comes between is missing for good.
+    pub(crate) fn send_back(&mut self, batch: &Header, leadership_start: Offset) -> bool {
+        let ahead = sequence_after(batch.base_sequence, -self.next_sequence(self.epoch));
+        let is_early = batch.producer_epoch == self.epoch && (1..JUMP_DISTANCE_LIMIT).contains(&ahead);
+        let is_first = self.batches.back().is_some_and(|last| last.last_offset < leadership_start);
+        let sends_back = is_early && is_first && self.sent_back < SENT_BACK_MAX;
+        self.sent_back += u8::from(sends_back);
+        sends_back
+    }
+
     /// Takes note of a data batch that is in the log. Whatever it was, it is the first new one after a jump opened.
     pub(crate) fn note(&mut self, batch: &Header) {
         self.note_epoch(batch);
         self.jump_open = false;
+        self.sent_back = 0;
         self.batches.push_back(Kept::of(batch));
         if self.batches.len() > limits::PRODUCER_BATCHES_KEPT {
             self.batches.pop_front();
@@ -264,6 +284,25 @@ mod tests {
             open.note(&batch(3, first, 1));
             assert_eq!(judged(&open, 3, first + 7, 1), Is::Wants(first + 1));
         }
+    }
+
+    #[test]
+    fn what_comes_too_early_under_a_new_leader_is_sent_again_a_few_times() {
+        let (old, new) = (Offset(1000), Offset(1001));
+        let mut known = entry(3, &[(0, 1)], false);
+        assert!(
+            !known.send_back(&batch(3, 2, 1), old),
+            "this leader took its last batch: nothing it sent is elsewhere"
+        );
+        for (epoch, first) in [(3, 0), (4, 2), (3, 1 + (1 << 30))] {
+            assert!(!known.send_back(&batch(epoch, first, 1), new), "epoch {epoch} from {first}");
+        }
+        for _ in 0..SENT_BACK_MAX {
+            assert!(known.send_back(&batch(3, 2, 1), new));
+        }
+        assert!(!known.send_back(&batch(3, 2, 1), new), "it is missing for good");
+        known.note(&batch(3, 1, 1));
+        assert!(known.send_back(&batch(3, 3, 1), new), "it goes on");
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn take_entry(rest: &mut Rest<'_>) -> Option<(ProducerId, Entry)> {
         batches: last.into_iter().collect(),
         jump_open: false,
         transaction: (first >= 0).then_some(Offset(first)),
+        sent_back: 0,
     };
     Some((id, entry))
 }

@@ -15,6 +15,7 @@ use answer::{Answer, Outcome, TopicOutcome};
 use broker_core::quota::Limit;
 use bytes::Bytes;
 use env::BootInstant;
+use log::AppendError;
 use model::Timestamp;
 use refusal::Refusal;
 use std::sync::Arc;
@@ -122,10 +123,15 @@ impl<'a> Intake<'a> {
         match partition.append(&batch, self.acks, self.now, self.boot) {
             Ok(taken) => Ok(Ok(taken)),
             Err(refusal) if refusal.closes => {
-                tracing::info!(%partition.name, reason = %refusal.reason, "batch refused while its producer may skip forward; connection closed");
+                tracing::info!(%partition.name, reason = %refusal.reason, "batch refused; connection closed, so that its producer sends again in order");
                 Err(Closes)
             }
-            Err(refusal) => Ok(Err(self.refused(partition, &refusal.reason))),
+            Err(refusal) => {
+                if let Refused::Log(AppendError::OutOfOrderSequence { .. }) = refusal.reason {
+                    tracing::info!(%partition.name, reason = %refusal.reason, "batch refused");
+                }
+                Ok(Err(self.refused(partition, &refusal.reason)))
+            }
         }
     }
 

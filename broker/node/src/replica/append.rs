@@ -6,7 +6,7 @@ use broker_core::partition::{self, Authority};
 use env::BootInstant;
 use log::{AppendError, Appended, Log};
 use model::{LeaderEpoch, Timestamp};
-use record::CheckedBatch;
+use record::{CheckedBatch, Header};
 use std::sync::Arc;
 
 /// A batch that was taken.
@@ -51,8 +51,9 @@ pub(crate) enum Refused {
     Log(#[from] AppendError),
 }
 
-/// A refusal, and whether the producer's connection has to be closed because of it: while it may skip forward, a batch
-/// behind a refused one would be taken in its place.
+/// A refusal, and whether the producer's connection has to be closed because of it, so that it sends again in order:
+/// while it may skip forward, a batch behind a refused one would be taken in its place; and one that comes too early
+/// under a new leader would be written twice if its client took it for lost ([`Log::send_back`]).
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// Why.
@@ -82,8 +83,7 @@ impl Partition {
         if let Ok(taken) = &taken {
             self.note_append(&mut held, taken);
         }
-        let jumps = |log: &Log| log.has_open_jump(batch.header().producer_id);
-        taken.map_err(|reason| Refusal { closes: held.log.as_ref().is_some_and(jumps), reason })
+        taken.map_err(|reason| Refusal { closes: closes(&mut held, batch.header(), &reason), reason })
     }
 
     fn try_append(
@@ -139,6 +139,17 @@ impl Partition {
         let (now, boot) = (self.storage.clock.now(), self.storage.clock.boot());
         self.append(batch, Acks::All, now, boot).map_err(|refusal| refusal.reason)
     }
+}
+
+fn closes(held: &mut Held, batch: &Header, reason: &Refused) -> bool {
+    let epoch = match (&held.standing, reason) {
+        (Standing::Owner { leader_epoch, .. }, Refused::Log(AppendError::OutOfOrderSequence { .. })) => {
+            Some(*leader_epoch)
+        }
+        _ => None,
+    };
+    let sends_back = |log: &mut Log| epoch.is_some_and(|epoch| log.send_back(batch, epoch));
+    held.log.as_mut().is_some_and(|log| log.has_open_jump(batch.producer_id) || sends_back(log))
 }
 
 fn enter(standing: &Standing, boot: BootInstant) -> Result<(LeaderEpoch, Pass), Refused> {

@@ -57,6 +57,12 @@ impl Alone {
     pub(crate) async fn client(&self) -> Client {
         Client::of(&self.broker).await
     }
+
+    /// Stops the broker in an orderly way, and starts it again where it was.
+    pub(crate) async fn restart(self, topics: &[Topic]) -> Self {
+        self.broker.stop().await;
+        Self { broker: start(config(self.dir.path()), topics).await, dir: self.dir }
+    }
 }
 
 /// One connection.
