@@ -177,13 +177,14 @@ impl Brokers {
         self.kill_all_of(&(0..self.count()).collect::<Vec<_>>());
     }
 
-    /// Takes the power away from all disks at the same moment, kills the brokers, and gives the disks back: they hold what
+    /// Takes the power away from all brokers and their disks at the same moment, and gives the disks back: they hold what
     /// was flushed.
     ///
     /// # Errors
     /// [`Error::System`].
     pub fn cut_power(&mut self) -> Result<(), Error> {
-        self.disks.as_ref().map_or(Ok(()), Disks::cut_power)?;
+        let running: Vec<_> = self.running.iter().flatten().map(|running| running.child.id()).collect();
+        self.disks.as_ref().map_or(Ok(()), |disks| disks.cut_power(&running))?;
         self.kill_all();
         self.disks.as_ref().map_or(Ok(()), Disks::restore_power)
     }

@@ -8,10 +8,14 @@ use std::process::Command;
 
 /// Its image is sparse: only what is written takes space.
 const BYTES: u64 = 2 << 30;
-/// Shuts file systems down without writing their journals (`EXT4_IOC_SHUTDOWN`, `EXT4_GOING_FLAGS_NOLOGFLUSH`), all of
-/// them opened before the first.
-const SHUT_DOWN: &str = "import fcntl, os, struct, sys
-opened = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]
+/// Stops processes, and at once shuts file systems down without writing their journals (`EXT4_IOC_SHUTDOWN`,
+/// `EXT4_GOING_FLAGS_NOLOGFLUSH`), all of them opened before the first. A process that ran on would not be without
+/// power: it could hear of the end of a flush that was under way and lost, for ext4 tells some of them that all is well
+/// (`jbd2_complete_transaction` does not ask whether the journal was given up), and acknowledge what is gone.
+const SHUT_DOWN: &str = "import fcntl, os, signal, struct, sys
+processes, places = sys.argv[1].split(), sys.argv[2:]
+opened = [os.open(place, os.O_RDONLY) for place in places]
+for process in processes: os.kill(int(process), signal.SIGSTOP)
 for disk in opened: fcntl.ioctl(disk, 0x8004587D, struct.pack('I', 2))";
 
 /// Mounted disks; unmounted when dropped.
@@ -41,9 +45,10 @@ impl Disks {
         self.disks.iter().map(|(_, place)| &**place)
     }
 
-    /// Takes the power away from all of them at once.
-    pub(super) fn cut_power(&self) -> Result<(), Error> {
-        run(Command::new("python3").args(["-c", SHUT_DOWN]).args(self.places()))
+    /// Takes the power away from all of them at once, and from `processes`, which only remain to be killed.
+    pub(super) fn cut_power(&self, processes: &[u32]) -> Result<(), Error> {
+        let processes: Vec<_> = processes.iter().map(u32::to_string).collect();
+        run(Command::new("python3").args(["-c", SHUT_DOWN, &processes.join(" ")]).args(self.places()))
     }
 
     /// Gives it back. Nobody may use them.
