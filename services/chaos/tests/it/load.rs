@@ -251,26 +251,32 @@ impl Reader {
         Self { name, journal: journal.clone(), stop: stop.clone(), given: Arc::default() }
     }
 
-    /// Reads until told to stop and nothing has come for a while.
+    /// Reads until told to stop and nothing has come for a while since.
     fn read(self, consumer: BaseConsumer) -> JoinHandle<()> {
         thread::spawn(move || {
-            let mut last = Instant::now();
-            while !self.stop.load(Ordering::Relaxed) || last.elapsed() < self.patience() {
+            let mut quiet_since = Instant::now();
+            loop {
+                let is_stopped = self.stop.load(Ordering::Relaxed);
+                if is_stopped && quiet_since.elapsed() >= self.patience() {
+                    return;
+                }
                 // Errors are transient: a broker that is down, a coordinator that moves. What is missing shows in the end.
-                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                    self.tell(&message);
-                    last = Instant::now();
+                let message = consumer.poll(Duration::from_millis(100)).and_then(Result::ok);
+                message.iter().for_each(|message| self.tell(message));
+                if message.is_some() || !is_stopped {
+                    quiet_since = Instant::now();
                 }
             }
         })
     }
 
     /// How long nothing may come before it is the end: longer while something is missing that may still come, or was lost.
+    /// A group that never had the time to rebalance between faults waits first for members that are gone to time out.
     fn patience(&self) -> Duration {
         let given = self.given.lock().unwrap().len();
         match given {
             0 => PATIENCE,
-            given if given < self.journal.acked() => Duration::from_secs(15),
+            given if given < self.journal.acked() => Duration::from_secs(20),
             _ => Duration::from_secs(2),
         }
     }
