@@ -2,8 +2,10 @@
 
 use crate::walk::Found;
 use crate::{ReadError, Reader};
-use model::{Offset, OffsetRange};
+use model::{ByteCount, Offset, OffsetRange};
+use record::BatchError;
 use std::fmt;
+use std::ops::ControlFlow;
 
 /// A hash over the batches of a range: two logs whose hashes are equal hold the same batches at the same offsets.
 ///
@@ -42,16 +44,86 @@ const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// A hash of batches as they are on the disk, under way: made step by step, so that no step takes long.
+///
+/// Sound batches give the [`ContentHash`] of the range. Of one that is not, the checksum that its bytes have counts in
+/// place of the one it carries: a bit that flipped on the disk makes another hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredHash {
+    /// Where it goes on.
+    pub next: Offset,
+    /// How many batches it covers.
+    pub batches: u32,
+    /// Their hash.
+    pub hash: ContentHash,
+    /// Where the first batch begins that is not what it was written as, if one is not.
+    pub damaged: Option<Offset>,
+}
+
+impl StoredHash {
+    /// Nothing yet, of what begins at `from`.
+    pub const fn from(from: Offset) -> Self {
+        Self { next: from, batches: 0, hash: ContentHash::EMPTY, damaged: None }
+    }
+
+    fn take(&mut self, mut header: record::Header, is_sound: Result<(), BatchError>) {
+        if let Err(error) = is_sound {
+            self.damaged.get_or_insert(header.base_offset);
+            header.crc = if let BatchError::Checksum { computed, .. } = error { computed } else { !header.crc };
+        }
+        self.batches = self.batches.saturating_add(1);
+        self.hash = self.hash.and(&header);
+        self.next = header.next_offset();
+    }
+
+    /// What follows cannot be told apart into batches.
+    fn give_up(&mut self, position: u64, end: Offset) {
+        self.damaged.get_or_insert(self.next);
+        self.hash = ContentHash(mix(!self.hash.0 ^ position));
+        self.batches = self.batches.saturating_add(1);
+        self.next = end;
+    }
+}
+
 impl Reader {
+    /// Takes about `max` bytes more of the batches that begin in `[so_far.next, end)` into a hash; `next` is `end` once it
+    /// has them all.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the log was cut meanwhile or the system does not read it. Damage is none.
+    pub fn hash_stored(&self, so_far: StoredHash, end: Offset, max: ByteCount) -> Result<StoredHash, ReadError> {
+        let (truncations, mut hash, mut taken) = (self.shared.truncations(), so_far, 0);
+        let walked = self.each_batch(OffsetRange::new(so_far.next, end), |segment, found| {
+            if taken >= max.0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            taken += found.header.size_bytes as u64;
+            match segment.with_batch(found.position, &found.header, |batch| Ok(batch.verify())) {
+                Ok(is_sound) => hash.take(found.header, is_sound),
+                Err(ReadError::Damaged { error, .. }) => hash.take(found.header, Err(error)),
+                Err(error) => return Err(error),
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match walked {
+            Ok(ControlFlow::Break(())) => {}
+            Ok(ControlFlow::Continue(())) => hash.next = end,
+            Err(ReadError::Damaged { position, .. }) => hash.give_up(position, end),
+            Err(error) => return Err(error),
+        }
+        self.check_intact(truncations)?;
+        Ok(hash)
+    }
+
     /// The hash over the batches that begin in `range`.
     ///
     /// # Errors
     /// [`ReadError`] when the log cannot be read there.
     pub fn content_hash(&self, range: OffsetRange) -> Result<ContentHash, ReadError> {
         let mut hash = ContentHash::EMPTY;
-        self.each_batch(range, |_, found| {
+        let _all = self.each_batch(range, |_, found| {
             hash = hash.and(&found.header);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(hash)
     }
@@ -62,12 +134,12 @@ impl Reader {
     /// [`ReadError::Damaged`] names the first that is not sound.
     pub fn verify(&self, range: OffsetRange) -> Result<u64, ReadError> {
         let mut batches = 0;
-        self.each_batch(range, |segment, found| {
+        let _all = self.each_batch(range, |segment, found| {
             batches += 1;
             segment.with_batch(found.position, &found.header, |batch| {
                 let damaged =
                     |error| ReadError::Damaged { path: segment.path.clone(), position: found.position, error };
-                batch.verify().map_err(damaged)
+                batch.verify().map(ControlFlow::Continue).map_err(damaged)
             })
         })?;
         Ok(batches)
@@ -76,8 +148,8 @@ impl Reader {
     fn each_batch(
         &self,
         range: OffsetRange,
-        mut each: impl FnMut(&crate::segment::Segment, &Found) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
+        mut each: impl FnMut(&crate::segment::Segment, &Found) -> Result<ControlFlow<()>, ReadError>,
+    ) -> Result<ControlFlow<()>, ReadError> {
         let truncations = self.shared.truncations();
         let view = self.shared.view();
         for segment in view.segments_from(range.start.max(Offset::ZERO)) {
@@ -86,14 +158,14 @@ impl Reader {
             for found in segment.walk(start, end) {
                 let found = found?;
                 if found.header.base_offset >= range.end {
-                    return self.check_intact(truncations);
+                    return self.check_intact(truncations).map(ControlFlow::Continue);
                 }
-                if found.header.base_offset >= range.start {
-                    each(segment, &found)?;
+                if found.header.base_offset >= range.start && each(segment, &found)?.is_break() {
+                    return self.check_intact(truncations).map(ControlFlow::Break);
                 }
             }
         }
-        self.check_intact(truncations)
+        self.check_intact(truncations).map(ControlFlow::Continue)
     }
 
     fn check_intact(&self, truncations: u64) -> Result<(), ReadError> {

@@ -56,7 +56,7 @@ pub use error::{
     is_disk_failure,
 };
 pub use flush::{FlushJob, Flushed};
-pub use hash::ContentHash;
+pub use hash::{ContentHash, StoredHash};
 pub use log::Log;
 pub use lookup::TimestampedOffset;
 pub use metadata::topic_of;

@@ -80,4 +80,6 @@ pub mod methods {
     pub const FOLLOW_METADATA: &str = "follow-metadata";
     /// See [`crate::SyncCommits`].
     pub const SYNC_COMMITS: &str = "sync-commits";
+    /// Asks for what a leader has hashed of its logs; the mirror's core says what goes to and fro.
+    pub const CHECKPOINTS: &str = "checkpoints";
 }

@@ -36,5 +36,5 @@ pub use mode::{
 };
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
-pub use status::{DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};
+pub use status::{CopyProof, DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};
 pub use time::Timestamp;

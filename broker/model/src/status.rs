@@ -1,8 +1,8 @@
 //! What a region says of itself.
 
 use crate::{
-    ByteCount, CommitMarks, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OwnershipEpoch, PartitionId,
-    ProtectionGroup, RegionName, RunId, StepId, SyncStatus, Timestamp, TopicId, TopicName,
+    ByteCount, CommitMarks, CopyTerm, DivergedTail, Gap, Incarnation, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionName, RunId, StepId, SyncStatus, Timestamp, TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -143,4 +143,19 @@ pub struct LinkPartitionStatus {
     /// What the line to the source's broker was like in the last seconds; `None` before anything was asked of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<crate::Line>,
+    /// How far the copy is proven to be what its source is; `None` before both have hashed anything.
+    #[serde(default)]
+    pub proof: Option<CopyProof>,
+}
+
+/// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyProof {
+    /// Both hold the same batches here, but for what is unproven. It ends before the first difference, or where one of
+    /// them has hashed no further.
+    pub identical: OffsetRange,
+    /// How many ranges of that cannot be compared: retention, compaction or a gap took a part of them on one side.
+    pub unproven_ranges: u64,
+    /// The first range that both should have alike and have not.
+    pub difference: Option<OffsetRange>,
 }

@@ -71,6 +71,10 @@ pub struct Config {
     pub retention_check: Duration,
     /// How much longer than configured records are kept for another region that has not copied them yet.
     pub link_hold: Hold,
+    /// How often what is new is hashed, for comparing it with other regions.
+    pub verify_every: Duration,
+    /// How much of what was hashed before is read again each time there is nothing new; 0 for never.
+    pub reread: ByteCount,
     /// Writes of records to a disk are refused while it has less than this free, so that metadata can still be written.
     pub disk_reserve: ByteCount,
 }
@@ -118,6 +122,8 @@ impl Config {
             consumer_heartbeat_interval: Duration::from_secs(5),
             retention_check: Duration::from_secs(300),
             link_hold: Hold::default(),
+            verify_every: Duration::from_secs(1),
+            reread: ByteCount::mib(1),
             disk_reserve: ByteCount::mib(64),
         }
     }

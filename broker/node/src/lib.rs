@@ -44,6 +44,7 @@ mod status;
 mod storage_health;
 mod strays;
 mod topics;
+mod verify;
 
 pub use broker::Broker;
 pub use broker_core::liveness::Timing;

@@ -23,6 +23,7 @@ mod following;
 mod gate;
 mod lead;
 mod news;
+mod proof;
 mod reading;
 mod runs;
 mod standing;
@@ -57,7 +58,9 @@ use broker_core::retention::Links;
 use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
+use mirror_core::verify::FileIdentity;
 use model::{ByteCount, LeaderEpoch, ModeState, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
+use proof::Proof;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -105,6 +108,8 @@ pub(crate) struct Partition {
     links: Mutex<Links>,
     /// How far links were handed the log.
     runs: Mutex<Runs>,
+    /// What another region's copy is compared with.
+    proof: Proof,
 }
 
 /// What only one may touch at a time.
@@ -161,6 +166,8 @@ impl Partition {
         reader.disk_failure().inspect(|reason| home.fail(reason));
         let committed = home.committed((topic_id, name.partition)).min(log.tail()).max(log.start());
         let (standing, latest_epoch) = (Standing::Idle, log.latest_epoch());
+        let identity = FileIdentity { topic: topic_id, partition: name.partition };
+        let proof = Proof::open(log.dir(), identity, log.tail(), storage.clock.now());
         let held = Held {
             core: Core::fenced(committed).with_lag_max(storage.replica_lag_max),
             log: Some(log),
@@ -183,6 +190,7 @@ impl Partition {
             flushing: Phase::default(),
             links: Mutex::default(),
             runs: Mutex::default(),
+            proof,
         };
         partition.publish(&mut partition.held());
         Ok(Arc::new(partition))

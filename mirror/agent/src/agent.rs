@@ -7,6 +7,7 @@ mod plan;
 use crate::commits;
 use crate::follower::Follower;
 use crate::ports::{Connector, CopyKey, Sink};
+use crate::verify;
 use crate::way::Way;
 use collect::Detour;
 use env::Clock;
@@ -23,16 +24,20 @@ use tokio::time::sleep;
 
 /// How long to gather changes of what is led here.
 const GATHER: Duration = Duration::from_millis(10);
+/// How often copies are compared with their sources, where more of them was hashed.
+const PROVE_EVERY: Duration = Duration::from_secs(1);
 
 /// The links into what one broker of a region leads. Dropping it ends them.
 pub struct Agent {
     links: Arc<Links>,
     following_led: AbortHandle,
+    proving: AbortHandle,
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         self.following_led.abort();
+        self.proving.abort();
         // A task that is just looking lets go of them a moment later.
         *self.links.state() = State::default();
     }
@@ -76,7 +81,8 @@ impl Agent {
         let changes = sink.led_changes();
         let links = Arc::new(Links { sink, connector, clock, state: Mutex::default() });
         let following_led = tokio::spawn(follow_led(links.clone(), changes)).abort_handle();
-        Self { links, following_led }
+        let proving = tokio::spawn(prove(links.clone())).abort_handle();
+        Self { links, following_led, proving }
     }
 
     /// Follows whom the assignment says. An older one than before changes nothing.
@@ -105,6 +111,15 @@ async fn follow_led(links: Arc<Links>, mut changes: watch::Receiver<u64>) {
         if let Some(assignment) = state.assignment.clone() {
             links.follow(&mut state, &assignment);
         }
+    }
+}
+
+/// Compares copies with their sources, for ever.
+async fn prove(links: Arc<Links>) {
+    loop {
+        sleep(PROVE_EVERY).await;
+        let unproven: Vec<_> = links.state().followers.values().filter_map(Follower::unproven).collect();
+        verify::prove(unproven, &links.sink).await;
     }
 }
 

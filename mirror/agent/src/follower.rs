@@ -10,6 +10,7 @@
 //! begun is finished before the next session, so that two never write to one copy.
 
 mod asked;
+mod proving;
 mod session;
 mod view;
 
@@ -18,6 +19,7 @@ use crate::way::Way;
 use env::Clock;
 use mirror_core::window::{LineageStart, LogState, Partition as Window, Settings};
 use model::{ByteCount, CopyTerm, LinkPartitionStatus, Offset, OwnershipEpoch, ProtectionGroup, RegionName, TopicName};
+use proving::Proving;
 use session::{End, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use view::Board;
 
+pub(crate) use proving::Unproven;
 pub(crate) use view::Collected;
 
 /// How much of one partition may be on its way to the disk.
@@ -78,6 +81,7 @@ pub(crate) struct Follower {
     identity: Identity,
     clock: Arc<dyn Clock>,
     board: Board,
+    proving: Proving,
     target: watch::Sender<Option<Target>>,
 }
 
@@ -94,7 +98,7 @@ impl Follower {
         let (target, targets) = watch::channel(None);
         let copy = Copy { identity: identity.clone(), sink, clock: clock.clone(), board: board.clone() };
         tokio::spawn(Task { copy, targets, term: CopyTerm(0) }.run());
-        Self { identity, clock, board, target }
+        Self { identity, clock, board, proving: Proving::default(), target }
     }
 
     /// Follows another region, or the same one under another grant, or nobody.
@@ -122,7 +126,16 @@ impl Follower {
     /// How far it is; `None` when it follows nobody.
     pub(crate) fn status(&self) -> Option<LinkPartitionStatus> {
         let target = self.target.borrow().clone()?;
-        Some(self.board.view().status(&self.identity, target, self.clock.boot().since_boot()))
+        let proof = self.proving.shown(&target.source);
+        let status = self.board.view().status(&self.identity, target, self.clock.boot().since_boot());
+        Some(LinkPartitionStatus { proof, ..status })
+    }
+
+    /// What is needed to compare it with its source; `None` while it follows no owner.
+    pub(crate) fn unproven(&self) -> Option<Unproven> {
+        let target = self.target.borrow().clone().filter(|target| target.is_owner)?;
+        let (key, board, proving) = (self.identity.key, self.board.clone(), self.proving.clone());
+        Some(Unproven { key, target, board, proving, clock: self.clock.clone() })
     }
 }
 

@@ -21,6 +21,7 @@ mod follower;
 mod ports;
 pub mod salvage;
 mod source;
+mod verify;
 mod way;
 
 pub use agent::Agent;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use env::PortFuture;
 use mirror_core::gap::Gap;
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
 use mirror_core::window::{Answer, LogState, Stream};
 use model::{
     Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset, OffsetRange,
@@ -95,6 +96,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Who leads what in its region, as soon as that is other than the asker knows.
     fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>>;
+
+    /// What it has hashed of its logs. What it does not own is left out.
+    fn checkpoints(&self, ask: AskCheckpoints) -> PortFuture<'_, Result<Vec<CheckpointsPage>, SourceError>>;
 }
 
 /// Makes sources.
@@ -175,6 +179,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Takes note of what was heard of the owner under a grant. What other copies say is not told here.
     fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks);
+
+    /// What is hashed of a copy; `None` where it is not led here.
+    fn checkpoints(&self, key: CopyKey) -> Option<Kept>;
 
     /// Stores a gap.
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>>;

@@ -2,6 +2,7 @@
 
 use crate::ports::{CommitsRequest, Connector, FetchAnswer, FetchRequest, Source, SourceError};
 use env::PortFuture;
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage};
 use mirror_core::window::{Answer, Body, Diverging};
 use model::{
     CommitPage, FollowMetadata, Incarnation, LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId,
@@ -128,6 +129,10 @@ impl Source for WireSource {
 
     fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>> {
         Box::pin(async move { self.control(methods::FOLLOW_METADATA, &ask).await })
+    }
+
+    fn checkpoints(&self, ask: AskCheckpoints) -> PortFuture<'_, Result<Vec<CheckpointsPage>, SourceError>> {
+        Box::pin(async move { self.control(methods::CHECKPOINTS, &ask).await })
     }
 }
 

@@ -12,6 +12,8 @@ pub enum GapReason {
     Retention,
     /// The source was compacted above what the copy had: the copy must be made again, it is no standby.
     Compaction,
+    /// They are there, but not as the source has them: one of the disks gives something else than was written to it.
+    Difference,
 }
 
 impl GapReason {
@@ -26,6 +28,7 @@ impl fmt::Display for GapReason {
         f.write_str(match self {
             Self::Retention => "the source's retention removed them before they were copied",
             Self::Compaction => "the source was compacted before they were copied; the copy must be rebuilt",
+            Self::Difference => "what is stored here is not what the source stores; one of the two is damaged",
         })
     }
 }

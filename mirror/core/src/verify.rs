@@ -11,8 +11,8 @@
 //!
 //! What the shell does: on a partition's leader it asks [`due`] whenever the high watermark has moved, hashes that
 //! range, and appends the [`Checkpoint`] to the side file ([`Checkpoints`]). A link fetches the source's checkpoints
-//! above those it has compared, and [`compare`]s them with the copy's; the API shows the [`Comparison`]: "identical up
-//! to offset N".
+//! above those it has heard ([`page`]), and its [`Prover`] [`compare`]s them with the copy's; the API shows the
+//! [`Comparison`]: "identical up to offset N".
 //!
 //! Of a compacted topic the cleaner takes batches away on each side in its own time, so unequal hashes prove nothing
 //! there. Its [`KeyDigest`] says whether the latest value of every key is the same, up to an offset that
@@ -21,12 +21,16 @@
 mod checkpoint;
 mod compare;
 mod digest;
+mod exchange;
 mod file;
+mod prover;
 
 pub use checkpoint::{Checkpoint, Due, Interval, due};
 pub use compare::{Comparison, Difference, Side, Unproven, WhyUnproven, compare};
 pub use digest::{Digest, DigestSide, KeyDigest, TooManyKeys, digest_offset};
+pub use exchange::{AskCheckpoints, CheckpointsPage, CheckpointsSince, Kept, page};
 pub use file::{Checkpoints, FileDefect, FileIdentity};
+pub use prover::Prover;
 
 /// The hard limits of verification.
 pub mod limits {
@@ -36,6 +40,10 @@ pub mod limits {
     pub const FILE_BYTES_MAX: ByteCount = ByteCount::mib(64);
     /// The most keys a digest is made over.
     pub const DIGEST_KEYS_MAX: usize = 20_000_000;
+    /// The most partitions one question names.
+    pub const ASKED_MAX: usize = 256;
+    /// The most checkpoints one answer carries, over all partitions.
+    pub const PAGE_MAX: usize = 4096;
     /// How many unproven ranges a comparison names; it counts the rest.
     pub const UNPROVEN_MAX: usize = 100;
 }

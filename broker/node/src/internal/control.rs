@@ -38,6 +38,7 @@ async fn answer(broker: &Broker, request: &Request) -> Result<Response, Refusal>
             let page = broker.sync_commits(ask).await;
             json(&page.map_err(|message| (ErrorCode::NOT_COORDINATOR, message))?)
         }
+        methods::CHECKPOINTS => json(&broker.checkpoints_asked(&read(&request.payload)?)),
         other => return Err((ErrorCode::UNSUPPORTED_VERSION, format!("there is no method {other}"))),
     };
     Ok(Response { payload, ..Default::default() })

@@ -136,7 +136,8 @@ impl Partition {
     pub(crate) fn truncate(&self, offset: Offset) -> Result<Offset, CopyError> {
         let mut held = self.held();
         held.check_copy()?;
-        let cut = held.log.as_mut().ok_or(Closed)?.truncate_to(offset);
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let cut = self.cut_proven(offset, || log.truncate_to(offset));
         self.after_cut(&mut held, cut)
     }
 
@@ -147,7 +148,8 @@ impl Partition {
     pub(crate) fn restart_at(&self, offset: Offset) -> Result<Offset, CopyError> {
         let mut held = self.held();
         held.check_copy()?;
-        let cut = held.log.as_mut().ok_or(Closed)?.restart_at(offset).map(|()| offset);
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let cut = self.cut_proven(Offset::ZERO, || log.restart_at(offset).map(|()| Offset::ZERO)).map(|_| offset);
         self.after_cut(&mut held, cut)
     }
 

@@ -160,11 +160,12 @@ impl Partition {
             Command::Append { batches } => self.append_replicated(held, &batches),
             Command::Truncate { to } => {
                 self.report_cut(held, to);
-                self.cut(held, |log| log.truncate_to(to))
+                self.cut(held, |log| self.cut_proven(to, || log.truncate_to(to)))
             }
             Command::Restart { at } => {
                 tracing::info!(partition = %self.name, %at, "replica begins anew: the leader has nothing where it ended");
-                self.cut(held, |log| log.restart_at(at).map(|()| at))
+                let restart = |log: &mut Log| log.restart_at(at).map(|()| Offset::ZERO);
+                self.cut(held, |log| self.cut_proven(Offset::ZERO, || restart(log)).map(|_| at))
             }
             Command::RaiseStart { to } => self.raise(held, to),
             Command::Commit { upto } => {

@@ -36,6 +36,7 @@ mod restart;
 mod sessions;
 mod transactions;
 mod two;
+mod verify;
 mod waiting;
 mod watermarks;
 mod world;

@@ -78,6 +78,14 @@ impl View {
         }
     }
 
+    /// Whether the source was heard, and nothing of the copy is just being cut off because of it.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_settled = |window: &Window| {
+            window.source_watermark().is_some() && matches!(window.phase(), Phase::Fetching | Phase::Full)
+        };
+        self.window.as_ref().is_some_and(is_settled)
+    }
+
     pub(super) fn status(&self, identity: &Identity, target: Target, now: Duration) -> LinkPartitionStatus {
         let mut status = LinkPartitionStatus {
             topic_id: identity.key.0,
@@ -97,6 +105,7 @@ impl View {
             fetch_bytes: 0,
             fetches_under_way: 0,
             line: target.way.line(&identity.key),
+            proof: None,
         };
         if let Some(window) = &self.window {
             let report = window.lag(now);

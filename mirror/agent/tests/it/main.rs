@@ -5,4 +5,5 @@ mod links;
 mod logs;
 mod region;
 mod shelf;
+mod verify;
 mod world;

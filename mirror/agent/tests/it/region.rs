@@ -8,6 +8,7 @@ use mirror::{
     SourceMarks, SyncTerms,
 };
 use mirror_core::gap::Gap;
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
 use mirror_core::window::{Answer, Body, Diverging, LogState, Stream};
 use model::{
     BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation, LeaderEpoch,
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) reached: CommitCursor,
     pub(crate) archived: Vec<(CopyKey, OffsetRange, Vec<Bytes>)>,
     pub(crate) gaps: Vec<Gap>,
+    /// What is hashed of each of its logs.
+    pub(crate) hashed: Kept,
     pub(crate) marks: BTreeMap<CopyKey, (OwnershipEpoch, SourceMarks)>,
     /// One per fetch with partitions: how many, and how long it may wait.
     pub(crate) fetches: Vec<(usize, Duration)>,
@@ -407,6 +410,11 @@ impl Source for MemorySource {
         })
     }
 
+    fn checkpoints(&self, ask: AskCheckpoints) -> PortFuture<'_, Result<Vec<CheckpointsPage>, SourceError>> {
+        let hashed = self.0.state().hashed.clone();
+        done(Ok(ask.answer(|_, _| Some(hashed.clone()))))
+    }
+
     fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {
         Box::pin(async move {
             let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.into());
@@ -515,6 +523,10 @@ impl Sink for Region {
 
     fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks) {
         self.state().marks.insert(key, (epoch, marks));
+    }
+
+    fn checkpoints(&self, _: CopyKey) -> Option<Kept> {
+        Some(self.state().hashed.clone())
     }
 
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {

@@ -53,6 +53,13 @@ impl Checkpoints {
         self.0.push(checkpoint);
     }
 
+    /// Puts a checkpoint in the place of that of its interval, if there is one, and leaves all others.
+    pub fn replace(&mut self, checkpoint: Checkpoint) {
+        if let Ok(at) = self.0.binary_search_by_key(&checkpoint.interval, |entry| entry.interval) {
+            self.0[at] = checkpoint;
+        }
+    }
+
     /// Forgets the intervals that end above `to`, where the log was cut off.
     pub fn truncate(&mut self, to: Offset) {
         self.0.truncate(self.0.partition_point(|entry| entry.interval.range().end <= to));
@@ -91,6 +98,14 @@ impl Checkpoints {
         bytes.extend(checkpoint.batches.to_be_bytes());
         bytes.extend(checkpoint.hash.to_be_bytes());
         with_crc(bytes)
+    }
+
+    /// A side file that holds just these.
+    pub fn file(&self, identity: &FileIdentity) -> Vec<u8> {
+        self.0.iter().fold(Self::header(identity), |mut bytes, entry| {
+            bytes.extend(Self::entry(entry));
+            bytes
+        })
     }
 
     /// Reads a side file back, and says how many of its bytes are whole.
@@ -209,6 +224,16 @@ mod tests {
         assert_eq!(read.entries(), [entries[0]]);
         read.raise_start(Offset(1 << 16));
         assert_eq!((read.entries(), read.written()), (&[][..], Interval(0)));
+    }
+
+    #[test]
+    fn a_file_written_at_once_is_the_one_written_piece_by_piece() {
+        let entries = [checkpoint(0, 5), checkpoint(1, 6), checkpoint(4, 7)];
+        let (mut read, _) = Checkpoints::read(&IDENTITY, &bytes(&entries)).unwrap();
+        assert_eq!(read.file(&IDENTITY), bytes(&entries));
+        read.replace(checkpoint(1, 9));
+        read.replace(checkpoint(2, 9));
+        assert_eq!(read.entries(), [entries[0], checkpoint(1, 9), entries[2]]);
     }
 
     #[test]

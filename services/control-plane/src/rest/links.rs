@@ -145,6 +145,7 @@ mod tests {
             fetch_bytes: 1 << 20,
             fetches_under_way: 2,
             line: None,
+            proof: None,
         }
     }
 

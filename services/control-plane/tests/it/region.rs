@@ -162,6 +162,7 @@ impl Book {
                 fetch_bytes: 0,
                 fetches_under_way: 0,
                 line: None,
+                proof: None,
             }
         };
         let topics_of = |grant: &model::Grant| {

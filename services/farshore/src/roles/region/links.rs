@@ -6,6 +6,7 @@ use env::real::SystemClock;
 use env::{Clock, PortFuture};
 use mirror::{Agent, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
 use mirror_core::gap::Gap;
+use mirror_core::verify::Kept;
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
 use model::{
@@ -158,6 +159,10 @@ impl Sink for BrokerSink {
             heard_at: SystemClock.now(),
         };
         self.0.mark_source(topic, partition, epoch, marks);
+    }
+
+    fn checkpoints(&self, (topic, partition): CopyKey) -> Option<Kept> {
+        self.0.copy_checkpoints(topic, partition)
     }
 
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {

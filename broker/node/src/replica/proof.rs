@@ -1,0 +1,290 @@
+//! The side file beside a log: a hash of each 2^16 offsets, for comparing it with another region's copy.
+//!
+//! What is hashed when, and what the file looks like, is decided by [`mirror_core::verify`]. Here it is done a little at
+//! a time, beside whoever writes. Before a log is cut its file is, durably: a crash in between leaves hashes missing, never
+//! hashes of something else. When all is hashed, old intervals are hashed again, one after the other: what the disk gives
+//! must be what was written to it.
+
+use super::{Partition, Standing};
+use log::{Log, ReadError, Reader, StoredHash, TruncateError};
+use mirror_core::verify::limits::FILE_BYTES_MAX;
+use mirror_core::verify::{Checkpoint, Checkpoints, Due, FileIdentity, Interval, Kept, due};
+use model::{ByteCount, Offset, OffsetRange, Timestamp};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The side file, in the log's directory.
+const FILE: &str = "content-checkpoints";
+
+/// The checkpoints of one log.
+pub(super) struct Proof {
+    path: PathBuf,
+    identity: FileIdentity,
+    state: Mutex<State>,
+}
+
+struct State {
+    checkpoints: Arc<Checkpoints>,
+    generation: u64,
+    /// How often the log was cut. What was hashed before a cut does not count behind it.
+    cuts: u64,
+    under_way: Option<UnderWay>,
+    /// A cut is going on: nothing is hashed before it is over.
+    is_cutting: bool,
+    /// Whether the file ends where the next checkpoint is to be written.
+    is_filed: bool,
+    /// The next interval to be hashed again.
+    again: Interval,
+}
+
+#[derive(Clone, Copy)]
+struct UnderWay {
+    due: Due,
+    so_far: StoredHash,
+    /// Whether it was hashed before.
+    is_again: bool,
+}
+
+impl UnderWay {
+    fn of(due: Due, is_again: bool) -> Self {
+        Self { due, so_far: StoredHash::from(due.range.start), is_again }
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let Self { due, so_far, .. } = self;
+        let hash = so_far.hash.0;
+        Checkpoint { interval: due.interval, from: due.range.start, batches: so_far.batches, hash }
+    }
+}
+
+impl Proof {
+    /// Reads the side file in `dir`, and cuts off what cannot be of a log that ends at `tail`. A file that says nothing is
+    /// begun anew.
+    pub(super) fn open(dir: &Path, identity: FileIdentity, tail: Offset, now: Timestamp) -> Self {
+        let path = dir.join(FILE);
+        let (checkpoints, is_filed) = match bytes(&path) {
+            Ok(bytes) => read(&path, &identity, &bytes),
+            Err(_) => (Checkpoints::default(), false),
+        };
+        // No two lives of a process have the same generations, and none is 0.
+        let generation = (u64::try_from(now.0).unwrap_or_default() << 16) | 1;
+        let state = State {
+            checkpoints: Arc::new(checkpoints),
+            generation,
+            cuts: 0,
+            under_way: None,
+            is_cutting: false,
+            is_filed,
+            again: Interval(0),
+        };
+        let proof = Self { path, identity, state: Mutex::new(state) };
+        proof.truncate(&mut proof.state(), tail);
+        proof
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what ends above `to`, on the disk too.
+    fn truncate(&self, state: &mut State, to: Offset) {
+        let ends_above = |last: &Checkpoint| last.interval.range().end > to;
+        if !state.checkpoints.entries().last().is_some_and(ends_above) {
+            return;
+        }
+        Arc::make_mut(&mut state.checkpoints).truncate(to);
+        state.generation += 1;
+        self.write_anew(state);
+    }
+
+    /// Hashes nothing until the log was cut off at `to` by `cut`, which gives its tail.
+    fn around(&self, to: Offset, cut: impl FnOnce() -> Result<Offset, TruncateError>) -> Result<Offset, TruncateError> {
+        {
+            let mut state = self.state();
+            (state.is_cutting, state.under_way) = (true, None);
+            state.cuts += 1;
+            self.truncate(&mut state, to);
+        }
+        let tail = cut();
+        let mut state = self.state();
+        state.is_cutting = false;
+        if let Ok(tail) = &tail {
+            // The batch that held the offset went as a whole.
+            self.truncate(&mut state, *tail);
+        }
+        tail
+    }
+
+    /// Goes on with an interval later, unless the log was cut since there were `cuts`.
+    fn pause(&self, under_way: UnderWay, cuts: u64) {
+        let mut state = self.state();
+        if state.cuts == cuts {
+            state.under_way = Some(under_way);
+        }
+    }
+
+    /// Keeps a checkpoint, unless the log was cut since there were `cuts`; whether anything was found to be other than it was.
+    fn keep(&self, done: &UnderWay, cuts: u64, start: Offset) -> bool {
+        let (mut state, checkpoint) = (self.state(), done.checkpoint());
+        if state.cuts != cuts {
+            return false;
+        }
+        state.under_way = None;
+        if !done.is_again {
+            Arc::make_mut(&mut state.checkpoints).add(checkpoint);
+            Arc::make_mut(&mut state.checkpoints).raise_start(start);
+            self.append(&mut state, &checkpoint);
+            return done.so_far.damaged.is_some();
+        }
+        state.again = checkpoint.interval.next();
+        let known = state.checkpoints.entries().iter().find(|known| known.interval == checkpoint.interval);
+        let is_other = known.is_some_and(|known| *known != checkpoint);
+        if is_other {
+            Arc::make_mut(&mut state.checkpoints).replace(checkpoint);
+            state.generation += 1;
+            self.write_anew(&mut state);
+        }
+        is_other
+    }
+
+    fn append(&self, state: &mut State, checkpoint: &Checkpoint) {
+        if !state.is_filed {
+            return self.write_anew(state);
+        }
+        let file = OpenOptions::new().append(true).open(&self.path);
+        let written = file.and_then(|mut file| file.write_all(&Checkpoints::entry(checkpoint)));
+        if let Err(error) = written {
+            state.is_filed = false;
+            tracing::warn!(path = %self.path.display(), %error, "a checkpoint is not on disk");
+        }
+    }
+
+    fn write_anew(&self, state: &mut State) {
+        let written = replace(&self.path, &state.checkpoints.file(&self.identity));
+        state.is_filed = written.is_ok();
+        if let Err(error) = written {
+            tracing::warn!(path = %self.path.display(), %error, "checkpoints are not on disk");
+        }
+    }
+
+    /// What is to be hashed next, and how often the log was cut by then.
+    fn next(&self, reader: &Reader, start: Offset, high_watermark: Offset, rereads: bool) -> Option<(UnderWay, u64)> {
+        let mut state = self.state();
+        if state.is_cutting {
+            return None;
+        }
+        state.under_way = state.under_way.filter(|under_way| under_way.so_far.next >= start);
+        let written = state.checkpoints.written();
+        let is_due = written.range().end <= high_watermark;
+        let fresh = || is_due.then(|| due(written, start, high_watermark, &holes(reader))).flatten();
+        let next = match state.under_way.filter(|under_way| !under_way.is_again) {
+            Some(under_way) => Some(under_way),
+            None => fresh().map(|due| UnderWay::of(due, false)),
+        };
+        let next = next.or_else(|| if rereads { state.under_way.or_else(|| state.reread(start)) } else { None });
+        next.map(|next| (next, state.cuts))
+    }
+}
+
+impl State {
+    /// The next interval that is to be hashed again; from the first on when the last was.
+    fn reread(&mut self, start: Offset) -> Option<UnderWay> {
+        let known = self.checkpoints.entries();
+        let at = known.partition_point(|known| known.interval < self.again);
+        let next = known[at..].iter().find(|known| known.from >= start);
+        let Some(next) = next else {
+            self.again = Interval(0);
+            return None;
+        };
+        let range = OffsetRange::new(next.from, next.interval.range().end);
+        Some(UnderWay::of(Due { interval: next.interval, range }, true))
+    }
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One more than is ever written tells that there is too much.
+    File::open(path)?.take(FILE_BYTES_MAX.0 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read(path: &Path, identity: &FileIdentity, bytes: &[u8]) -> (Checkpoints, bool) {
+    match Checkpoints::read(identity, bytes) {
+        Ok((checkpoints, whole)) => (checkpoints, whole == bytes.len()),
+        Err(defect) => {
+            tracing::warn!(path = %path.display(), %defect, "checkpoints are made anew");
+            (Checkpoints::default(), false)
+        }
+    }
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = path.with_added_extension("draft");
+    let mut file = File::create(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn holes(reader: &Reader) -> Vec<OffsetRange> {
+    let holes = reader.epochs().into_iter().filter(|epoch| epoch.start < epoch.base);
+    holes.map(|epoch| OffsetRange::new(epoch.start, epoch.base)).collect()
+}
+
+impl Partition {
+    /// Hashes about `max` bytes more of what is committed, if this broker leads the partition; with `rereads` what was
+    /// hashed before, too, when nothing else is to do. Whether there was anything. It may block.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the system does not read the log, or it was cut meanwhile; the next time begins where this did.
+    pub(crate) fn hash_on(&self, max: ByteCount, rereads: bool) -> Result<bool, ReadError> {
+        let is_led = matches!(self.standing(), Standing::Owner { .. } | Standing::Copy { .. });
+        if !is_led || self.failed().is_some() {
+            return Ok(false);
+        }
+        let marks = self.marks();
+        let rereads = rereads && !self.is_or_was_compacted();
+        let next = self.proof.next(&self.reader, marks.start, marks.high_watermark, rereads);
+        let Some((mut under_way, cuts)) = next else {
+            return Ok(false);
+        };
+        let end = under_way.due.range.end;
+        under_way.so_far = self.reader.hash_stored(under_way.so_far, end, max)?;
+        if under_way.so_far.next < end {
+            self.proof.pause(under_way, cuts);
+        } else if self.proof.keep(&under_way, cuts, marks.start) {
+            self.tell_damage(&under_way);
+        }
+        Ok(true)
+    }
+
+    fn tell_damage(&self, found: &UnderWay) {
+        let (range, damaged) = (found.due.range, found.so_far.damaged);
+        tracing::error!(partition = %self.name, %range, ?damaged, "what the disk gives is not what was written to it");
+    }
+
+    /// Its checkpoints.
+    pub(crate) fn checkpoints(&self) -> Kept {
+        let (start, compacted) = (self.marks().start, self.is_or_was_compacted());
+        let state = self.proof.state();
+        Kept { generation: state.generation, start, compacted, checkpoints: state.checkpoints.clone() }
+    }
+
+    /// Whether a cleaner takes batches away, or has.
+    fn is_or_was_compacted(&self) -> bool {
+        let was_compacted = |log: &Log| log.compacted_upto() > Offset::ZERO;
+        self.settings().is_compacted || self.held().log.as_ref().is_some_and(was_compacted)
+    }
+
+    /// Cuts the log off at `to` with `cut`, and its checkpoints with it.
+    pub(super) fn cut_proven(
+        &self,
+        to: Offset,
+        cut: impl FnOnce() -> Result<Offset, TruncateError>,
+    ) -> Result<Offset, TruncateError> {
+        self.proof.around(to, cut)
+    }
+}

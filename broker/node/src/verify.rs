@@ -1,0 +1,94 @@
+//! Hashing what is led here, in the background, so that regions can compare what they store.
+//!
+//! A pass now and then, in a thread that may block. It reads a bounded part of what is new since the last one, partition
+//! after partition; a pass that finds nothing new reads a small part of the old again.
+
+use crate::Broker;
+use crate::replica::{Partition, Place, Standing};
+use log::ReadError;
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
+use model::{ByteCount, PartitionId, TopicId};
+use std::sync::Arc;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How much is hashed of one partition before it is another's turn.
+const STEP_BYTES: ByteCount = ByteCount::mib(1);
+/// How many such steps one pass takes at most.
+const STEPS_MAX: usize = 32;
+
+impl Broker {
+    /// Hashes what is led here until the broker stops.
+    pub(crate) async fn keep_proofs(self) {
+        let mut stop = self.0.stop.subscribe();
+        let mut looks = interval(self.0.config.verify_every);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {}
+                () = crate::listener::stopped(&mut stop) => return,
+            }
+            let broker = self.clone();
+            let passed = tokio::task::spawn_blocking(move || broker.hash_some(last)).await;
+            last = passed.inspect_err(|error| tracing::error!(%error, "hashing ended early")).unwrap_or_default();
+        }
+    }
+
+    /// One pass, from the partition behind `last` on; gives the one it ended with.
+    fn hash_some(&self, last: Option<Place>) -> Option<Place> {
+        let held = self.0.partitions.held();
+        // What belongs to no group is the region's own, and compared with nothing.
+        let shared = held.topics().filter(|topic| topic.group.is_some());
+        let mut partitions: Vec<_> = shared.flat_map(|topic| topic.held()).collect();
+        partitions.sort_unstable_by_key(|partition| partition.place());
+        let first = partitions.partition_point(|partition| Some(partition.place()) <= last);
+        partitions.rotate_left(first);
+        let (mut left, mut ended) = (STEPS_MAX, last);
+        for partition in &partitions {
+            if left == 0 || *self.0.stop.borrow() {
+                return ended;
+            }
+            left -= hash_new(partition, left);
+            ended = Some(partition.place());
+        }
+        let is_idle = left == STEPS_MAX;
+        if is_idle { self.reread_some(&partitions) } else { ended }
+    }
+
+    /// Reads a part of one partition again; gives that partition.
+    fn reread_some(&self, partitions: &[&Arc<Partition>]) -> Option<Place> {
+        let bytes = self.0.config.reread;
+        let rereads = |partition: &&&Arc<Partition>| bytes.0 > 0 && hash(partition, bytes, true);
+        partitions.iter().find(rereads).map(|partition| partition.place())
+    }
+
+    /// What this broker has hashed of what it owns, for another region.
+    pub(crate) fn checkpoints_asked(&self, ask: &AskCheckpoints) -> Vec<CheckpointsPage> {
+        ask.answer(|topic, partition| {
+            let led = self.0.partitions.held().partition(topic, partition).cloned()?;
+            matches!(led.standing(), Standing::Owner { .. }).then(|| led.checkpoints())
+        })
+    }
+
+    /// What this broker has hashed of a copy that it leads; `None` when it does not.
+    pub fn copy_checkpoints(&self, topic: TopicId, partition: PartitionId) -> Option<Kept> {
+        let led = self.0.partitions.held().partition(topic, partition).cloned()?;
+        matches!(led.standing(), Standing::Copy { .. }).then(|| led.checkpoints())
+    }
+}
+
+/// Hashes what is new of a partition in at most `steps`; gives how many it took.
+fn hash_new(partition: &Partition, steps: usize) -> usize {
+    (0..steps).take_while(|_| hash(partition, STEP_BYTES, false)).count()
+}
+
+fn hash(partition: &Partition, max: ByteCount, rereads: bool) -> bool {
+    match partition.hash_on(max, rereads) {
+        Ok(had_work) => had_work,
+        Err(ReadError::Truncated) => false,
+        Err(error) => {
+            tracing::warn!(partition = %partition.name, %error, "the log is not hashed");
+            false
+        }
+    }
+}

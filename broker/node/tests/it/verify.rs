@@ -1,0 +1,192 @@
+//! Hashes at checkpoints: what regions keep beside their logs, and what comes of comparing it.
+
+#[path = "../../../../services/farshore/src/roles/region/links.rs"]
+#[allow(dead_code, reason = "the tests run agents of their own over the sink")]
+mod links;
+
+use crate::harness::{batch, eventually};
+use crate::two::{ask, client};
+use crate::world::{World, region};
+use broker::{Broker, Config};
+use env::real::SystemClock;
+use links::BrokerSink;
+use mirror::{Agent, WireConnector};
+use mirror_core::verify::{AskCheckpoints, Checkpoint, CheckpointsPage, CheckpointsSince, Interval};
+use model::{ByteCount, CopyProof, Incarnation, Offset, OffsetRange, PartitionId, TopicId, methods};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use wire::ErrorCode;
+
+const STEP: i64 = 1 << 16;
+const RECORDS_PER_BATCH: i64 = 8_000;
+
+fn quick(config: &mut Config) {
+    config.verify_every = Duration::from_millis(20);
+}
+
+/// Hashes nothing: what it has of checkpoints it had before.
+fn idle(config: &mut Config) {
+    config.verify_every = Duration::from_secs(3600);
+}
+
+/// Region r1 owns topic `t`, region r2 copies it.
+struct Pair {
+    world: Arc<World>,
+    one: Broker,
+    two: Broker,
+    topic: TopicId,
+    dirs: [TempDir; 2],
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let (world, dirs) = (World::new(), [TempDir::new().unwrap(), TempDir::new().unwrap()]);
+        let one = world.start_with("r1", dirs[0].path(), quick).await;
+        let two = world.start_with("r2", dirs[1].path(), quick).await;
+        let topic = world.create("t", 1).await;
+        Self { world, one, two, topic, dirs }
+    }
+
+    /// Writes until the owner has this many offsets or a few more.
+    async fn fill(&self, upto: i64) {
+        let (client, values) = (client(&self.one).await, vec!["x"; RECORDS_PER_BATCH as usize]);
+        eventually("the topic is led", async || client.leads("t", 0).await.is_ok()).await;
+        loop {
+            let taken = client.produce("t", 0, batch(&values)).await;
+            assert_eq!(taken.error_code, ErrorCode::NONE);
+            if taken.base_offset + RECORDS_PER_BATCH >= upto {
+                return;
+            }
+        }
+    }
+
+    fn link(&self) -> Agent {
+        let connector = Arc::new(WireConnector { region: region("r2"), incarnation: Incarnation(7) });
+        let agent = Agent::new(Arc::new(BrokerSink(self.two.clone())), connector, Arc::new(SystemClock));
+        agent.assign(&self.world.assignment(&region("r2")));
+        agent
+    }
+
+    async fn restart_copy(&mut self, change: impl FnOnce(&mut Config)) {
+        self.world.stop(self.two.clone()).await;
+        self.two = self.world.start_with("r2", self.dirs[1].path(), change).await;
+        eventually("the copy is led", async || self.two.leads_copy(self.topic, PartitionId(0))).await;
+    }
+
+    fn hashed_copy(&self) -> Vec<Checkpoint> {
+        let kept = self.two.copy_checkpoints(self.topic, PartitionId(0));
+        kept.map(|kept| kept.checkpoints.entries().to_vec()).unwrap_or_default()
+    }
+
+    async fn hashed_source(&self) -> Vec<Checkpoint> {
+        let (topic, partition) = (self.topic, PartitionId(0));
+        let since = CheckpointsSince { topic, partition, generation: 0, from: Interval(0) };
+        let asked = AskCheckpoints { partitions: vec![since] };
+        let pages: Vec<CheckpointsPage> = ask(&self.one, methods::CHECKPOINTS, &asked).await.unwrap();
+        pages.into_iter().flat_map(|page| page.entries).collect()
+    }
+
+    async fn until_hashed_alike(&self, intervals: usize) {
+        eventually("both have hashed the same", async || {
+            let source = self.hashed_source().await;
+            source.len() == intervals && self.hashed_copy() == source
+        })
+        .await;
+    }
+
+    fn log_dir(&self) -> PathBuf {
+        find(self.dirs[1].path(), "t-0").expect("the copy is on the disk")
+    }
+}
+
+/// The directory of that name, somewhere below.
+fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut dirs: Vec<_> = entries.collect();
+    dirs.sort();
+    dirs.iter()
+        .find(|dir| dir.file_name().is_some_and(|found| found == name))
+        .cloned()
+        .or_else(|| dirs.iter().find_map(|dir| find(dir, name)))
+}
+
+fn proof(agent: &Agent) -> Option<CopyProof> {
+    agent.status().into_iter().find_map(|link| link.proof)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bit_that_flips_in_a_copy_is_found_and_told_with_its_range() {
+    let mut pair = Pair::new().await;
+    pair.fill(2 * STEP + 1).await;
+    let agent = pair.link();
+    let end = || proof(&agent).map(|proof| (proof.identical, proof.unproven_ranges, proof.difference));
+    let all = OffsetRange::new(Offset(0), Offset(2 * STEP));
+    eventually("all of it is proven", async || end() == Some((all, 0, None))).await;
+    drop(agent);
+
+    pair.world.stop(pair.two.clone()).await;
+    let segment = pair.log_dir().join("00000000000000000000.log");
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.len() * 7 / 10;
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let reread =
+        |config: &mut Config| (config.verify_every, config.reread) = (Duration::from_millis(20), ByteCount::mib(1));
+    pair.two = pair.world.start_with("r2", pair.dirs[1].path(), reread).await;
+
+    let agent = pair.link();
+    let bad = OffsetRange::new(Offset(STEP), Offset(2 * STEP));
+    eventually("it is shown", async || proof(&agent).is_some_and(|proof| proof.difference == Some(bad))).await;
+    assert_eq!(proof(&agent).unwrap().identical, OffsetRange::new(Offset(0), Offset(STEP)));
+    eventually("it is kept for the council", async || {
+        let gaps = pair.two.own_status(false).await.unwrap().gaps;
+        gaps.len() == 1 && gaps[0].range == bad && gaps[0].topic == pair.topic
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_log_is_hashed_again_from_the_cut_on() {
+    let pair = Pair::new().await;
+    pair.fill(3 * STEP + 1).await;
+    let agent = pair.link();
+    pair.until_hashed_alike(3).await;
+    drop(agent);
+    let before = pair.hashed_copy();
+    let file = pair.log_dir().join("content-checkpoints");
+    let whole = fs::metadata(&file).unwrap().len();
+    eventually("the copy is cut", async || {
+        pair.two.truncate_copy(pair.topic, PartitionId(0), Offset(2 * STEP - 1)).await.is_ok()
+    })
+    .await;
+    assert_eq!(pair.hashed_copy(), before[..1]);
+    assert_eq!(fs::metadata(&file).unwrap().len(), whole - 2 * 32, "before the log is cut, the file is");
+    let _agent = pair.link();
+    pair.until_hashed_alike(3).await;
+    assert_eq!(pair.hashed_copy(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_outlive_the_process_and_a_damaged_file_is_made_anew() {
+    let mut pair = Pair::new().await;
+    pair.fill(2 * STEP + 1).await;
+    let agent = pair.link();
+    pair.until_hashed_alike(2).await;
+    drop(agent);
+    let before = pair.hashed_copy();
+    pair.restart_copy(idle).await;
+    assert_eq!(pair.hashed_copy(), before, "they were read from the file");
+
+    let file = pair.log_dir().join("content-checkpoints");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() - 5]).unwrap();
+    pair.restart_copy(idle).await;
+    assert_eq!(pair.hashed_copy(), before[..1], "what was torn does not count");
+    fs::write(&file, b"something else").unwrap();
+    pair.restart_copy(quick).await;
+    eventually("they are made anew", async || pair.hashed_copy() == before).await;
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+}

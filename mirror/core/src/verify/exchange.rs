@@ -1,0 +1,126 @@
+//! What a source says of its checkpoints, page by page.
+
+use super::limits::{ASKED_MAX, PAGE_MAX};
+use super::{Checkpoint, Checkpoints, Interval};
+use model::{Offset, PartitionId, TopicId};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The checkpoints of one log and what has to be known with them.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Changes whenever checkpoints that were there are others or none: after a cut, a start of the process, damage.
+    pub generation: u64,
+    /// The log start.
+    pub start: Offset,
+    /// Whether a cleaner takes or has taken batches away.
+    pub compacted: bool,
+    /// The checkpoints.
+    pub checkpoints: Arc<Checkpoints>,
+}
+
+/// Asks the leader of source partitions for their checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskCheckpoints {
+    /// At most [`ASKED_MAX`]; more are not answered.
+    pub partitions: Vec<CheckpointsSince>,
+}
+
+/// One partition, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointsSince {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The generation of those that are known; 0 for none.
+    pub generation: u64,
+    /// The first interval that is not.
+    pub from: Interval,
+}
+
+/// A page of one partition's checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointsPage {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// As [`Kept::generation`]. One other than asked for begins anew.
+    pub generation: u64,
+    /// The source's log start.
+    pub start: Offset,
+    /// As [`Kept::compacted`].
+    pub compacted: bool,
+    /// In order.
+    pub entries: Vec<Checkpoint>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+/// What `kept` has for `ask`, at most `limit` checkpoints.
+pub fn page(kept: &Kept, ask: &CheckpointsSince, limit: usize) -> CheckpointsPage {
+    let from = if ask.generation == kept.generation { ask.from } else { Interval(0) };
+    let known = kept.checkpoints.entries();
+    let rest = &known[known.partition_point(|entry| entry.interval < from)..];
+    let entries = rest[..rest.len().min(limit)].to_vec();
+    CheckpointsPage {
+        topic: ask.topic,
+        partition: ask.partition,
+        generation: kept.generation,
+        start: kept.start,
+        compacted: kept.compacted,
+        more: entries.len() < rest.len(),
+        entries,
+    }
+}
+
+impl AskCheckpoints {
+    /// Answers with what `kept` has of each partition; what it has not, or what goes beyond the limits, is left out.
+    pub fn answer(&self, mut kept: impl FnMut(TopicId, PartitionId) -> Option<Kept>) -> Vec<CheckpointsPage> {
+        let (mut pages, mut room) = (Vec::new(), PAGE_MAX);
+        for ask in self.partitions.iter().take(ASKED_MAX) {
+            let Some(kept) = kept(ask.topic, ask.partition) else { continue };
+            let page = page(&kept, ask, room);
+            room -= page.entries.len();
+            pages.push(page);
+        }
+        pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn kept(generation: u64, intervals: std::ops::Range<u64>) -> Kept {
+        let mut checkpoints = Checkpoints::default();
+        for interval in intervals.map(Interval) {
+            checkpoints.add(Checkpoint { interval, from: interval.range().start, batches: 1, hash: interval.0 });
+        }
+        Kept { generation, checkpoints: Arc::new(checkpoints), ..Kept::default() }
+    }
+
+    fn ask(partition: i32, generation: u64, from: u64) -> CheckpointsSince {
+        CheckpointsSince { topic: TopicId::ZERO, partition: PartitionId(partition), generation, from: Interval(from) }
+    }
+
+    #[test]
+    fn pages_follow_each_other_and_another_generation_begins_anew() {
+        let kept = kept(7, 0..10);
+        let first = page(&kept, &ask(0, 0, 5), 4);
+        assert_eq!((first.entries[0].interval, first.entries.len(), first.more), (Interval(0), 4, true));
+        let last = page(&kept, &ask(0, 7, 6), 4);
+        assert_eq!((last.entries[0].interval, last.entries.len(), last.more), (Interval(6), 4, false));
+        assert_eq!(page(&kept, &ask(0, 7, 10), 4).entries, []);
+    }
+
+    #[test]
+    fn an_answer_is_bounded_whatever_is_asked() {
+        let partitions = (0..1000).map(|partition| ask(partition, 0, 0)).collect();
+        let pages = AskCheckpoints { partitions }.answer(|_, _| Some(kept(1, 0..100)));
+        assert_eq!(pages.len(), ASKED_MAX);
+        assert_eq!(pages.iter().map(|page| page.entries.len()).sum::<usize>(), PAGE_MAX);
+        assert!(pages.last().unwrap().more, "it is asked for again");
+    }
+}
