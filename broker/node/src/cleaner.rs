@@ -9,7 +9,7 @@ use crate::settings::TopicSettings;
 use broker_core::metadata::Image;
 use broker_core::retention::{Keep, passes};
 use log::{Compaction, TruncateError};
-use model::{ByteCount, Offset, Timestamp};
+use model::{ByteCount, Grant, Offset, RegionName, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -156,5 +156,11 @@ fn roll_age(settings: &TopicSettings) -> Duration {
 /// until it leads.
 fn floor(image: &Image, partition: &Partition) -> Offset {
     let group = image.topic(partition.topic_id).and_then(|topic| image.group(topic.group.as_ref()?));
-    partition.links_floor(group.map_or(&[], |group| &group.grant.standbys))
+    partition.links_floor(&group.map(|group| copies_of(&group.grant)).unwrap_or_default())
+}
+
+/// The regions that keep copies now: after a failover the home is one of them, and the owner is none.
+fn copies_of(grant: &Grant) -> Vec<RegionName> {
+    let all = std::iter::once(&grant.home).chain(&grant.standbys);
+    all.filter(|region| **region != grant.owner).cloned().collect()
 }

@@ -46,6 +46,13 @@ pub struct Link {
     /// How many of them failed.
     #[serde(default)]
     pub failures: u64,
+    /// Partitions of which the target does not hold what the source holds; see `gaps`.
+    #[serde(default)]
+    pub different_partitions: u32,
+    /// What was found of the target's copies and stored: offsets that were dropped before they were copied, and ranges
+    /// that are not what the source has.
+    #[serde(default)]
+    pub gaps: Vec<LinkGap>,
     /// Its partitions.
     pub partitions: Vec<LinkPartition>,
     /// When the target said so.
@@ -88,4 +95,44 @@ pub struct LinkPartition {
     /// How many fetches are under way.
     #[serde(default)]
     pub fetches_under_way: u32,
+    /// How far the copy is proven to be what its source is; absent before both have hashed 2^16 offsets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<LinkProof>,
+}
+
+/// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkProof {
+    /// The first offset that both have.
+    pub identical_from_offset: i64,
+    /// Both hold the same batches up to here, but for what is unproven.
+    #[schema(example = 1_310_720)]
+    pub identical_to_offset: i64,
+    /// How many ranges of that cannot be compared: retention, compaction or a gap took a part of them on one side.
+    pub unproven_ranges: u64,
+    /// Where the first range begins that is not the same on both sides; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different_from_offset: Option<i64>,
+    /// Where it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different_to_offset: Option<i64>,
+}
+
+/// Offsets that a copy lacks or holds otherwise than its source. A fact: it stays when it is mended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkGap {
+    /// The topic.
+    #[schema(example = "orders")]
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub from_offset: i64,
+    /// The offset behind the last.
+    pub to_offset: i64,
+    /// Why.
+    pub reason: String,
+    /// When the council stored it.
+    #[schema(format = DateTime)]
+    pub recorded_at: String,
 }

@@ -9,7 +9,7 @@ use crate::world::{World, default_group, region};
 use broker::Broker;
 use env::real::SystemClock;
 use links::BrokerSink;
-use mirror::{Agent, WireConnector};
+use mirror::{Agent, Sink, WireConnector};
 use model::{BrokerSlot, Commit, GroupId, Incarnation, LinkPartitionStatus, PartitionId, PartitionStatus, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,11 @@ use wire::api::offset_commit;
 
 const PARTITIONS: i32 = 6;
 const GROUPS: usize = 12;
+
+/// The binary's own sink over a broker.
+pub(crate) fn sink(broker: &Broker) -> Arc<dyn Sink> {
+    Arc::new(BrokerSink(broker.clone()))
+}
 
 /// The brokers of one region that run, by slot.
 struct Region {
@@ -120,7 +125,7 @@ impl Linked {
         let topic = world.create("t", PARTITIONS).await;
         let connector = Arc::new(WireConnector { region: region("r2"), incarnation: Incarnation(7) });
         let agents = target.brokers.iter().map(|(slot, broker)| {
-            let agent = Agent::new(Arc::new(BrokerSink(broker.clone())), connector.clone(), Arc::new(SystemClock));
+            let agent = Agent::new(sink(broker), connector.clone(), Arc::new(SystemClock));
             agent.assign(&world.assignment(&region("r2")));
             (*slot, agent)
         });

@@ -1,18 +1,16 @@
 //! Hashes at checkpoints: what regions keep beside their logs, and what comes of comparing it.
 
-#[path = "../../../../services/farshore/src/roles/region/links.rs"]
-#[allow(dead_code, reason = "the tests run agents of their own over the sink")]
-mod links;
-
-use crate::harness::{batch, eventually};
+use crate::harness::{Client, batch, eventually};
+use crate::region_links::sink;
 use crate::two::{ask, client};
 use crate::world::{World, region};
 use broker::{Broker, Config};
 use env::real::SystemClock;
-use links::BrokerSink;
 use mirror::{Agent, WireConnector};
 use mirror_core::verify::{AskCheckpoints, Checkpoint, CheckpointsPage, CheckpointsSince, Interval};
 use model::{ByteCount, CopyProof, Incarnation, Offset, OffsetRange, PartitionId, TopicId, methods};
+use record::{BatchBuilder, Batches};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +63,7 @@ impl Pair {
 
     fn link(&self) -> Agent {
         let connector = Arc::new(WireConnector { region: region("r2"), incarnation: Incarnation(7) });
-        let agent = Agent::new(Arc::new(BrokerSink(self.two.clone())), connector, Arc::new(SystemClock));
+        let agent = Agent::new(sink(&self.two), connector, Arc::new(SystemClock));
         agent.assign(&self.world.assignment(&region("r2")));
         agent
     }
@@ -115,6 +113,76 @@ fn find(dir: &Path, name: &str) -> Option<PathBuf> {
 
 fn proof(agent: &Agent) -> Option<CopyProof> {
     agent.status().into_iter().find_map(|link| link.proof)
+}
+
+/// Every key's latest value there; `None` for one that was deleted and whose tombstone is still there.
+async fn latest(broker: &Broker) -> Option<BTreeMap<String, Option<String>>> {
+    let client = client(broker).await;
+    let (mut latest, mut from) = (BTreeMap::new(), 0);
+    loop {
+        let found = client.fetch("t", 0, from).await;
+        if found.error_code != ErrorCode::NONE {
+            return None;
+        }
+        let bytes = found.records.into_bytes();
+        let begun = from;
+        for batch in Batches::new(&bytes) {
+            let batch = batch.unwrap();
+            for record in batch.records(ByteCount::mib(1)).unwrap().map(Result::unwrap) {
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                if let Some(key) = record.key {
+                    latest.insert(text(key), record.value.map(text));
+                }
+            }
+            from = batch.next_offset().0;
+        }
+        if from == begun {
+            return Some(latest);
+        }
+    }
+}
+
+async fn put(client: &Client, key: &str, value: Option<&str>) {
+    let batch = BatchBuilder::new().record(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]).build();
+    assert_eq!(client.produce("t", 0, batch.into()).await.error_code, ErrorCode::NONE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_key_does_not_come_back_from_a_copy_that_lagged_behind_its_tombstone() {
+    let pair = Pair::new().await;
+    let eager = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "2000"),
+        ("delete.retention.ms", "0"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    let eager = eager.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.world.decide(|_, topics| topics[0].config.extend(eager)).await;
+    let source = client(&pair.one).await;
+    eventually("the topic is led", async || source.leads("t", 0).await.is_ok()).await;
+    put(&source, "deleted", Some("old")).await;
+    let agent = pair.link();
+    let old = Some(BTreeMap::from([("deleted".to_owned(), Some("old".to_owned()))]));
+    eventually("the old value is copied", async || latest(&pair.two).await == old).await;
+    drop(agent);
+
+    put(&source, "deleted", None).await;
+    for n in 0..200 {
+        put(&source, &format!("k{}", n % 3), Some(&n.to_string())).await;
+    }
+    for _ in 0..3 {
+        pair.one.clean().await;
+    }
+    let agent = pair.link();
+    let end = |broker: &Broker| {
+        let kept = broker.copy_state(pair.topic, PartitionId(0)).ok();
+        kept.map(|state| state.high_watermark.min(state.flushed))
+    };
+    eventually("all of it is copied", async || end(&pair.two) == Some(Offset(202))).await;
+    drop(agent);
+    let found = latest(&pair.two).await.unwrap();
+    assert_eq!(found.get("k1"), Some(&Some("199".to_owned())));
+    assert_eq!(found.get("deleted").cloned().flatten(), None, "a deleted key is there again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

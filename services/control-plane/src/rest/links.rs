@@ -4,11 +4,12 @@ use super::Api;
 use super::asked::{Path, Query, cut};
 use super::refused::{Answered, Refused};
 use super::shapes::time;
-use ::api::links::{Link, LinkPartition};
+use ::api::links::{Link, LinkGap, LinkPartition, LinkProof};
 use ::api::{Page, Paging};
 use axum::Json;
 use axum::extract::State;
-use model::{Line, LinkPartitionStatus, Timestamp};
+use catalog::reader::RecordedGap;
+use model::{CopyProof, Line, LinkPartitionStatus, Timestamp};
 use std::collections::BTreeMap;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +22,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 #[utoipa::path(get, path = "/v1/links", tag = "links", params(Paging),
     responses((status = 200, description = "The links of regions that answer.", body = Page<Link>)))]
 async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<Json<Page<Link>>> {
-    Ok(Json(cut(api.all_links().await.into_iter(), &paging, |link| &link.name)?))
+    let mut links = api.all_links().await;
+    api.add_gaps(&mut links).await?;
+    Ok(Json(cut(links.into_iter(), &paging, |link| &link.name)?))
 }
 
 /// The link of one protection group from one region to another.
@@ -34,8 +37,10 @@ async fn find(
     Path((source, target, group)): Path<(String, String, String)>,
 ) -> Answered<Json<Link>> {
     let name = link_name(&source, &target, &group);
-    let found = api.all_links().await.into_iter().find(|link| link.name == name);
-    found.map(Json).ok_or_else(|| Refused::unknown("link", name))
+    let mut links = api.all_links().await;
+    links.retain(|link| link.name == name);
+    api.add_gaps(&mut links).await?;
+    links.pop().map(Json).ok_or_else(|| Refused::unknown("link", name))
 }
 
 impl Api {
@@ -48,6 +53,40 @@ impl Api {
         }
         links.sort_by(|one: &Link, other| one.name.cmp(&other.name));
         links
+    }
+
+    /// Adds what the council has stored of the targets' copies.
+    async fn add_gaps(&self, links: &mut [Link]) -> Answered<()> {
+        let stored = self.reader().gaps(None).await?;
+        for link in links {
+            let gaps = stored.iter().filter(|stored| stored.region.as_str() == link.target);
+            link.gaps = gaps.filter_map(|stored| shown(stored, &link.partitions)).collect();
+        }
+        Ok(())
+    }
+}
+
+/// The gap, if it is in one of these partitions.
+fn shown(stored: &RecordedGap, partitions: &[LinkPartition]) -> Option<LinkGap> {
+    let (gap, topic) = (&stored.gap, stored.gap.topic.to_string());
+    let of = partitions.iter().find(|known| known.topic_id == topic && known.partition == gap.partition.0)?;
+    Some(LinkGap {
+        topic: of.topic.clone(),
+        partition: of.partition,
+        from_offset: gap.range.start.0,
+        to_offset: gap.range.end.0,
+        reason: gap.reason.clone(),
+        recorded_at: time(stored.recorded_at),
+    })
+}
+
+fn proof(proof: &CopyProof) -> LinkProof {
+    LinkProof {
+        identical_from_offset: proof.identical.start.0,
+        identical_to_offset: proof.identical.end.0,
+        unproven_ranges: proof.unproven_ranges,
+        different_from_offset: proof.difference.map(|range| range.start.0),
+        different_to_offset: proof.difference.map(|range| range.end.0),
     }
 }
 
@@ -74,6 +113,8 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             fetches_under_way: 0,
             requests: 0,
             failures: 0,
+            different_partitions: 0,
+            gaps: vec![],
             partitions: vec![],
             observed_at: time(at),
         });
@@ -97,6 +138,8 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
     let known = Line { round_trip_us: None, requests: link.requests, failures: link.failures };
     let worst = Line::worse(Some(known), status.line).unwrap_or_default();
     (link.requests, link.failures) = (worst.requests, worst.failures);
+    let differs = status.proof.as_ref().is_some_and(|proof| proof.difference.is_some());
+    link.different_partitions += u32::from(differs);
     link.partitions.push(LinkPartition {
         topic: status.topic.to_string(),
         topic_id: status.topic_id.to_string(),
@@ -111,6 +154,7 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
         round_trip_ms: status.round_trip_ms,
         fetch_bytes: status.fetch_bytes,
         fetches_under_way: status.fetches_under_way,
+        proof: status.proof.as_ref().map(proof),
     });
 }
 
@@ -123,7 +167,7 @@ fn badness(state: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Offset, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName};
+    use model::{Offset, OffsetRange, PartitionId, ProtectionGroup, RegionName, TopicId, TopicName};
 
     fn partition(number: i32, state: &str, lag: u64) -> LinkPartitionStatus {
         let region = |name| RegionName::new(name).unwrap();
@@ -157,5 +201,37 @@ mod tests {
         assert_eq!((link.lag_records, link.lag_bytes, link.lag_seconds, link.silent_ms), (3, 30, 3.0, 3));
         assert_eq!((link.round_trip_ms, link.fetch_bytes, link.fetches_under_way), (Some(20.5), 1 << 20, 4));
         assert_eq!(link.partitions.len(), 2);
+    }
+
+    #[test]
+    fn a_link_counts_the_partitions_that_are_not_what_their_source_is() {
+        let range = |start, end| OffsetRange::new(Offset(start), Offset(end));
+        let (mut good, mut bad) = (partition(0, "caught_up", 0), partition(1, "caught_up", 0));
+        let proof = CopyProof { identical: range(3, 131_072), unproven_ranges: 2, difference: None };
+        bad.proof = Some(CopyProof { difference: Some(range(131_072, 196_608)), ..proof.clone() });
+        good.proof = Some(proof);
+        let [link] = &links_of(vec![good, bad], Timestamp(0))[..] else { panic!("one link") };
+        let shown: Vec<_> = link.partitions.iter().map(|partition| partition.proof.clone().unwrap()).collect();
+        assert_eq!((link.different_partitions, shown[0].different_from_offset), (1, None));
+        assert_eq!((shown[1].identical_from_offset, shown[1].identical_to_offset), (3, 131_072));
+        assert_eq!((shown[1].different_from_offset, shown[1].different_to_offset), (Some(131_072), Some(196_608)));
+    }
+
+    #[test]
+    fn a_gap_is_shown_with_the_link_of_its_partition() {
+        let links = links_of(vec![partition(1, "caught_up", 0)], Timestamp(0));
+        let stored = |partition| RecordedGap {
+            region: RegionName::new("r2").unwrap(),
+            gap: model::Gap {
+                topic: TopicId::ZERO,
+                partition: PartitionId(partition),
+                range: OffsetRange::new(Offset(5), Offset(9)),
+                reason: "retention".to_owned(),
+            },
+            recorded_at: Timestamp(0),
+        };
+        let found = shown(&stored(1), &links[0].partitions).unwrap();
+        assert_eq!((found.topic.as_str(), found.partition, found.from_offset, found.to_offset), ("orders", 1, 5, 9));
+        assert_eq!(shown(&stored(2), &links[0].partitions), None);
     }
 }

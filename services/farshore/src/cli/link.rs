@@ -3,7 +3,7 @@
 use super::place::{Place, list};
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
-use api::links::Link as Mirror;
+use api::links::{Link as Mirror, LinkGap, LinkPartition, LinkProof};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -39,8 +39,17 @@ impl Link {
 }
 
 fn rows(links: &[Mirror]) -> Table {
-    let mut table =
-        Table::new(["link", "state", "partitions", "records behind", "bytes", "seconds", "silent", "round trip"]);
+    let mut table = Table::new([
+        "link",
+        "state",
+        "partitions",
+        "records behind",
+        "bytes",
+        "seconds",
+        "silent",
+        "round trip",
+        "proof",
+    ]);
     for link in links {
         table.row([
             link.name.clone(),
@@ -51,6 +60,7 @@ fn rows(links: &[Mirror]) -> Table {
             super::seconds(link.lag_seconds),
             super::millis(link.silent_ms),
             round_trip(link.round_trip_ms),
+            proof_of(link),
         ]);
     }
     table
@@ -69,6 +79,8 @@ fn partitions(links: &[Mirror]) -> Table {
         "silent",
         "round trip",
         "fetches",
+        "identical up to",
+        "facts",
     ]);
     for link in links {
         for partition in &link.partitions {
@@ -84,10 +96,45 @@ fn partitions(links: &[Mirror]) -> Table {
                 super::millis(partition.silent_ms),
                 round_trip(partition.round_trip_ms),
                 format!("{} x {}", partition.fetches_under_way, super::bytes(partition.fetch_bytes.into())),
+                identical(partition.proof.as_ref()),
+                facts(link, partition),
             ]);
         }
     }
     table
+}
+
+/// What is proven of a link: the bad news first.
+fn proof_of(link: &Mirror) -> String {
+    let proven = link.partitions.iter().filter(|partition| partition.proof.is_some()).count();
+    let mut news = vec![];
+    if link.different_partitions > 0 {
+        news.push(format!("{} DIFFERENT", link.different_partitions));
+    }
+    if !link.gaps.is_empty() {
+        news.push(format!("{} facts", link.gaps.len()));
+    }
+    news.push(format!("{proven} of {} compared", link.partitions.len()));
+    news.join(", ")
+}
+
+fn identical(proof: Option<&LinkProof>) -> String {
+    let Some(proof) = proof else { return "-".to_owned() };
+    let mut told = proof.identical_to_offset.to_string();
+    if proof.unproven_ranges > 0 {
+        told += &format!(", but for {} ranges", proof.unproven_ranges);
+    }
+    if let (Some(from), Some(to)) = (proof.different_from_offset, proof.different_to_offset) {
+        told += &format!("; DIFFERENT in [{from}, {to})");
+    }
+    told
+}
+
+fn facts(link: &Mirror, partition: &LinkPartition) -> String {
+    let is_its = |gap: &&LinkGap| (&gap.topic, gap.partition) == (&partition.topic, partition.partition);
+    let told = |gap: &LinkGap| format!("[{}, {}): {}", gap.from_offset, gap.to_offset, gap.reason);
+    let told: Vec<_> = link.gaps.iter().filter(is_its).map(told).collect();
+    if told.is_empty() { "-".to_owned() } else { told.join("; ") }
 }
 
 fn round_trip(ms: Option<f64>) -> String {
