@@ -175,6 +175,8 @@ impl Proof {
         if state.is_cutting {
             return None;
         }
+        // The marks tell of a cut a moment later than the log does.
+        let high_watermark = high_watermark.min(reader.tail());
         state.under_way = state.under_way.filter(|under_way| under_way.so_far.next >= start);
         let written = state.checkpoints.written();
         let is_due = written.range().end <= high_watermark;
