@@ -26,6 +26,6 @@ pub use control::{ControlRecord, end_txn_marker, leader_change};
 pub use header::{Attributes, BatchError, HEADER_BYTES, Header, PREFIX_BYTES, SIZE_PREFIX_BYTES};
 pub use records::{Record, RecordError, RecordHeader, Records};
 pub use rewrite::{
-    encode_prefix, sequence_after, set_base_offset, set_leader_epoch, stamp_append_time, stamped_header,
+    adopted, encode_prefix, sequence_after, set_base_offset, set_leader_epoch, stamp_append_time, stamped_header,
 };
 pub use view::{BatchView, Batches};

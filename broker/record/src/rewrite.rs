@@ -4,7 +4,7 @@
 
 use crate::header::{ATTRIBUTES_AT, CRC_AT, LEADER_EPOCH_AT, MAGIC, MAX_TIMESTAMP_AT};
 use crate::{Attributes, BatchView, HEADER_BYTES, Header, PREFIX_BYTES, SIZE_PREFIX_BYTES, checksum};
-use model::{LeaderEpoch, Offset, Timestamp};
+use model::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 /// Writes `offset` as the base offset of the batch at the start of `batch`.
 ///
@@ -51,6 +51,25 @@ pub(crate) fn assemble(header: &Header, records: &[u8]) -> Vec<u8> {
     let crc = checksum::crc32c(&out[ATTRIBUTES_AT..]);
     out[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
     out
+}
+
+/// The batch as an idempotent producer of another log sends it: its records as they stand, compressed or not, under that
+/// producer's numbers. It begins at offset 0 of no leader epoch, and belongs to no transaction; when compaction may take
+/// its tombstones is the other log's to say.
+///
+/// Only a batch without holes whose times are its records' own can go this way: a broker takes no other (KIP-32, KIP-98).
+pub fn adopted(batch: &BatchView<'_>, producer: ProducerId, epoch: i16, base_sequence: i32) -> Vec<u8> {
+    let attributes = Attributes(batch.attributes.0 & !(Attributes::TRANSACTIONAL | Attributes::DELETE_HORIZON));
+    let header = Header {
+        base_offset: Offset::ZERO,
+        leader_epoch: LeaderEpoch::NONE,
+        attributes,
+        producer_id: producer,
+        producer_epoch: epoch,
+        base_sequence,
+        ..*batch.header()
+    };
+    assemble(&header, batch.payload())
 }
 
 /// The header of `batch` with its time made the append time `now` (KIP-32): attribute bit 3, the largest timestamp,
@@ -108,6 +127,33 @@ mod tests {
         let times: Vec<_> =
             view.records(model::limits::DECOMPRESSED_BYTES_MAX).unwrap().map(|r| r.unwrap().timestamp.0).collect();
         assert_eq!(times, [77, 77]);
+    }
+
+    #[test]
+    fn an_adopted_batch_keeps_its_records_and_takes_other_numbers() {
+        let source = BatchBuilder::new()
+            .base_offset(Offset(700))
+            .leader_epoch(LeaderEpoch(9))
+            .compression(crate::Compression::Zstd)
+            .producer(ProducerId(5), 3, 40)
+            .transactional()
+            .record(7, Some(b"k"), Some(b"v"), &[("h", None)])
+            .record(9, None, Some(b"w"), &[])
+            .build();
+        let source = BatchView::parse(&source).unwrap();
+        let bytes = adopted(&source, ProducerId(77), 1, 12);
+        let view = BatchView::parse(&bytes).unwrap();
+        view.verify().unwrap();
+        assert_eq!(view.payload(), source.payload());
+        assert_eq!((view.base_offset, view.leader_epoch), (Offset::ZERO, LeaderEpoch::NONE));
+        assert_eq!((view.producer_id, view.producer_epoch, view.base_sequence), (ProducerId(77), 1, 12));
+        assert!(!view.attributes.is_transactional());
+        let cap = model::limits::DECOMPRESSED_BYTES_MAX;
+        let told = |view: &BatchView<'_>| -> Vec<_> {
+            let records = view.records(cap).unwrap().map(Result::unwrap);
+            records.map(|record| (record.timestamp, record.key, record.value, record.headers)).collect()
+        };
+        assert_eq!(told(&view), told(&source));
     }
 
     #[test]

@@ -18,5 +18,6 @@ pub use connection::Connection;
 pub use consumer::{Consumer, Start};
 pub use fault::{ClientError, Outcome};
 pub use groups::GroupOffset;
-pub use partitions::{FetchLimits, Fetched, ListedOffset, Produced};
+pub use partitions::{AbortedTransaction, FetchLimits, Fetched, ListedOffset, Produced};
 pub use producer::Producer;
+pub use topics::TopicSetting;

@@ -8,12 +8,14 @@
 //! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
 //! - [`cursor`] carries the commits of consumer groups;
 //! - [`active`] lets several regions take writes under one name, and brings them to the same state;
+//! - [`attached`] copies between clusters that assign offsets themselves, each record once, and knows where it went;
 //! - [`verify`] proves up to which offset a copy is what its source is;
 //! - [`salvage`] judges what a diverged tail holds that the new lineage lacks, and packs it to be written again;
 //! - [`archive`] is the layout of backups, and the plan of a restore.
 
 pub mod active;
 pub mod archive;
+pub mod attached;
 pub mod cursor;
 pub mod flow;
 pub mod gap;

@@ -1,7 +1,7 @@
 use super::partitions::refused_unless_ok;
 use super::{ClientError, Cluster};
 use crate::ApiKey;
-use crate::api::{find_coordinator, offset_commit, offset_fetch};
+use crate::api::{find_coordinator, list_groups, offset_commit, offset_fetch};
 
 /// A consumer group's offset in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,27 @@ impl Cluster {
         let peer = found_coordinator(self.call_any(&request).await?)?;
         self.learn_coordinator(group, peer.clone());
         Ok(peer)
+    }
+
+    /// The names of all groups: every broker is asked for those it coordinates.
+    ///
+    /// # Errors
+    /// When one of the brokers does not answer until the deadline.
+    pub async fn groups(&self) -> Result<Vec<String>, ClientError> {
+        let mut names = Vec::new();
+        for broker in self.metadata(Some(&[])).await?.brokers {
+            let peer = format!("{}:{}", broker.host, broker.port);
+            names.extend(self.retry("list groups", || self.groups_at(&peer)).await?);
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn groups_at(&self, peer: &str) -> Result<Vec<String>, ClientError> {
+        let response = self.call(peer, &list_groups::Request::default()).await?;
+        refused_unless_ok(ApiKey::ListGroups, response.error_code, None)?;
+        Ok(response.groups.into_iter().map(|group| group.group_id).collect())
     }
 
     /// Commits offsets of a group from outside of it. Either all are committed, or the first refusal comes back.

@@ -35,6 +35,15 @@ impl Default for FetchLimits {
     }
 }
 
+/// A transaction whose records a reader of committed records skips, from its first offset to its marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Whose it was.
+    pub producer_id: i64,
+    /// The offset of its first record.
+    pub first_offset: i64,
+}
+
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -46,6 +55,8 @@ pub struct Fetched {
     pub last_stable_offset: i64,
     /// The first offset there is.
     pub log_start_offset: i64,
+    /// With [`FetchLimits::committed_only`]: the aborted transactions that the batches belong to.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// An offset, and the record there.
@@ -66,11 +77,25 @@ impl Cluster {
     /// # Errors
     /// When it is refused for good or the deadline passes.
     pub async fn produce(&self, topic: &str, partition: i32, batch: Bytes, acks: i16) -> Result<Produced, ClientError> {
+        let request = self.produce_request(topic, partition, batch, acks);
+        self.retry("produce", || self.produce_once(topic, partition, &request)).await
+    }
+
+    /// The same with acks=all and one attempt only: for whoever has several numbered batches under way, which must not
+    /// overtake each other. Calls are written in the order in which they are first polled.
+    ///
+    /// # Errors
+    /// When it is refused, or there is no answer within [`super::Options::call_timeout`].
+    pub async fn try_produce(&self, topic: &str, partition: i32, batch: Bytes) -> Result<Produced, ClientError> {
+        let request = self.produce_request(topic, partition, batch, -1);
+        self.produce_once(topic, partition, &request).await
+    }
+
+    fn produce_request(&self, topic: &str, partition: i32, batch: Bytes, acks: i16) -> produce::Request {
         let data = produce::Partition { index: partition, records: Some(batch), ..Default::default() };
         let data = produce::Topic { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
         let timeout_ms = self.options().call_timeout.as_millis() as i32;
-        let request = produce::Request { acks, timeout_ms, topic_data: vec![data], ..Default::default() };
-        self.retry("produce", || self.produce_once(topic, partition, &request)).await
+        produce::Request { acks, timeout_ms, topic_data: vec![data], ..Default::default() }
     }
 
     async fn produce_once(
@@ -142,6 +167,7 @@ impl Cluster {
                 high_watermark: found.high_watermark,
                 last_stable_offset: found.last_stable_offset,
                 log_start_offset: found.log_start_offset,
+                aborted: found.aborted_transactions.unwrap_or_default().into_iter().map(aborted).collect(),
             })
         };
         self.forgetting(topic, partition, ask.await)
@@ -183,6 +209,10 @@ impl Cluster {
         }
         result
     }
+}
+
+fn aborted(found: fetch::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction { producer_id: found.producer_id, first_offset: found.first_offset }
 }
 
 pub(super) fn refused_unless_ok(key: ApiKey, code: ErrorCode, message: Option<String>) -> Result<(), ClientError> {
