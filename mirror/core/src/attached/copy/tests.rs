@@ -35,7 +35,8 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
 #[derive(Default)]
 struct Source {
     batches: Vec<Vec<u8>>,
-    aborted: Vec<Aborted>,
+    /// With the offset of the marker.
+    aborted: Vec<(Aborted, i64)>,
     truth: Truth,
     tail: i64,
 }
@@ -58,7 +59,8 @@ impl Source {
                 self.marker(true);
             }
             Piece::Aborted(count) => {
-                self.aborted.push(Aborted { producer: ProducerId(1), first: Offset(base) });
+                let aborted = Aborted { producer: ProducerId(1), first: Offset(base) };
+                self.aborted.push((aborted, base + i64::from(count)));
                 self.batch(count, Some(1), |_| true, false);
                 self.marker(false);
             }
@@ -97,7 +99,8 @@ impl Source {
     fn fetch(&self, from: Offset, batches_max: usize) -> (Vec<u8>, Vec<Aborted>) {
         let end = |batch: &&Vec<u8>| BatchView::parse(batch).unwrap().next_offset();
         let found = self.batches.iter().skip_while(|batch| end(batch) <= from).take(batches_max);
-        (found.flatten().copied().collect(), self.aborted.clone())
+        let open = self.aborted.iter().filter(|(_, marker)| *marker >= from.0);
+        (found.flatten().copied().collect(), open.map(|(aborted, _)| *aborted).collect())
     }
 }
 
@@ -116,9 +119,7 @@ impl Target {
         let header = *BatchView::parse(batch).unwrap().header();
         let identity = Identity { producer: header.producer_id, epoch: header.producer_epoch };
         let of_it = || self.known.iter().rev().filter(|known| known.0 == identity);
-        if let Some(known) =
-            of_it().take(5).find(|known| (known.1, known.2) == (header.base_sequence, header.count))
-        {
+        if let Some(known) = of_it().take(5).find(|known| (known.1, known.2) == (header.base_sequence, header.count)) {
             return Some(known.3);
         }
         let expected = of_it().next().map_or(0, |known| known.1 + known.2);
@@ -274,6 +275,7 @@ impl World {
             let (bytes, aborted) = self.source.fetch(from, batches);
             let load = carry(&bytes, from, &aborted).unwrap();
             let Some(parcel) = load.parcels.into_iter().next() else {
+                assert!(load.end > from && load.end < planned.end, "what was planned is no longer there");
                 from = load.end;
                 continue;
             };
