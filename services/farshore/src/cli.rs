@@ -1,6 +1,7 @@
 //! The command line: it speaks the REST API and the Kafka protocol like any other client.
 
 mod archive;
+mod attach;
 mod bench;
 mod broker;
 mod consume;
@@ -67,6 +68,7 @@ enum Command {
     #[command(subcommand)]
     Group(group::Command),
     Link(link::Link),
+    Attach(attach::Attach),
     #[command(subcommand)]
     Protection(protection::Command),
     #[command(subcommand)]
@@ -93,6 +95,7 @@ impl Cli {
             Command::Up(up) => up.run().map(|()| ExitCode::SUCCESS),
             Command::Broker(broker) if broker.is_alone() => broker.run_alone(&self.place).map(|()| ExitCode::SUCCESS),
             Command::Role(role) => role.run().map(|()| ExitCode::SUCCESS),
+            Command::Attach(attach) => attach.run(&self.place).map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run(),
             Command::Openapi(openapi) => openapi.run().map(|()| ExitCode::SUCCESS),
             command => ask(command, &self.place),
@@ -124,7 +127,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Restore(restore) => restore.run(place).await?,
             Command::Diverged(diverged) => diverged.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
-            Command::Up(_) | Command::Role(_) | Command::Bench(_) | Command::Openapi(_) => {
+            Command::Up(_) | Command::Role(_) | Command::Attach(_) | Command::Bench(_) | Command::Openapi(_) => {
                 unreachable!("these need no platform")
             }
         }

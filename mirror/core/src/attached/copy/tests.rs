@@ -329,7 +329,7 @@ impl World {
             assert_eq!(copy.map().at(Offset(source)).map(|at| at.0), place.get(&source).copied());
             let told = copy.translate(Offset(source));
             assert!(told.is_exact);
-            let behind = place.range(..source).next_back().map(|(_, at)| at + 1).unwrap_or(0);
+            let behind = place.range(..source).next_back().map_or(0, |(_, at)| at + 1);
             let next = place.range(source..).next().map_or(i64::MAX, |(_, at)| *at);
             assert!((behind..=next).contains(&told.offset.0), "{source} -> {told:?}, not in {behind}..={next}");
         }

@@ -1,0 +1,188 @@
+//! `farshore attach`: a link from and to clusters that are reached through the Kafka protocol alone.
+
+use super::place::Place;
+use crate::roles::asked_to_end;
+use crate::table::Table;
+use crate::up::data_dir::DataDir;
+use anyhow::{Context, Result, ensure};
+use mirror::attached::{CAPABILITIES, Link, PartitionStatus, Round, Settings};
+use serde_json::{Value, json};
+
+/// Copies topics and group offsets between clusters, one of which is not Farshore's: Apache Kafka, Redpanda, MSK.
+///
+/// Source and target may each be such a cluster or a region of Farshore (its gateway, or a broker): Kafka to Farshore to
+/// move or to protect, Farshore to Kafka to feed, Kafka to Kafka. Runs in the foreground until it is ended; whatever ends
+/// it, the next start with the same --data-dir goes on where it stood, without a record twice or left out.
+///
+/// Topics that are missing in the target are made like those in the source. Batches pass without being decompressed;
+/// only those with holes are made anew. Aborted transactions and control batches stay behind. Consumer groups are
+/// translated exactly, once a second, and left alone where they consume in the target themselves.
+///
+/// It connects in plain text: listeners that ask for SASL or TLS are not supported yet.
+///
+/// Everything it must remember (what was sent under which number, and where each record went) is in --data-dir
+/// [default: farshore/attach-NAME under the user's state directory]. Keep it: without it the link refuses to write to a
+/// topic that already holds records.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// Where the source cluster's brokers listen, several separated by commas.
+    #[arg(long, value_name = "HOST:PORT")]
+    source: String,
+    /// Where the target cluster's brokers listen.
+    #[arg(long, value_name = "HOST:PORT")]
+    target: String,
+    /// Topics by name, or by prefix with a `*` behind it: `orders,billing.*`.
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAME,PREFIX*")]
+    topics: Vec<String>,
+    /// The link's name, where several run on one machine without --data-dir.
+    #[arg(long, default_value = "link")]
+    name: model::RegionName,
+    /// Ends when everything committed in the source is in the target and all groups are translated: for a move.
+    #[arg(long)]
+    exit_at_end: bool,
+}
+
+impl Attach {
+    pub(super) fn run(self, place: &Place) -> Result<()> {
+        telemetry::log_to_stderr();
+        let default = || DataDir::default_path().join(format!("attach-{}", self.name));
+        let data = DataDir::create(place.given_directory().unwrap_or_else(default))?;
+        let _lock = data.lock()?;
+        for (flag, address) in [("--source", &self.source), ("--target", &self.target)] {
+            ensure!(address.split(',').all(has_port), "{flag} {address}: name each broker as HOST:PORT");
+        }
+        capabilities(place.json);
+        let settings = Settings {
+            source: self.source,
+            target: self.target,
+            topics: self.topics,
+            directory: data.path().to_owned(),
+            exit_at_end: self.exit_at_end,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let outcome = runtime.block_on(follow(settings, place.json));
+        runtime.shutdown_background();
+        outcome
+    }
+}
+
+fn has_port(address: &str) -> bool {
+    address.trim().rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+async fn follow(settings: Settings, is_json: bool) -> Result<()> {
+    let link = Link::open(settings)?;
+    let mut last = String::new();
+    let tell = |partitions: &[PartitionStatus], round: &Round| {
+        let told = if is_json { as_json(partitions, round).to_string() } else { as_text(partitions, round) };
+        if told != last {
+            println!("{told}");
+            last = told;
+        }
+    };
+    tokio::select! {
+        ended = link.run(tell) => ended.context("the link has ended"),
+        asked = asked_to_end() => asked,
+    }
+}
+
+fn capabilities(is_json: bool) {
+    if is_json {
+        let of = |(name, can, why): &(&str, bool, &str)| json!({"capability": name, "supported": can, "meaning": why});
+        println!("{}", json!({"capabilities": CAPABILITIES.iter().map(of).collect::<Vec<_>>()}));
+        return;
+    }
+    let mut table = Table::new(["this link", "", "meaning"]);
+    for (name, can, why) in CAPABILITIES {
+        table.row([name.to_owned(), if can { "yes" } else { "no" }.to_owned(), why.to_owned()]);
+    }
+    print!("{}", table.render());
+}
+
+fn as_text(partitions: &[PartitionStatus], round: &Round) -> String {
+    let behind: u64 = partitions.iter().map(|status| status.source_tail.since(status.position)).sum();
+    let count = |of: fn(&PartitionStatus) -> u64| partitions.iter().map(of).sum::<u64>();
+    let mut told = format!(
+        "{} partitions, {behind} offsets behind; batches {} passed, {} made anew, {} aborted; {} groups, {} of {} commits exact",
+        partitions.len(),
+        count(|status| status.tally.passed),
+        count(|status| status.tally.encoded),
+        count(|status| status.tally.aborted),
+        round.groups,
+        round.exact,
+        round.commits,
+    );
+    let mut add = |what: &str, of: String| told += &format!("; {what} {of}");
+    if count(|status| status.gap_offsets) > 0 {
+        add("offsets that the source dropped before they were copied:", count(|status| status.gap_offsets).to_string());
+    }
+    if !round.active.is_empty() {
+        add("consumed in the target by", format!("{} groups", round.active.len()));
+    }
+    if !round.foreign.is_empty() {
+        add("committed in the target by themselves:", format!("{} groups", round.foreign.len()));
+    }
+    let failures = partitions.iter().filter_map(|status| status.failure.as_ref()).chain(&round.failure);
+    failures.for_each(|failure| add("FAILED", failure.clone()));
+    told
+}
+
+fn as_json(partitions: &[PartitionStatus], round: &Round) -> Value {
+    let partition = |status: &PartitionStatus| {
+        json!({
+            "topic": status.topic,
+            "partition": status.partition,
+            "position": status.position,
+            "source_tail": status.source_tail,
+            "target_tail": status.target_tail,
+            "runs": status.runs,
+            "gap_offsets": status.gap_offsets,
+            "batches_passed": status.tally.passed,
+            "batches_encoded": status.tally.encoded,
+            "batches_empty": status.tally.empty,
+            "batches_aborted": status.tally.aborted,
+            "failure": status.failure,
+        })
+    };
+    json!({
+        "partitions": partitions.iter().map(partition).collect::<Vec<_>>(),
+        "groups": {
+            "count": round.groups,
+            "commits": round.commits,
+            "exact": round.exact,
+            "active": round.active,
+            "foreign": round.foreign,
+            "failure": round.failure,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Offset;
+
+    #[test]
+    fn an_address_needs_a_port() {
+        assert!(has_port("broker-1:9092") && has_port(" [::1]:9092"));
+        assert!(!has_port("broker-1") && !has_port(":9092") && !has_port("broker:90920"));
+    }
+
+    #[test]
+    fn what_fails_is_told() {
+        let status = PartitionStatus {
+            topic: "orders".into(),
+            partition: 0,
+            position: Offset(5),
+            source_tail: Offset(9),
+            target_tail: Offset(4),
+            runs: 1,
+            gap_offsets: 2,
+            tally: Default::default(),
+            failure: Some("orders-0: too large".into()),
+        };
+        let told = as_text(&[status], &Round::default());
+        assert!(told.starts_with("1 partitions, 4 offsets behind"), "{told}");
+        assert!(told.contains("copied: 2") && told.ends_with("FAILED orders-0: too large"), "{told}");
+    }
+}
