@@ -10,6 +10,7 @@
 //! FARSHORE_CHAOS_TOGGLES and FARSHORE_CHAOS_TOGGLE_MS say how often the mode changes; FARSHORE_CHAOS_AUTO_SECONDS, see
 //! `auto`. FARSHORE_CHAOS_GAPS=1 holds the times in which writers stood still against their limits.
 
+mod attached;
 mod auto;
 mod backup;
 mod brokers;
