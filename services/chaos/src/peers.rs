@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
 
 const FILES: [(&str, &str, u32); 5] = [
@@ -28,9 +29,12 @@ pub fn cache() -> Option<PathBuf> {
 /// # Errors
 /// When the directory cannot be written.
 pub fn unpack(directory: &Path) -> io::Result<PathBuf> {
+    /// Several may unpack at once.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
     fs::create_dir_all(directory)?;
     for (name, content, mode) in FILES {
-        let fresh = directory.join(format!("{name}.{}", std::process::id()));
+        let (us, call) = (std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed));
+        let fresh = directory.join(format!("{name}.{us}.{call}"));
         fs::write(&fresh, content)?;
         fs::set_permissions(&fresh, fs::Permissions::from_mode(mode))?;
         fs::rename(fresh, directory.join(name))?;

@@ -2,6 +2,7 @@
 //! compression, with the holes of a compacted topic and without aborted transactions; 200 consumer groups at the true
 //! offset, idle ones included; also when the link is killed again and again.
 //!
+//! Two Apache Kafkas of their own take a minute or two of a busy machine: it is played with FARSHORE_CHAOS_ATTACHED=1.
 //! FARSHORE_CHAOS_KILLS says how often it is killed [3], FARSHORE_CHAOS_BATCHES how many batches there are to begin with
 //! [150 per partition].
 
@@ -12,6 +13,10 @@ use scene::{Ends, Scene};
 
 #[test]
 fn records_and_groups_come_through_farshore_to_another_kafka_exactly() {
+    if setting("FARSHORE_CHAOS_ATTACHED", 0u8) == 0 {
+        eprintln!("SKIPPED: FARSHORE_CHAOS_ATTACHED=1 plays it");
+        return;
+    }
     let mut scene = Scene::start();
     scene.write_everything(setting("FARSHORE_CHAOS_BATCHES", 150));
     scene.commit_groups();
