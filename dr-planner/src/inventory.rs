@@ -129,11 +129,8 @@ impl Inventory {
     /// Whether the copy in `target` is proven to hold every write that was acknowledged with acks=all: the group is in
     /// SYNC with that copy, as far as the council says, and the region has not lost it since.
     pub fn is_proven(&self, grant: &Grant, target: &RegionName) -> bool {
-        let is_it = |rule: &model::SyncRule| {
-            let is_there = |facts: &RegionFacts| facts.incarnation == rule.incarnation;
-            rule.target == *target && self.region(target).is_some_and(is_there)
-        };
-        grant.mode.proven().is_some_and(is_it)
+        let Some(facts) = self.region(target) else { return false };
+        grant.mode.proven().is_some_and(|rule| rule.is_for(target, facts.incarnation))
     }
 
     /// Whether something said then still says something about now.

@@ -1,9 +1,11 @@
 //! The configuration of topics and of consumer groups: which keys there are, what they allow, what they are by default.
 
+mod entries;
 mod group_config;
 mod keys;
 mod topic_config;
 
+pub use entries::change_entries;
 pub use group_config::{
     GROUP_HEARTBEAT, GROUP_KEYS, GROUP_SESSION, GroupConfig, GroupEntries, check_group, group_default, group_key,
 };

@@ -47,6 +47,18 @@ pub struct SyncRule {
     pub incarnation: Incarnation,
 }
 
+impl SyncRule {
+    /// Whether the copy in `region` is the one that is waited for: another incarnation of that region has lost it.
+    pub fn is_for(&self, region: &RegionName, incarnation: Incarnation) -> bool {
+        self.target == *region && self.incarnation == incarnation
+    }
+
+    /// Whether what the copy in `region` says under `mode` counts under this very rule.
+    pub fn is_heard(&self, region: &RegionName, incarnation: Incarnation, mode: ModeEpoch) -> bool {
+        self.mode_epoch == mode && self.is_for(region, incarnation)
+    }
+}
+
 /// The durability of a protection group's writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModeState {

@@ -187,9 +187,7 @@ pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
 
 /// Whether the region that is waited for is no standby any more, or has lost its copy.
 fn is_lost(rule: &SyncRule, facts: &Facts) -> bool {
-    let is_it = |known: &Candidate| {
-        (&known.region, known.incarnation, known.is_broken) == (&rule.target, rule.incarnation, false)
-    };
+    let is_it = |known: &Candidate| rule.is_for(&known.region, known.incarnation) && !known.is_broken;
     !facts.standbys.iter().any(is_it)
 }
 

@@ -1,5 +1,5 @@
 use super::{Answer, Image, Refusal};
-use crate::config::GroupEntries;
+use crate::config::{self, GroupEntries};
 use model::GroupId;
 use model::limits::CONFIGURED_GROUPS_MAX;
 use std::sync::Arc;
@@ -17,12 +17,7 @@ impl Image {
         changes: Vec<(String, Option<String>)>,
     ) -> Result<Answer, Refusal> {
         let mut own = self.group_entries.get(&group).cloned().unwrap_or_default();
-        for (name, value) in changes {
-            match value {
-                Some(value) => own.insert(name, value),
-                None => own.remove(&name),
-            };
-        }
+        config::change_entries(&mut own, changes);
         if self.group_entries.get(&group).map_or(own.is_empty(), |known| *known == own) {
             return Ok(Answer::Unchanged);
         }

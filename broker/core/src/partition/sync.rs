@@ -71,8 +71,7 @@ impl Synced {
     }
 
     fn accepts(&self, word: &LinkWord) -> bool {
-        let SyncRule { mode_epoch, target, incarnation } = &self.rule;
-        let is_meant = (*mode_epoch, *incarnation) == (word.mode_epoch, word.incarnation) && *target == word.region;
+        let is_meant = self.rule.is_heard(&word.region, word.incarnation, word.mode_epoch);
         is_meant && self.counted.is_none_or(|(term, _)| term <= word.term)
     }
 

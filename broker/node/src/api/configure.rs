@@ -131,21 +131,12 @@ pub(crate) async fn apply(
             altered.map_err(|error| (admin::code(&error), error.to_string()))
         }
         Subject::Group(group) => {
-            let after = changed(configured.own, &changes);
+            let mut after = configured.own;
+            config::change_entries(&mut after, changes.iter().cloned());
             config::check_group(&after, &broker.group_settings()).map_err(invalid)?;
             if validate_only { Ok(()) } else { change_group(broker, group, changes).await }
         }
     }
-}
-
-fn changed(mut own: BTreeMap<String, String>, changes: &[ConfigChange]) -> BTreeMap<String, String> {
-    for (name, value) in changes {
-        match value {
-            Some(value) => own.insert(name.clone(), value.clone()),
-            None => own.remove(name),
-        };
-    }
-    own
 }
 
 async fn change_group(broker: &Broker, group: GroupId, changes: Vec<ConfigChange>) -> Result<(), Refusal> {

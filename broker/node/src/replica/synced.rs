@@ -44,10 +44,7 @@ impl Partition {
         marks: &Marks,
     ) -> Offset {
         let held = self.held();
-        let is_meant = held
-            .core
-            .sync_rule()
-            .is_some_and(|rule| (rule.mode_epoch, rule.incarnation) == (mode, incarnation) && rule.target == *region);
+        let is_meant = held.core.sync_rule().is_some_and(|rule| rule.is_heard(region, incarnation, mode));
         if is_meant { marks.flushed.max(marks.high_watermark) } else { marks.high_watermark }
     }
 
@@ -56,8 +53,7 @@ impl Partition {
         let held = self.held();
         let Standing::Copy { term, sealed: false } = held.standing else { return None };
         let rule = held.mode.rule.as_ref()?;
-        let is_here = rule.target == *region && rule.incarnation == incarnation;
-        is_here.then_some(SyncTerms { mode_epoch: rule.mode_epoch, term })
+        rule.is_for(region, incarnation).then_some(SyncTerms { mode_epoch: rule.mode_epoch, term })
     }
 
     /// How it stands to the rule.
