@@ -9,14 +9,28 @@
 //!   source time   1 s     2 s     3 s     4 s         appended after 2 s and at 3 s at the latest
 //!                          ^-------^
 //! ```
+//!
+//! An answer may have been on its way for long: a line that was held lets go of what was said before. How old it is, is
+//! reckoned from the clocks at both ends, as far as it came later than the quickest of late.
+
+mod delays;
 
 use crate::count_without_holes;
+use delays::Delays;
 use model::{Offset, OffsetRange, Timestamp};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The most pairs that are kept; beyond it the older half is thinned out, which only makes the lag look larger.
 const SIGHTINGS_MAX: usize = 512;
+/// A source that answers does so within this: it holds a question for half a second at the most.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1500);
+/// The same while records come: it holds a question no longer than two round trips then.
+const ANSWERED_WITHIN_BUSY: Duration = Duration::from_millis(400);
+/// For how long records come after one has come.
+const BUSY_FOR: Duration = Duration::from_millis(300);
+/// An answer that seems to be so much older than the last, and knows no less, is one of a clock that was set back.
+const SET_BACK: Duration = Duration::from_millis(500);
 /// How much of the mean size of a record the newest batch decides: one part in so many.
 const MEAN_WINDOW: u64 = 16;
 
@@ -27,7 +41,9 @@ pub struct Sighting {
     pub source_time: Timestamp,
     /// The source's tail then.
     pub source_tail: Offset,
-    /// What the first record that was not yet durable here says of its time; [`Timestamp::NONE`] when unknown.
+    /// Where the answer begins.
+    pub from: Offset,
+    /// When the record there was appended, as far as the source knows; [`Timestamp::NONE`] when it does not.
     pub oldest_unread: Timestamp,
 }
 
@@ -38,7 +54,12 @@ pub struct Lag {
     sightings: VecDeque<Sighting>,
     /// When the last answer came, on the caller's clock.
     heard_at: Option<Duration>,
+    /// When the source said the last thing that is known of it, on the caller's clock.
+    said_at: Duration,
+    delays: Delays,
     connected: bool,
+    /// When an answer last told of new records, by the time at which it was given.
+    news_at: Option<Duration>,
     /// The mean size of a record in 1/1024 bytes.
     mean_size: u64,
 }
@@ -50,7 +71,7 @@ pub struct LagReport {
     pub records: u64,
     /// Their bytes, reckoned from the size of those that came last.
     pub bytes: u64,
-    /// The age of the oldest of them, plus the time nothing was heard.
+    /// The age of the oldest of them, plus the time since what was heard last was said.
     pub seconds: f64,
     /// How long the source has been silent; `None` when it was never heard of.
     pub silence: Option<Duration>,
@@ -66,10 +87,25 @@ impl Lag {
         Self { durable, ..Self::default() }
     }
 
-    /// The source answered.
+    /// The source answered. An answer that was overtaken by a later one says nothing of how it stands.
     pub fn heard(&mut self, now: Duration, sighting: Sighting) {
         self.connected = true;
         self.heard_at = Some(now);
+        let said_at = now.saturating_sub(self.delays.beyond_quickest(now, sighting.source_time));
+        if let Some(last) = self.sightings.back().filter(|_| said_at < self.said_at) {
+            if sighting.source_tail < last.source_tail {
+                return;
+            }
+            if said_at + SET_BACK < self.said_at {
+                self.delays = Delays::default();
+                self.delays.beyond_quickest(now, sighting.source_time);
+                self.said_at = now;
+            }
+        }
+        self.said_at = self.said_at.max(said_at);
+        if self.sightings.back().is_some_and(|last| sighting.source_tail > last.source_tail) {
+            self.news_at = Some(self.said_at);
+        }
         self.sightings.push_back(sighting);
         self.forget();
     }
@@ -87,6 +123,11 @@ impl Lag {
             self.mean_size =
                 if first { size } else { self.mean_size - self.mean_size / MEAN_WINDOW + size / MEAN_WINDOW };
         }
+    }
+
+    /// Whether records come: then a source that goes on so is expected to be heard of soon.
+    pub fn is_busy(&self) -> bool {
+        self.news_at.is_some_and(|news| self.said_at.saturating_sub(news) < BUSY_FOR)
     }
 
     /// The link was lost: from now on the lag grows with the time.
@@ -117,14 +158,17 @@ impl Lag {
     pub fn report(&self, now: Duration, holes: impl IntoIterator<Item = OffsetRange>) -> LagReport {
         let (Some(last), Some(heard_at)) = (self.sightings.back(), self.heard_at) else { return LagReport::default() };
         let silence = now.saturating_sub(heard_at);
+        let age = now.saturating_sub(self.said_at);
         let oldest_missing = self.oldest_missing();
         let known = oldest_missing.map_or(Duration::ZERO, |oldest| last.source_time.since(oldest));
-        let grows = oldest_missing.is_some() || !self.connected;
+        let within = if self.is_busy() { ANSWERED_WITHIN_BUSY } else { ANSWERED_WITHIN };
+        // Where no answer comes any more, what is written there is not known either.
+        let grows = oldest_missing.is_some() || !self.connected || age > within;
         let records = count_without_holes(OffsetRange::new(self.durable, last.source_tail), holes);
         LagReport {
             records,
             bytes: ((u128::from(records) * u128::from(self.mean_size)) >> 10) as u64,
-            seconds: (known + if grows { silence } else { Duration::ZERO }).as_secs_f64(),
+            seconds: (known + if grows { age } else { Duration::ZERO }).as_secs_f64(),
             silence: Some(silence),
             source_tail: Some(last.source_tail),
             oldest_missing,
@@ -134,14 +178,17 @@ impl Lag {
     /// The earliest moment at which the first record that is not durable here can have been appended.
     fn oldest_missing(&self) -> Option<Timestamp> {
         let above = self.sightings.iter().position(|sighting| sighting.source_tail > self.durable)?;
-        let latest = self.sightings[above];
-        let hint = latest.oldest_unread.0;
-        match above.checked_sub(1).map(|below| self.sightings[below].source_time) {
-            Some(earliest) if hint < 0 => Some(earliest),
-            Some(earliest) => Some(Timestamp(hint.clamp(earliest.0, latest.source_time.0.max(earliest.0)))),
-            None if hint < 0 => Some(latest.source_time),
-            None => Some(Timestamp(hint.min(latest.source_time.0))),
-        }
+        let first = self.sightings[above];
+        let latest = first.source_time.0;
+        let told = |sighting: &Sighting| Some(sighting.oldest_unread.0).filter(|time| *time >= 0);
+        // Records are appended in order: none from there on is older.
+        let behind =
+            self.sightings.iter().rev().find(|sighting| sighting.from <= self.durable && told(sighting).is_some());
+        let hint = behind.and_then(told);
+        Some(Timestamp(match above.checked_sub(1).map(|below| self.sightings[below].source_time.0) {
+            Some(earliest) => hint.map_or(earliest, |hint| hint.clamp(earliest, latest.max(earliest))),
+            None => hint.or(told(&first)).map_or(latest, |hint| hint.min(latest)),
+        }))
     }
 }
 
@@ -155,7 +202,7 @@ mod tests {
 
     fn sighting(seconds: i64, tail: i64) -> Sighting {
         let source_time = Timestamp(1_000_000 + seconds * 1000);
-        Sighting { source_time, source_tail: Offset(tail), oldest_unread: Timestamp::NONE }
+        Sighting { source_time, source_tail: Offset(tail), from: Offset::ZERO, oldest_unread: Timestamp::NONE }
     }
 
     fn hinted(seconds: i64, tail: i64, oldest: i64) -> Sighting {
@@ -214,6 +261,71 @@ mod tests {
         assert_eq!(lag.report(at(12), []).seconds, 7.0);
         lag.heard(at(13), sighting(13, 10));
         assert_eq!(lag.report(at(13), []).seconds, 0.0);
+    }
+
+    #[test]
+    fn a_source_that_says_nothing_though_it_is_connected_is_not_taken_for_idle() {
+        let ms = |ms| Duration::from_millis(ms);
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(4), sighting(4, 10));
+        assert_eq!([5500, 5501].map(|now| lag.report(ms(now), []).seconds), [0.0, 1.501], "it was idle");
+        lag.heard(at(6), sighting(6, 30));
+        lag.durable(Offset(30));
+        assert_eq!([6400, 6401].map(|now| lag.report(ms(now), []).seconds), [0.0, 0.401], "records came");
+        lag.heard(ms(6299), Sighting { source_time: Timestamp(1_006_299), ..sighting(6, 30) });
+        assert!(lag.is_busy(), "they came just now");
+        lag.heard(at(7), sighting(7, 30));
+        assert_eq!(lag.report(at(8), []).seconds, 0.0, "no more do");
+    }
+
+    #[test]
+    fn an_answer_that_was_on_its_way_for_long_is_as_old_as_that() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(1), sighting(1, 10));
+        lag.heard(at(9), sighting(2, 30));
+        lag.durable(Offset(30));
+        let report = lag.report(at(9), []);
+        assert_eq!((report.seconds, report.silence), (7.0, Some(Duration::ZERO)), "what came since 2 s is not known");
+        lag.heard(at(10), sighting(10, 90));
+        lag.durable(Offset(50));
+        assert_eq!(lag.report(at(10), []).seconds, 8.0, "a record from behind 2 s is missing");
+        lag.durable(Offset(90));
+        assert_eq!(lag.report(at(10), []).seconds, 0.0);
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_changes_nothing() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(1), sighting(1, 10));
+        lag.heard(at(5), sighting(5, 40));
+        let before = lag.report(at(5), []);
+        lag.heard(at(5), sighting(2, 20));
+        assert_eq!(lag.report(at(5), []), before);
+    }
+
+    #[test]
+    fn a_source_whose_clock_is_set_back_is_not_taken_for_late() {
+        let mut lag = Lag::new(Offset(10));
+        for second in 1..50 {
+            lag.heard(at(second), sighting(second as i64, 10));
+        }
+        lag.heard(at(50), sighting(20, 10));
+        assert_eq!(lag.report(at(50), []).seconds, 0.0);
+        lag.heard(at(51), sighting(21, 30));
+        assert_eq!(lag.report(at(51), []).seconds, 1.0);
+    }
+
+    #[test]
+    fn while_it_catches_up_each_answer_says_how_old_is_what_it_begins_with() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(1), sighting(1, 10));
+        let catching_up = |from, oldest| Sighting { from: Offset(from), ..hinted(9, 90, oldest) };
+        lag.heard(at(9), catching_up(10, 2));
+        assert_eq!(lag.report(at(9), []).seconds, 7.0);
+        lag.heard(at(9), catching_up(40, 5));
+        assert_eq!(lag.report(at(9), []).seconds, 7.0, "nothing of it is on disk yet");
+        lag.durable(Offset(40));
+        assert_eq!(lag.report(at(9), []).seconds, 4.0);
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub(super) struct Session<'a> {
     /// Who is asked.
     at: Address,
     asked: Asked,
-    is_busy: bool,
+    /// Whether the last answer brought records, or nothing was asked yet.
+    brings: bool,
     refusals: u32,
 }
 
@@ -58,7 +59,7 @@ impl<'a> Session<'a> {
         connected.mark_changed();
         flushed.mark_changed();
         let at = target.way.address_of(&copy.identity.key);
-        Self { copy, target, flushed, term, connected, routes, at, asked: Asked::default(), is_busy: true, refusals: 0 }
+        Self { copy, target, flushed, term, connected, routes, at, asked: Asked::default(), brings: true, refusals: 0 }
     }
 
     /// Follows until there is another target.
@@ -111,7 +112,7 @@ impl<'a> Session<'a> {
 
     async fn link(&mut self) -> Result<(), SinkError> {
         let is_up = *self.connected.borrow_and_update();
-        (self.asked, self.is_busy) = (Asked::default(), true);
+        (self.asked, self.brings) = (Asked::default(), true);
         let event = if is_up { Event::LinkUp { ownership_epoch: self.target.epoch } } else { Event::LinkDown };
         self.handle(event).await
     }
@@ -121,7 +122,7 @@ impl<'a> Session<'a> {
         if let Some(round_trip) = round_trip {
             self.copy.board.with_window(|window| window.note_round_trip(round_trip));
         }
-        self.is_busy = matches!(&answer.body, Body::Records(records) if !records.is_empty());
+        self.brings = matches!(&answer.body, Body::Records(records) if !records.is_empty());
         let gives_nothing = !self.target.is_owner && self.settle(&answer);
         let event = if gives_nothing { Event::Unanswered { ticket } } else { Event::Answered { ticket, answer } };
         let done = self.handle(event).await;
@@ -222,7 +223,8 @@ impl<'a> Session<'a> {
 
     fn ask(&mut self, fetch: Fetch) {
         let reply = self.asked.ask(&fetch);
-        let (key, is_busy, asked_at, sync) = (self.copy.identity.key, self.is_busy, Instant::now(), self.terms());
+        let is_busy = self.brings || self.copy.board.with_window(|window| window.is_busy());
+        let (key, asked_at, sync) = (self.copy.identity.key, Instant::now(), self.terms());
         self.target.way.ask(Wish { key, fetch, is_busy, sync, asked_at, reply });
     }
 

@@ -163,6 +163,11 @@ impl Partition {
         self.lag.report(now, ahead.chain(known))
     }
 
+    /// Whether records come now.
+    pub fn is_busy(&self) -> bool {
+        self.lag.is_busy()
+    }
+
     /// How it fetches; `None` before the line was measured.
     pub fn flow(&self) -> Option<Flow> {
         self.is_measured.then_some(self.flow)

@@ -21,6 +21,7 @@ mod executor;
 mod faults;
 mod generated;
 mod house;
+mod lag;
 mod librdkafka;
 mod line;
 mod load;

@@ -134,7 +134,7 @@ impl Partition {
         self.source.log_start.advance(answer.log_start);
         self.lag.durable(self.log.flushed());
         let Answer { source_time, source_tail, oldest_unread, .. } = *answer;
-        self.lag.heard(now, Sighting { source_time, source_tail, oldest_unread });
+        self.lag.heard(now, Sighting { source_time, source_tail, from: self.log.tail(), oldest_unread });
     }
 
     /// Whether a hole is crossed elsewhere than where the council says the lineage of its grant departs.
