@@ -1,11 +1,13 @@
 //! DescribeTopicPartitions: topics by name, page by page.
 
+use super::metadata::{TOLD_WITHIN, told};
 use super::{Call, Started, cluster};
 use crate::Broker;
 use broker_core::metadata::{Image, Topic};
 use bytes::Bytes;
 use model::{TopicName, TopicState};
 use std::collections::BTreeSet;
+use tokio::time::Instant;
 use wire::ErrorCode;
 use wire::api::describe_topic_partitions::{Cursor, PartitionResponse, Request, Response, TopicResponse};
 
@@ -14,18 +16,25 @@ const PAGE_MAX: usize = 2000;
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
-    let image = broker.image();
+    let broker = broker.clone();
+    Ok(call.reply_later(async move {
+        let image = told(&broker, Instant::now() + TOLD_WITHIN).await?;
+        Some(answer(&broker, &image, &request))
+    }))
+}
+
+fn answer(broker: &Broker, image: &Image, request: &Request) -> Response {
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PAGE_MAX);
     let mut page = Page { broker, limit, topics: Vec::new(), next: None };
-    for name in names(&image, &request) {
+    for name in names(image, request) {
         let from = request.cursor.as_ref().filter(|cursor| cursor.topic_name == name);
         let from = from.map_or(0, |cursor| usize::try_from(cursor.partition_index).unwrap_or(0));
-        page.add(&image, name, from);
+        page.add(image, name, from);
         if page.next.is_some() {
             break;
         }
     }
-    Ok(call.reply(&Response { topics: page.topics, next_cursor: page.next, ..Default::default() }))
+    Response { topics: page.topics, next_cursor: page.next, ..Default::default() }
 }
 
 /// The names asked for, or all, in order, from the cursor on.

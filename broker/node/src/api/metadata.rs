@@ -10,6 +10,7 @@ use bytes::Bytes;
 use model::{TopicId, TopicName, TopicState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use wire::ErrorCode;
 use wire::api::metadata::{self as api, Broker as NodeResponse, PartitionResponse, Request, Response, TopicResponse};
@@ -18,6 +19,8 @@ use broker_core::metadata::{Image, Topic};
 
 /// The first version in which an empty list of topics means none.
 const FIRST_WITH_NONE: i16 = 1;
+/// How long a client that comes early waits for the broker to know its region.
+pub(super) const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     let request: Request = call.decode(body)?;
@@ -27,25 +30,28 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
     }
     let (broker, asked) = (broker.clone(), call.clone());
     Ok(call.reply_later(async move {
-        let deadline = Instant::now() + absent::WAIT_MAX;
-        let image = told(&broker, deadline).await;
+        let image = told(&broker, Instant::now() + TOLD_WITHIN).await?;
         let absent = absent::creatable(&broker, &image, &request);
+        let deadline = Instant::now() + absent::WAIT_MAX;
         let failed = create_absent(&broker, absent, deadline).await;
         Some(answer(&broker, &asked, &request, &failed))
     }))
 }
 
-/// Whether the council's decisions have ever reached the broker. Before they do it knows of no topic, and a client that is
-/// told so waits for a second before it asks again.
+/// Whether the broker knows its region: that takes a majority of the region's brokers after every start, and the council's
+/// word once. Before that it knows of no topic.
 fn is_told(image: &Image) -> bool {
     image.council_index() > 0
 }
 
-async fn told(broker: &Broker, deadline: Instant) -> Arc<Image> {
+/// The region's metadata once the broker knows it, unless that takes longer than `deadline`.
+///
+/// Who gets none has to go to another broker, as long as Kafka's listeners are not open before the metadata is read: a
+/// client that is told of no topic gives up what it was to write there, librdkafka at once and others after half a minute.
+pub(super) async fn told(broker: &Broker, deadline: Instant) -> Option<Arc<Image>> {
     let mut images = broker.watch_image();
-    // Late or not: the client gets what there is.
-    let _ = timeout_at(deadline, images.wait_for(|image| is_told(image))).await;
-    broker.image()
+    let told = timeout_at(deadline, images.wait_for(|image| is_told(image))).await;
+    told.ok()?.ok().map(|image| image.clone())
 }
 
 /// What there is now; `failed` says why a topic could not be made.

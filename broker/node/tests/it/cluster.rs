@@ -166,11 +166,17 @@ impl Cluster {
         said
     }
 
-    /// What the broker in `slot` says of itself and the topic.
+    /// What the broker in `slot` says of itself and the topic, once it knows its region.
     pub(crate) async fn metadata(&self, slot: u16, name: &str) -> metadata::Response {
         let topic = metadata::Topic { name: Some(name.to_owned()), ..Default::default() };
         let request = metadata::Request { topics: Some(vec![topic]), ..Default::default() };
-        self.client(slot).await.0.call(&request, 12).await.unwrap()
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.client(slot).await.0.call(&request, 12).await {
+                Ok(answer) => return answer,
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "slot {slot} says nothing of {name}: {error}"),
+            }
+        }
     }
 
     /// Waits until every running broker names the same leaders of all partitions, `holds` of them, and each of them

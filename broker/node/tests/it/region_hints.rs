@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::harness::{Client, batch, eventually, fetch_request, produce_request};
 use model::TopicId;
 use wire::ErrorCode;
-use wire::api::{describe_cluster, fetch, produce};
+use wire::api::{describe_cluster, describe_topic_partitions, fetch, metadata, produce};
 
 /// A topic of one partition, the slot of its leader and that of another broker.
 async fn led_topic(cluster: &Cluster) -> (TopicId, u16, u16) {
@@ -25,6 +25,27 @@ fn fetch_by_id(id: TopicId) -> fetch::Request {
     let mut request = fetch_request("", 0, 0);
     request.topics[0].topic_id = id;
     request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_cannot_hear_of_its_region_after_a_start_calls_no_topic_unknown() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.create(0, "t", 3).await;
+    cluster.leaders("t", |led| led.isr_nodes.len() == 3).await;
+    for slot in 0..3 {
+        cluster.kill(slot).await;
+    }
+    cluster.start(2).await;
+    let asked = metadata::Topic { name: Some("t".to_owned()), ..Default::default() };
+    let request = metadata::Request { topics: Some(vec![asked]), ..Default::default() };
+    let described = describe_topic_partitions::Request { response_partition_limit: 10, ..Default::default() };
+    let (one, other) = (cluster.client(2).await, cluster.client(2).await);
+    let (named, listed) = tokio::join!(one.0.call(&request, 12), other.0.call(&described, 0));
+    assert!(named.is_err() && listed.is_err(), "{named:?} {listed:?}");
+    cluster.start(0).await;
+    let led = cluster.leaders("t", |led| led.leader_id >= 0).await;
+    assert_eq!(led.len(), 3);
+    cluster.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
