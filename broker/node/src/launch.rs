@@ -4,7 +4,7 @@ use crate::control::{Control, ControlError};
 use crate::controller::Controller;
 use crate::doors::Doors;
 use crate::{Broker, Config, Ports};
-use env::BootInstant;
+use env::{BootInstant, PortFuture};
 use model::{Assignment, OwnershipEpoch, ProtectionGroup};
 use std::io;
 
@@ -24,7 +24,12 @@ impl Broker {
     ///
     /// # Errors
     /// [`StartError`] says what is in the way.
-    pub async fn start(config: Config, ports: Ports) -> Result<Self, StartError> {
+    pub fn start(config: Config, ports: Ports) -> PortFuture<'static, Result<Self, StartError>> {
+        // Boxed, it is compiled here with all it spawns, and not with the program around it, which is built for a short build.
+        Box::pin(Self::begin(config, ports))
+    }
+
+    async fn begin(config: Config, ports: Ports) -> Result<Self, StartError> {
         let doors = Doors::bind(&config.listeners()).await?;
         let addresses = doors.addresses()?;
         let controller = Controller::start(&config).await?;

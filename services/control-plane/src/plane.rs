@@ -17,6 +17,7 @@ use crate::ports::Ports;
 use crate::rest::{Api, NoTelemetry, Server, Telemetry};
 use crate::topics::Topics;
 use crate::{lease, reconcile};
+use env::PortFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -83,7 +84,12 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`PlaneError`] says what is in the way.
-    pub async fn start(config: PlaneConfig, ports: Ports) -> Result<Self, PlaneError> {
+    pub fn start(config: PlaneConfig, ports: Ports) -> PortFuture<'static, Result<Self, PlaneError>> {
+        // Boxed, it is compiled here with all it spawns, and not with the program around it.
+        Box::pin(Self::begin(config, ports))
+    }
+
+    async fn begin(config: PlaneConfig, ports: Ports) -> Result<Self, PlaneError> {
         let listener = listen(config.rest).await?;
         let region = config.council.identity.region().cloned();
         let council = Council::start(config.council, ports.clone()).await?;

@@ -61,6 +61,12 @@ impl Gateway {
         let bootstrap = bootstrap.map_err(|error| {
             io::Error::new(error.kind(), format!("the gateway cannot listen on {}: {error}", config.bootstrap))
         })?;
+        Ok(Self::serve(config, clock, routes, bootstrap))
+    }
+
+    /// Begins what a gateway does. What a future does is compiled where it is first polled or spawned: here, not with the
+    /// program around it, which is built for a short build.
+    fn serve(config: Config, clock: Arc<dyn Clock>, routes: Arc<dyn RouteSource>, bootstrap: TcpListener) -> Self {
         let (stop, stopped) = watch::channel(false);
         let state = Arc::new(State::new(clock));
         let mut tasks = JoinSet::new();
@@ -69,7 +75,7 @@ impl Gateway {
         tasks.spawn(until(stopped.clone(), follow::routes(config.name, routes, state.clone())));
         tasks.spawn(until(stopped.clone(), follow::leaders(state.clone())));
         tasks.spawn(until(stopped, lease::watch(state)));
-        Ok(Self { stop, tasks })
+        Self { stop, tasks }
     }
 
     /// Stops serving and waits until every connection is closed.

@@ -8,7 +8,7 @@ use super::patience::patiently;
 use super::pool::{self, Tracker};
 use super::ports::{BackupSource, Extent};
 use super::{Archive, ProgressListener};
-use env::ObjectError;
+use env::{ObjectError, PortFuture};
 use mirror_core::archive::{
     BackupId, BackupKind, BackupManifest, FinishedPartition, ObjectHash, OffsetsObject, PartitionRef, TopicEntry,
     TopicsObject, WriterSettings,
@@ -77,20 +77,22 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveFailure`]; the manifest was not written then.
-    pub async fn backup(
-        &self,
+    pub fn backup<'a>(
+        &'a self,
         source: Arc<dyn BackupSource>,
         request: BackupRequest,
-        listener: ProgressListener<'_>,
-    ) -> Result<BackupReceipt, ArchiveFailure> {
-        if let Some(receipt) = self.finished_backup(&request).await? {
-            return Ok(receipt);
-        }
-        let begun = self.begin_backup(&*source, &request).await?;
-        let partitions = self.read_partitions(&source, &request, begun.readings.clone(), listener).await?;
-        let manifest = self.manifest(&request, begun, &partitions).await?;
-        check_ownership(&*source, &request.group, manifest.ownership_epoch).await?;
-        self.publish(&request, &manifest).await
+        listener: ProgressListener<'a>,
+    ) -> PortFuture<'a, Result<BackupReceipt, ArchiveFailure>> {
+        Box::pin(async move {
+            if let Some(receipt) = self.finished_backup(&request).await? {
+                return Ok(receipt);
+            }
+            let begun = self.begin_backup(&*source, &request).await?;
+            let partitions = self.read_partitions(&source, &request, begun.readings.clone(), listener).await?;
+            let manifest = self.manifest(&request, begun, &partitions).await?;
+            check_ownership(&*source, &request.group, manifest.ownership_epoch).await?;
+            self.publish(&request, &manifest).await
+        })
     }
 
     async fn finished_backup(&self, request: &BackupRequest) -> Result<Option<BackupReceipt>, ArchiveFailure> {

@@ -8,6 +8,7 @@ use super::patience::patiently;
 use super::pool::{self, Tracker};
 use super::ports::RestoreTarget;
 use super::{Archive, ProgressListener};
+use env::PortFuture;
 use mirror_core::archive::{
     BackupId, ObjectFact, ObjectHash, PartitionManifest, RestoreFacts, RestorePlan, Selection, WorkItem, WorkQueue,
     preflight,
@@ -79,20 +80,23 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveFailure`] names the object or partition; the topics are not fit for use then.
-    pub async fn restore(
-        &self,
+    pub fn restore<'a>(
+        &'a self,
         target: Arc<dyn RestoreTarget>,
         request: RestoreRequest,
-        listener: ProgressListener<'_>,
-    ) -> Result<RestoreReceipt, ArchiveFailure> {
-        let contents = self.contents(&request.backup).await?;
-        let plan = RestorePlan::new(&contents.manifest, &contents.partitions, &selection(&request.topics))?;
-        self.check_objects(&plan).await?;
-        let (mut partitions, at_once) =
-            self.write_partitions(&target, &request, &contents.partitions, &plan, listener).await?;
-        partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        let commits = if request.with_offsets { self.restore_commits(&*target, &request, &contents).await? } else { 0 };
-        Ok(RestoreReceipt { partitions, at_once, commits })
+        listener: ProgressListener<'a>,
+    ) -> PortFuture<'a, Result<RestoreReceipt, ArchiveFailure>> {
+        Box::pin(async move {
+            let contents = self.contents(&request.backup).await?;
+            let plan = RestorePlan::new(&contents.manifest, &contents.partitions, &selection(&request.topics))?;
+            self.check_objects(&plan).await?;
+            let (mut partitions, at_once) =
+                self.write_partitions(&target, &request, &contents.partitions, &plan, listener).await?;
+            partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+            let commits =
+                if request.with_offsets { self.restore_commits(&*target, &request, &contents).await? } else { 0 };
+            Ok(RestoreReceipt { partitions, at_once, commits })
+        })
     }
 
     /// Looks at the store before anything is written: nothing may be missing or cut off.
