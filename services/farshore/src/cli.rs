@@ -101,10 +101,21 @@ impl Cli {
             command => ask(command, &self.place),
         };
         outcome.unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         })
     }
+}
+
+/// What is wrong and why, on one line. Errors of libraries say their cause in their own words as well: it is said once.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// Runs a command that talks to a platform.

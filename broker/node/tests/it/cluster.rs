@@ -175,7 +175,7 @@ impl Cluster {
             match self.client(slot).await.0.call(&request, 12).await {
                 Ok(answer) => return answer,
                 Err(error) => {
-                    assert!(tokio::time::Instant::now() < deadline, "slot {slot} says nothing of {name}: {error}")
+                    assert!(tokio::time::Instant::now() < deadline, "slot {slot} says nothing of {name}: {error}");
                 }
             }
         }

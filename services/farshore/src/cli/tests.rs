@@ -1,6 +1,6 @@
 //! What the command line understands.
 
-use super::{Cli, Command};
+use super::{Cli, Command, told};
 use clap::{CommandFactory, Parser};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -114,4 +114,12 @@ fn every_command_explains_itself() {
         command.get_subcommands().for_each(|inner| explained(inner, &path));
     }
     explained(&Cli::command(), "");
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let refused = std::io::Error::other("connection refused");
+    let said =
+        anyhow::Error::new(refused).context("cannot connect to b:1: connection refused").context("the link has ended");
+    assert_eq!(told(&said), "the link has ended: cannot connect to b:1: connection refused");
 }
