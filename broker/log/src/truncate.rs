@@ -216,6 +216,15 @@ impl Log {
         let removed = std::fs::rename(&self.dir, &doomed).and_then(|()| std::fs::remove_dir_all(&doomed));
         removed.map_err(files::failed("delete", &self.dir))
     }
+
+    /// Closes the log for good and moves its directory to `aside`, as it is. Readers that hold a slice go on.
+    ///
+    /// # Errors
+    /// [`FileError`] when the system refuses.
+    pub fn put_aside(self, aside: &Path) -> Result<(), FileError> {
+        self.shared.seal("its topic was deleted".into());
+        std::fs::rename(&self.dir, aside).map_err(files::failed("put aside", &self.dir))
+    }
 }
 
 fn check(view: &View, offset: Offset) -> Result<(), TruncateError> {

@@ -168,7 +168,7 @@ impl Config {
     }
 
     /// Where tails are archived that a later owner never got.
-    pub(crate) fn diverged_dir(&self) -> PathBuf {
+    pub fn diverged_dir(&self) -> PathBuf {
         self.data_dir.join("diverged")
     }
 }

@@ -1,10 +1,13 @@
-//! Logs that the metadata places on other brokers, or nowhere: what moved away or was deleted while this broker was down.
+//! Logs that the metadata places on other brokers, or nowhere: what moved away or was deleted while this broker was down;
+//! and copies of topics that were deleted.
 //!
 //! ```text
-//!   t-0  --not placed here-->  t-0.<milliseconds>-stray  --a week later-->  gone
+//!   t-0  --not placed here-->                     t-0.<milliseconds>-stray  --a week later-->  gone
+//!   t-0  --another region has the topic deleted-> t-0.<milliseconds>-kept   --a day later, or when disk is short--> gone
 //! ```
 //!
-//! A stray is put aside first, for whoever finds that the metadata is wrong and not the log.
+//! A stray is put aside first, for whoever finds that the metadata is wrong and not the log; a copy, for whoever finds that
+//! the topic should not have been deleted. Such a directory is a whole log of the topic it was.
 
 use crate::Broker;
 use crate::log_dirs::LogDir;
@@ -14,10 +17,50 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a stray is kept.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The end of its name.
-const STRAY: &str = "-stray";
+/// Why a log was put aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// It is placed elsewhere.
+    Stray,
+    /// It is a copy, and the topic was deleted.
+    Deleted,
+}
+
+impl Aside {
+    const ALL: [Self; 2] = [Self::Stray, Self::Deleted];
+
+    /// How long it is kept.
+    const fn kept(self) -> Duration {
+        match self {
+            Self::Stray => Duration::from_secs(7 * 24 * 3600),
+            Self::Deleted => Duration::from_secs(24 * 3600),
+        }
+    }
+
+    /// The end of its name.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Stray => "-stray",
+            Self::Deleted => "-kept",
+        }
+    }
+
+    /// Where the log at `path` is put at `now`.
+    pub(crate) fn place(self, path: &Path, now: Timestamp) -> PathBuf {
+        path.with_added_extension(format!("{}{}", now.0, self.suffix()))
+    }
+
+    /// What there is of it in `dir`, and since when.
+    fn found(self, dir: &Path) -> Vec<(PathBuf, Timestamp)> {
+        let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+        let found = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let (_, millis) = name.strip_suffix(self.suffix())?.rsplit_once('.')?;
+            Some((entry.path(), Timestamp(millis.parse().ok()?)))
+        };
+        entries.filter_map(|entry| found(entry.ok()?)).collect()
+    }
+}
 
 impl Broker {
     /// Puts strays aside and removes those that were for long enough. It may block.
@@ -37,8 +80,11 @@ impl Broker {
                 placed || held.partition(*topic, *number).is_some()
             };
             let strays = logs.into_iter().filter(|(place, _)| !is_placed(place) || self.is_elsewhere(dir, *place));
-            strays.for_each(|(_, path)| put_aside(&path, now));
-            remove_old(dir.path(), now);
+            strays.for_each(|(_, path)| put_aside(&path, Aside::Stray, now));
+            Aside::ALL.into_iter().for_each(|why| remove_old(dir.path(), why, now));
+            if !dir.disk().has_room() {
+                remove(Aside::Deleted.found(dir.path()).into_iter());
+            }
         }
     }
 
@@ -49,35 +95,29 @@ impl Broker {
     }
 }
 
-fn put_aside(path: &Path, now: Timestamp) {
-    let aside = path.with_added_extension(format!("{}{STRAY}", now.0));
+/// Puts the log at `path` aside.
+pub(crate) fn put_aside(path: &Path, why: Aside, now: Timestamp) {
+    let aside = why.place(path, now);
     match fs::rename(path, &aside) {
         Ok(()) => {
-            tracing::warn!(log = %path.display(), aside = %aside.display(),
-                "a log that is placed on other brokers was put aside; it is removed after a week");
+            tracing::warn!(log = %path.display(), aside = %aside.display(), ?why, kept = ?why.kept(),
+                "a log was put aside; it is removed later");
         }
-        Err(error) => tracing::warn!(log = %path.display(), %error, "a log that is placed on other brokers stays"),
+        Err(error) => tracing::warn!(log = %path.display(), %error, "a log that is not wanted here stays"),
     }
 }
 
-fn remove_old(dir: &Path, now: Timestamp) {
-    for path in strays(dir).into_iter().filter(|(_, since)| now.since(*since) >= KEPT).map(|(path, _)| path) {
+fn remove_old(dir: &Path, why: Aside, now: Timestamp) {
+    remove(why.found(dir).into_iter().filter(|(_, since)| now.since(*since) >= why.kept()));
+}
+
+fn remove(logs: impl Iterator<Item = (PathBuf, Timestamp)>) {
+    for (path, _) in logs {
         match fs::remove_dir_all(&path) {
-            Ok(()) => tracing::info!(log = %path.display(), "a stray log was removed"),
-            Err(error) => tracing::warn!(log = %path.display(), %error, "a stray log cannot be removed"),
+            Ok(()) => tracing::info!(log = %path.display(), "a log that was put aside is removed"),
+            Err(error) => tracing::warn!(log = %path.display(), %error, "a log that was put aside cannot be removed"),
         }
     }
-}
-
-/// The strays in `dir`, and since when they are.
-fn strays(dir: &Path) -> Vec<(PathBuf, Timestamp)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let stray = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        let (_, millis) = name.strip_suffix(STRAY)?.rsplit_once('.')?;
-        Some((entry.path(), Timestamp(millis.parse().ok()?)))
-    };
-    entries.filter_map(|entry| stray(entry.ok()?)).collect()
 }
 
 #[cfg(test)]
@@ -85,17 +125,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stray_is_kept_for_a_week() {
+    fn what_is_put_aside_is_kept_for_its_time() {
         let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("my.topic-7");
-        fs::create_dir(&log).unwrap();
-        let week = KEPT.as_millis() as i64;
-        put_aside(&log, Timestamp(1000));
-        let aside = dir.path().join("my.topic-7.1000-stray");
-        assert_eq!(strays(dir.path()), [(aside.clone(), Timestamp(1000))]);
-        remove_old(dir.path(), Timestamp(week));
-        assert!(aside.exists() && !log.exists());
-        remove_old(dir.path(), Timestamp(1000 + week));
-        assert!(!aside.exists());
+        for (why, name) in [(Aside::Stray, "my.topic-7.1000-stray"), (Aside::Deleted, "my.topic-7.1000-kept")] {
+            let log = dir.path().join("my.topic-7");
+            fs::create_dir(&log).unwrap();
+            put_aside(&log, why, Timestamp(1000));
+            let (aside, kept) = (dir.path().join(name), why.kept().as_millis() as i64);
+            assert_eq!(why.found(dir.path()), [(aside.clone(), Timestamp(1000))]);
+            remove_old(dir.path(), why, Timestamp(kept));
+            assert!(aside.exists() && !log.exists());
+            remove_old(dir.path(), why, Timestamp(1000 + kept));
+            assert!(!aside.exists());
+        }
     }
 }

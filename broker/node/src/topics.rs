@@ -5,9 +5,10 @@ use crate::log_dirs::{LogDir, NoHome};
 use crate::partitions::{Held, HeldTopic};
 use crate::replica::{Partition, Place};
 use crate::settings::TopicSettings;
+use crate::strays::{Aside, put_aside};
 use broker_core::metadata::{self, Image, Topic};
 use log::{FileError, OpenError};
-use model::{BrokerSlot, PartitionId, TopicId, TopicPartition, TopicState};
+use model::{BrokerSlot, PartitionId, ProtectionGroup, TopicId, TopicPartition, TopicState};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,7 +149,8 @@ impl Broker {
         let opened = match open() {
             // A topic of that name was deleted while this broker was down.
             Err(OpenError::OtherTopic { found, .. }) if image.topic(found).is_none() => {
-                remove_dir(&home.log_path(name));
+                let heir = image.topic(*topic).and_then(|heir| heir.group.as_ref());
+                self.clear(&home.log_path(name), is_copy(heir, image));
                 open()
             }
             opened => opened,
@@ -158,31 +160,47 @@ impl Broker {
         Ok(opened?)
     }
 
-    /// Lets go of a topic and deletes its logs. It may block.
+    /// Lets go of a topic that is gone in `image`, and deletes its logs, or puts them aside where they are copies. It may
+    /// block.
     ///
     /// # Errors
     /// The first log that could not be deleted; the others are.
-    pub(crate) fn delete_topic(&self, id: TopicId) -> Result<(), FileError> {
+    pub(crate) fn delete_topic(&self, id: TopicId, image: &Image) -> Result<(), FileError> {
         let Some(topic) = self.0.partitions.remove(id) else { return Ok(()) };
         topic.held().for_each(|partition| self.0.fetchers.forget(partition));
-        let deleted: Vec<_> = topic.held().map(|partition| partition.delete()).collect();
+        let is_copy = is_copy(topic.group.as_ref(), image);
+        let end = |partition: &Arc<Partition>| {
+            if is_copy { partition.put_aside(Aside::Deleted) } else { partition.delete() }
+        };
+        let deleted: Vec<_> = topic.held().map(end).collect();
         self.0.storage.dirs.forget(self.0.storage.dirs.of_topic(id));
         deleted.into_iter().collect()
     }
 
-    /// Removes the logs of a deleted topic that is not open. Where another topic of `image` has its name, those it uses
-    /// are left to whoever opens them. It may block.
+    /// Removes the logs of a deleted topic that is not open, or puts them aside where they are copies. Where another topic of
+    /// `image` has its name, those it uses are left to whoever opens them. It may block.
     pub(crate) fn discard_topic(&self, topic: &Topic, image: &Image) {
         let heir = image.topic_named(topic.name.as_str());
         let numbers = topic.partitions().map(|(partition, _)| partition);
+        let is_copy = is_copy(topic.group.as_ref(), image);
         let unused = numbers.filter(|partition| heir.is_none_or(|heir| heir.partition(*partition).is_none()));
         let dirs = &self.0.storage.dirs;
         for name in unused.map(|partition| TopicPartition { topic: topic.name.clone(), partition }) {
             let logs = dirs.online().map(|dir| dir.log_path(&name));
-            logs.filter(|log| log.exists()).for_each(|log| remove_dir(&log));
+            logs.filter(|log| log.exists()).for_each(|log| self.clear(&log, is_copy));
         }
         dirs.forget(dirs.of_topic(topic.id));
     }
+
+    /// Removes the log of a deleted topic, or puts it aside where it is a copy.
+    fn clear(&self, log: &Path, is_copy: bool) {
+        if is_copy { put_aside(log, Aside::Deleted, self.0.clock.now()) } else { remove_dir(log) }
+    }
+}
+
+/// Whether another region has the topics of `group`: what is here of them are copies.
+fn is_copy(group: Option<&ProtectionGroup>, image: &Image) -> bool {
+    group.and_then(|group| image.group(group)).is_some_and(|known| !known.owned)
 }
 
 /// The partitions that were open and are not held any more.

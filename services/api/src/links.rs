@@ -53,6 +53,10 @@ pub struct Link {
     /// that are not what the source has.
     #[serde(default)]
     pub gaps: Vec<LinkGap>,
+    /// Topics that were deleted and made again: what the target had of the old one is put aside for a while, and the new one
+    /// is copied from its beginning.
+    #[serde(default)]
+    pub resets: Vec<LinkReset>,
     /// Its partitions.
     pub partitions: Vec<LinkPartition>,
     /// When the target said so.
@@ -135,4 +139,26 @@ pub struct LinkGap {
     /// When the council stored it.
     #[schema(format = DateTime)]
     pub recorded_at: String,
+}
+
+/// A topic that was deleted and made again under its name. A fact: it stays until that is the case once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkReset {
+    /// The topic.
+    #[schema(example = "orders")]
+    pub topic: String,
+    /// The id of the one that was deleted.
+    pub from_topic_id: String,
+    /// The id of the one that is copied now.
+    pub to_topic_id: String,
+    /// When the old one was deleted.
+    #[schema(format = DateTime)]
+    pub deleted_at: String,
+    /// When the new one was made.
+    #[schema(format = DateTime)]
+    pub remade_at: String,
+    /// Until then the target keeps its copy of the old one, unless its disk is nearly full: whole logs beside those of other
+    /// topics, called `<topic>-<partition>.<milliseconds>-kept`.
+    #[schema(format = DateTime)]
+    pub kept_until: String,
 }

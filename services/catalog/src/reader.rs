@@ -17,7 +17,7 @@ pub use records::{AuditRecord, GrantRecord};
 pub use reinjections::Reinjection;
 pub use runs::{PlanSummary, RunSummary, StoredEvent, StoredReport};
 pub use schedules::{Firing, FiringState, StoredSchedule};
-pub use topics::StoredTopic;
+pub use topics::{RemadeTopic, StoredTopic};
 pub use work::{Backup, Drill, Restore, WorkState};
 
 use crate::{CatalogError, View};

@@ -96,7 +96,7 @@ fn delete(broker: &Broker, changes: &Changes, image: &Image) {
         // A topic that was deleted while the broker was down is not open.
         if held.with_id(topic.id).is_none() {
             broker.discard_topic(topic, image);
-        } else if let Err(error) = broker.delete_topic(topic.id) {
+        } else if let Err(error) = broker.delete_topic(topic.id, image) {
             tracing::error!(topic = %topic.name, %error, "a deleted topic stays on disk until its name is used again");
         }
     }

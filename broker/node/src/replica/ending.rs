@@ -1,6 +1,7 @@
-//! The end of a partition on this broker: its log is closed, or deleted.
+//! The end of a partition on this broker: its log is closed, put aside or deleted.
 
 use super::{Partition, Standing};
+use crate::strays::Aside;
 use log::Log;
 
 impl Partition {
@@ -19,6 +20,16 @@ impl Partition {
     pub(crate) fn delete(&self) -> Result<(), log::FileError> {
         self.dir.forget_committed(self.place());
         self.take_log().map_or(Ok(()), Log::delete)
+    }
+
+    /// Lets go of the log for good and moves it to where what was put aside for `why` lies.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn put_aside(&self, why: Aside) -> Result<(), log::FileError> {
+        self.dir.forget_committed(self.place());
+        let aside = why.place(&self.dir.log_path(&self.name), self.storage.clock.now());
+        self.take_log().map_or(Ok(()), |log| log.put_aside(&aside))
     }
 
     fn take_log(&self) -> Option<Log> {

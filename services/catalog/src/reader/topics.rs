@@ -1,5 +1,6 @@
 use super::Reader;
 use crate::CatalogError;
+use crate::column::{text, time};
 use crate::row::TopicRow;
 use model::{Timestamp, TopicId, TopicName, TopicSpec};
 
@@ -22,7 +23,45 @@ impl From<TopicRow> for StoredTopic {
     }
 }
 
+/// A topic that was deleted and made again under its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemadeTopic {
+    /// The name of both.
+    pub name: TopicName,
+    /// The one that was deleted.
+    pub from: TopicId,
+    /// The one that is there now.
+    pub to: TopicId,
+    /// When the first was deleted.
+    pub deleted_at: Timestamp,
+    /// When the second was made.
+    pub remade_at: Timestamp,
+}
+
 impl Reader {
+    /// The topics of which there were others of the same name before, with the last of them, by name.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the database fails.
+    pub async fn remade_topics(&self) -> Result<Vec<RemadeTopic>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT new.name AS name, old.id AS old_id, new.id AS new_id, max(old.deleted_at) AS deleted_at, \
+             new.created_at AS remade_at FROM topics new JOIN topics old ON old.name = new.name \
+             WHERE new.deleted_at IS NULL AND old.deleted_at IS NOT NULL GROUP BY new.id ORDER BY new.name",
+        );
+        let rows = rows.fetch_all(&mut *self.connection().await?).await?;
+        let read = |row| {
+            Ok(RemadeTopic {
+                name: text(row, "name")?,
+                from: TopicId(text(row, "old_id")?),
+                to: TopicId(text(row, "new_id")?),
+                deleted_at: time(row, "deleted_at")?,
+                remade_at: time(row, "remade_at")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// The topics that are not deleted and whose names come after `after`, by name.
     ///
     /// # Errors

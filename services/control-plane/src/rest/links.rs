@@ -4,15 +4,19 @@ use super::Api;
 use super::asked::{Path, Query, cut};
 use super::refused::{Answered, Refused};
 use super::shapes::time;
-use ::api::links::{Link, LinkGap, LinkPartition, LinkProof};
+use ::api::links::{Link, LinkGap, LinkPartition, LinkProof, LinkReset};
 use ::api::{Page, Paging};
 use axum::Json;
 use axum::extract::State;
-use catalog::reader::RecordedGap;
+use catalog::reader::{RecordedGap, RemadeTopic};
 use model::{CopyProof, Line, LinkPartitionStatus, Timestamp};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// How long brokers keep copies of deleted topics.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(find))
@@ -23,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "The links of regions that answer.", body = Page<Link>)))]
 async fn list(State(api): State<Api>, Query(paging): Query<Paging>) -> Answered<Json<Page<Link>>> {
     let mut links = api.all_links().await;
-    api.add_gaps(&mut links).await?;
+    api.add_facts(&mut links).await?;
     Ok(Json(cut(links.into_iter(), &paging, |link| &link.name)?))
 }
 
@@ -39,7 +43,7 @@ async fn find(
     let name = link_name(&source, &target, &group);
     let mut links = api.all_links().await;
     links.retain(|link| link.name == name);
-    api.add_gaps(&mut links).await?;
+    api.add_facts(&mut links).await?;
     links.pop().map(Json).ok_or_else(|| Refused::unknown("link", name))
 }
 
@@ -56,13 +60,30 @@ impl Api {
     }
 
     /// Adds what the council has stored of the targets' copies.
-    async fn add_gaps(&self, links: &mut [Link]) -> Answered<()> {
-        let stored = self.reader().gaps(None).await?;
+    async fn add_facts(&self, links: &mut [Link]) -> Answered<()> {
+        let (stored, remade) = (self.reader().gaps(None).await?, self.reader().remade_topics().await?);
         for link in links {
+            link.resets = remade.iter().filter(|topic| copies(link, topic)).map(reset).collect();
             let gaps = stored.iter().filter(|stored| stored.region.as_str() == link.target);
             link.gaps = gaps.filter_map(|stored| shown(stored, &link.partitions)).collect();
         }
         Ok(())
+    }
+}
+
+fn copies(link: &Link, remade: &RemadeTopic) -> bool {
+    let id = remade.to.to_string();
+    link.partitions.iter().any(|partition| partition.topic_id == id)
+}
+
+fn reset(remade: &RemadeTopic) -> LinkReset {
+    LinkReset {
+        topic: remade.name.to_string(),
+        from_topic_id: remade.from.to_string(),
+        to_topic_id: remade.to.to_string(),
+        deleted_at: time(remade.deleted_at),
+        remade_at: time(remade.remade_at),
+        kept_until: time(remade.deleted_at.plus(KEPT)),
     }
 }
 
@@ -115,6 +136,7 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             failures: 0,
             different_partitions: 0,
             gaps: vec![],
+            resets: vec![],
             partitions: vec![],
             observed_at: time(at),
         });

@@ -3,7 +3,7 @@
 use super::place::{Place, list};
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
-use api::links::{Link as Mirror, LinkGap, LinkPartition, LinkProof};
+use api::links::{Link as Mirror, LinkGap, LinkPartition, LinkProof, LinkReset};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -133,7 +133,11 @@ fn identical(proof: Option<&LinkProof>) -> String {
 fn facts(link: &Mirror, partition: &LinkPartition) -> String {
     let is_its = |gap: &&LinkGap| (&gap.topic, gap.partition) == (&partition.topic, partition.partition);
     let told = |gap: &LinkGap| format!("[{}, {}): {}", gap.from_offset, gap.to_offset, gap.reason);
-    let told: Vec<_> = link.gaps.iter().filter(is_its).map(told).collect();
+    let remade = |reset: &LinkReset| {
+        format!("made again at {}; the old copy is kept until {}", reset.remade_at, reset.kept_until)
+    };
+    let resets = link.resets.iter().filter(|reset| reset.topic == partition.topic).map(remade);
+    let told: Vec<_> = link.gaps.iter().filter(is_its).map(told).chain(resets).collect();
     if told.is_empty() { "-".to_owned() } else { told.join("; ") }
 }
 
