@@ -17,6 +17,7 @@
 mod backup;
 mod contents;
 mod failure;
+mod files;
 mod objects;
 mod patience;
 mod pool;
@@ -27,6 +28,7 @@ mod restore;
 pub use backup::{BackupReceipt, BackupRequest};
 pub use contents::{ArchivedTopic, Inspection};
 pub use failure::ArchiveFailure;
+pub use files::KeptFile;
 pub use pool::Progress;
 pub use ports::{BackupSource, Extent, LogRead, LogSpan, RegionError, RestoreTarget};
 pub use restore::{RestoreReceipt, RestoreRequest, RestoredLog, RestoredTopic};

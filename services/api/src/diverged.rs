@@ -22,6 +22,10 @@ pub struct Diverged {
     /// Its re-injection, when one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reinjection: Option<Reinjection>,
+    /// The manifests in the object store of what is kept there of its file, which names the pieces and their hashes. Only
+    /// where one tail is asked for; empty while the store does not answer or has nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
     /// How it compares with the lineage that went on; only where one tail is asked for, and the comparison could be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<Findings>,

@@ -198,6 +198,14 @@ pub struct Progress {
 
 /// Moves data between this region and the object store.
 pub trait Archivist: Send + Sync + 'static {
+    /// The manifests in the object store of what is kept there of a file in which `region` archived a diverged tail; none
+    /// while nothing of it is there.
+    fn kept_tails<'a>(
+        &'a self,
+        region: &'a RegionName,
+        file: &'a str,
+    ) -> PortFuture<'a, Result<Vec<String>, PortError>>;
+
     /// Writes a backup of what this region owns; `progress` hears how far it is.
     fn backup<'a>(
         &'a self,

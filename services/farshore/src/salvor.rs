@@ -6,13 +6,26 @@ use env::PortFuture;
 use mirror::salvage::{self, Reinjection};
 use mirror_core::salvage::{Findings, Tally, Wish};
 use model::{Offset, ProducerId};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+/// From where on something of a tail of large enough records has been sent.
+const HALF_SENT_FROM: u64 = 256 << 10;
 /// How many keys a report names.
 const TOP_KEYS: usize = 20;
 
 /// Works on tails as a client of the owner.
-#[derive(Debug, Default)]
-pub(crate) struct WireSalvor;
+#[derive(Default)]
+pub(crate) struct WireSalvor {
+    /// Called whenever some of a tail is written again, and not all of it.
+    half_sent: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl WireSalvor {
+    /// The same, with `half_sent` called whenever some of a tail is written again, and not all of it.
+    pub(crate) fn watched(half_sent: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { half_sent: Some(Box::new(half_sent)) }
+    }
+}
 
 /// A file of the control plane as the mirror reads it.
 struct Read<'f>(&'f dyn TailFile);
@@ -20,6 +33,24 @@ struct Read<'f>(&'f dyn TailFile);
 impl salvage::TailFile for Read<'_> {
     fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>> {
         Box::pin(async move { self.0.read(at, max).await.map(Bytes::from).map_err(|error| error.0) })
+    }
+}
+
+/// The same, read a first time to be judged and a second time to be sent.
+struct Sent<'f> {
+    file: Read<'f>,
+    begun: AtomicU32,
+    half_sent: &'f (dyn Fn() + Send + Sync),
+}
+
+impl salvage::TailFile for Sent<'_> {
+    fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>> {
+        // What was read before, and held a whole parcel, has been sent by then.
+        let begun = self.begun.fetch_add(u32::from(at == 0), Ordering::Relaxed);
+        if at >= HALF_SENT_FROM && begun > 1 {
+            (self.half_sent)();
+        }
+        self.file.read(at, max)
     }
 }
 
@@ -68,7 +99,10 @@ impl Salvor for WireSalvor {
     ) -> PortFuture<'a, Result<Tally, PortError>> {
         Box::pin(async move {
             let agreed = Reinjection { producer_id, producer_epoch, until };
-            let findings = client(site).reinject(&tail(site), wish, agreed, &Read(file)).await;
+            let nothing = || {};
+            let half_sent = self.half_sent.as_deref().unwrap_or(&nothing);
+            let file = Sent { file: Read(file), begun: AtomicU32::new(0), half_sent };
+            let findings = client(site).reinject(&tail(site), wish, agreed, &file).await;
             findings.map(|findings| findings.tally).map_err(failed)
         })
     }

@@ -12,6 +12,14 @@ pub enum ArchiveFailure {
     /// An object is missing, or the store does not answer.
     #[error(transparent)]
     Store(#[from] ObjectError),
+    /// A file of the region cannot be read.
+    #[error("{file} cannot be read: {source}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The region's data plane does not do its part.
     #[error("the region cannot: {0}")]
     Region(#[from] RegionError),
@@ -115,7 +123,8 @@ impl ArchiveFailure {
             | Self::MissingPartition { .. }
             | Self::Unsound { .. }
             | Self::Foreign { .. }
-            | Self::Differs { .. } => false,
+            | Self::Differs { .. }
+            | Self::File { .. } => false,
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::hash::ObjectHash;
-use model::{OffsetRange, PartitionId, TopicId};
+use model::{OffsetRange, PartitionId, RegionName, TopicId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -86,6 +86,11 @@ impl Layout {
     /// The groups' commits.
     pub fn offsets(&self, hash: ObjectHash) -> String {
         format!("{}off/{hash}.off", self.prefix)
+    }
+
+    /// What the names of all objects of a region's file begin with.
+    pub fn file(&self, region: &RegionName, file: &str) -> String {
+        format!("{}files/{region}/{file}/", self.prefix)
     }
 
     /// A backup's manifest; its presence makes the backup.

@@ -106,11 +106,8 @@ impl Stage {
 
 /// Makes a topic and waits until it has leaders.
 pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap);
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let (admin, options) = admin(bootstrap);
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     assert_eq!(wait(admin.create_topics(&[wanted], &options)).unwrap(), [Ok(topic.to_owned())]);
     let deadline = Instant::now() + PATIENCE;
     let led = || {
@@ -122,15 +119,34 @@ pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
     }
 }
 
-/// Makes a topic with so many replicas, all but one of which have to be in sync.
-pub(crate) fn create_replicated(bootstrap: &str, topic: &str, partitions: i32, replicas: i32) -> Result<(), String> {
+/// Drops what lies below `before`.
+pub(crate) fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64) {
+    let (admin, options) = admin(bootstrap);
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+    let deleted = wait(admin.delete_records(&offsets, &options)).unwrap();
+    assert!(deleted.elements().iter().all(|element| element.error().is_ok()), "{deleted:?}");
+}
+
+/// Deletes a topic.
+pub(crate) fn delete_topic(bootstrap: &str, topic: &str) {
+    let (admin, options) = admin(bootstrap);
+    assert_eq!(wait(admin.delete_topics(&[topic], &options)).unwrap(), [Ok(topic.to_owned())]);
+}
+
+fn admin(bootstrap: &str) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    (config.create().unwrap(), options)
+}
+
+/// Makes a topic with so many replicas, all but one of which have to be in sync.
+pub(crate) fn create_replicated(bootstrap: &str, topic: &str, partitions: i32, replicas: i32) -> Result<(), String> {
+    let (admin, options) = admin(bootstrap);
     let min_in_sync = (replicas - 1).max(1).to_string();
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
     let wanted = wanted.set("min.insync.replicas", &min_in_sync);
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let made = wait(admin.create_topics(&[wanted], &options)).map_err(|error| error.to_string())?;
     made.into_iter().try_for_each(|made| made.map(drop).map_err(|(_, error)| error.to_string()))
 }

@@ -348,6 +348,11 @@ pub(crate) fn unique(what: &str) -> String {
     format!("{what}-{}-{}", nanos & 0xffff_ffff, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Drops what lies below `before`.
+pub(crate) fn delete_records(bootstrap: &str, topic: &str, partition: i32, before: i64) {
+    crate::librdkafka::delete_records(bootstrap, topic, partition, before);
+}
+
 /// Makes the topic.
 pub(crate) fn create(bootstrap: &str, topic: &str, partitions: i32) {
     crate::librdkafka::create(bootstrap, topic, partitions);

@@ -6,7 +6,7 @@ use crate::faults::{PARTITIONS, PER_SECOND, wait_for_acks};
 use crate::load::{Journal, Load, create, scan, unique};
 use crate::region_loss::final_report;
 use crate::regions::equal_tails;
-use crate::rest::list;
+use crate::rest::{get, list};
 use crate::sync::wait;
 use api::backups::WorkState;
 use api::diverged::Diverged;
@@ -17,7 +17,7 @@ use model::{Offset, OffsetRange, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long links hold records back: about so much is left behind.
-const LINK_DELAY_MS: &str = "1500";
+pub(crate) const LINK_DELAY_MS: &str = "1500";
 
 #[test]
 fn what_a_lost_region_left_behind_is_written_again_once() {
@@ -59,7 +59,7 @@ fn start_far_apart() -> Platform {
     start_with(|options| options.arguments = vec!["--link-delay-ms".to_owned(), LINK_DELAY_MS.to_owned()])
 }
 
-fn everything_is_there_once_it_is_written_again(platform: &Platform, journal: &Journal, topic: &str) {
+pub(crate) fn everything_is_there_once_it_is_written_again(platform: &Platform, journal: &Journal, topic: &str) {
     let report = final_report(platform);
     let owner = report.target.clone();
     let tails = listed(platform, topic);
@@ -72,6 +72,7 @@ fn everything_is_there_once_it_is_written_again(platform: &Platform, journal: &J
         let covers = |tail: &&Diverged| tail.tail.partition == partition.0 && range(tail).contains(offset);
         assert!(tails.iter().any(|tail| covers(&tail)), "no tail has {value} of {partition} at {offset}: {tails:?}");
     }
+    tails.iter().for_each(|tail| is_in_the_object_store(platform, tail));
     let written: u64 = tails.iter().map(|tail| written_again(platform, tail)).sum();
     assert!(written >= missing.len() as u64, "{written} of at least {} are written again", missing.len());
     let after = found(platform, &owner, topic);
@@ -107,6 +108,21 @@ fn exactly_what_the_report_says(report: &RunReport, tails: &[Diverged], topic: &
     let listed: BTreeMap<i32, (i64, i64)> =
         tails.iter().map(|tail| (tail.tail.partition, (tail.tail.range.start, tail.tail.range.end))).collect();
     assert_eq!(listed, told, "{report:?}\n{tails:?}");
+}
+
+/// Its file is kept under its name in the object store, too.
+fn is_in_the_object_store(platform: &Platform, tail: &Diverged) {
+    let path = format!("/v1/diverged/{}", tail.id);
+    let mut last: Result<Diverged, String> = Err("nothing was asked yet".to_owned());
+    let kept = platform.wait_for("a tail is in the object store", crate::sync::PATIENCE, || {
+        last = get(&platform.endpoints().api, &path);
+        last.as_ref().is_ok_and(|tail| !tail.objects.is_empty())
+    });
+    kept.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
+    let told = last.expect("it was waited for");
+    let file = tail.tail.file.rsplit('/').next().expect("a file has a name");
+    let place = format!("diverged/files/r1/{file}/");
+    assert!(told.objects.iter().all(|object| object.starts_with(&place)), "{:?}", told.objects);
 }
 
 /// Has a tail written again, twice; answers how many records that were.

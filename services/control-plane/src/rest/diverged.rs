@@ -13,8 +13,13 @@ use axum::response::{IntoResponse, Response};
 use catalog::command::ReinjectionSummary;
 use catalog::reader;
 use mirror_core::salvage::{self, Wish};
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// How long the object store may take to say what it has.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(find)).routes(routes!(reinject))
@@ -40,7 +45,8 @@ async fn find(State(api): State<Api>, Path(id): Path<String>) -> Answered<axum::
         Ok(found) => (Some(shown_findings(found)), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    Ok(axum::Json(Diverged { findings, not_compared, ..api.shown_diverged(known) }))
+    let objects = api.kept_tail(&known).await;
+    Ok(axum::Json(Diverged { findings, not_compared, objects, ..api.shown_diverged(known) }))
 }
 
 /// Writes to the owner what the lineage that went on lacks of a tail, in order and once: when it was done, or is being
@@ -62,6 +68,20 @@ async fn reinject(State(api): State<Api>, Path(id): Path<String>, Json(asked): J
 }
 
 impl Api {
+    /// What the object store has of a tail, as far as it answers soon.
+    async fn kept_tail(&self, known: &KnownTail) -> Vec<String> {
+        let Some(archivist) = &self.0.ports.archivist else { return vec![] };
+        let asked = archivist.kept_tails(&known.recorded.region, &known.recorded.tail.file);
+        match timeout(STORE_TIMEOUT, asked).await {
+            Ok(Ok(objects)) => objects,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "nobody knows what the object store has of a diverged tail");
+                vec![]
+            }
+            Err(_) => vec![],
+        }
+    }
+
     fn shown_diverged(&self, known: KnownTail) -> Diverged {
         Diverged {
             id: known.recorded.id(),
@@ -69,6 +89,7 @@ impl Api {
             tail: self.shown_tail(&known.recorded),
             recorded_at: time(known.recorded.recorded_at),
             reinjection: known.reinjection.map(shown_reinjection),
+            objects: vec![],
             findings: None,
             not_compared: None,
         }

@@ -493,6 +493,14 @@ impl Shelf {
 }
 
 impl Archivist for Shelf {
+    fn kept_tails<'a>(
+        &'a self,
+        region: &'a RegionName,
+        file: &'a str,
+    ) -> PortFuture<'a, Result<Vec<String>, PortError>> {
+        Box::pin(async move { Ok(vec![format!("{region}/{file}")]) })
+    }
+
     fn backup<'a>(
         &'a self,
         request: BackupRequest,

@@ -113,6 +113,9 @@ fn show(place: &Place, tail: &Diverged) -> Result<()> {
         if let Some(reason) = &tail.not_compared {
             println!("not compared: {reason}");
         }
+        for object in &tail.objects {
+            println!("in the object store: {object}");
+        }
         if let Some(reinjection) = &tail.reinjection {
             println!("{}", written(reinjection));
         }

@@ -2,7 +2,7 @@
 
 use super::asked_to_end;
 use super::context::Context;
-use super::region::{BrokerLinks, broker_config};
+use super::region::{broker_config, start_links};
 use anyhow::{Result, bail};
 use broker::Broker;
 use env::real::{SystemClock, SystemEntropy};
@@ -18,7 +18,7 @@ pub(super) async fn run(context: Context, region: RegionName, slot: u16) -> Resu
     let config = broker_config(&context, &region, Some(slot))?;
     std::fs::create_dir_all(&config.data_dir)?;
     let broker = Broker::start_member(config, clock.clone(), Arc::new(SystemEntropy)).await?;
-    BrokerLinks::start(&broker, clock);
+    start_links(&context, &broker, clock);
     let outcome = tokio::select! {
         asked = asked_to_end() => asked,
         reason = broker.metadata_failed() => fail(&reason),

@@ -4,8 +4,11 @@
 
 mod archivist;
 mod council;
+mod ends;
+mod failpoint;
 mod links;
 mod plane;
+mod vault;
 
 use super::asked_to_end;
 use super::context::Context;
@@ -21,8 +24,10 @@ use control_plane::council::{Config, Identity};
 use control_plane::ports::Ports;
 use control_plane::{ControlPlane, PlaneConfig};
 use council::Topics;
+use env::Clock;
 use env::real::{SystemClock, SystemEntropy};
-pub(super) use links::BrokerLinks;
+use failpoint::{Failpoint, Place};
+use links::BrokerLinks;
 use mirror::archive::Archive;
 use mirror_core::archive::Layout;
 use model::{BrokerSlot, RegionName};
@@ -31,6 +36,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use vault::Vault;
 
 const BUCKET_RETRY: Duration = Duration::from_secs(1);
 
@@ -46,9 +52,9 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let broker_ports = broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
     let broker = Broker::start(broker_config(&context, &region, None)?, broker_ports).await?;
     if context.platform.brokers == 1 {
-        BrokerLinks::start(&broker, clock.clone());
+        start_links(&context, &broker, clock.clone());
     }
-    let data_plane = Arc::new(DataPlane::new(broker.clone()));
+    let data_plane = Arc::new(DataPlane::new(broker.clone(), &region));
     let addresses = context.addresses(&ports);
     let founder = Founder { region: region.clone(), disk_id, addresses };
     let mut founding = context.founding();
@@ -65,16 +71,22 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     config.rest = Some(loopback(ports.rest));
     config.telemetry = Arc::new(Metrics::start(region.as_str())?);
     let archive = Archive::new(Arc::new(context.objects()), Layout::new("backups"), clock.clone());
-    let archivist = Arc::new(BrokerArchivist::new(broker.clone(), archive, region.clone()));
+    let archivist = Arc::new(BrokerArchivist::new(
+        broker.clone(),
+        archive,
+        vault::archive(&context, clock.clone()),
+        region.clone(),
+    ));
     if context.has_objects() {
         create_bucket(context.clone());
     }
+    let failpoint = Failpoint::of(&region);
     let ports = Ports {
         clock,
         entropy,
         region: Some(data_plane.clone()),
         canary: Arc::new(WireCanary::new()),
-        salvor: Arc::new(WireSalvor),
+        salvor: Arc::new(WireSalvor::watched(move || failpoint.reach(Place::TailHalfSent))),
         archivist: Some(archivist),
     };
     let plane = ControlPlane::start(config, ports).await?;
@@ -87,6 +99,14 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     plane.shutdown().await;
     broker.shutdown().await;
     outcome
+}
+
+/// Starts the links into what `broker` leads, for as long as the process lives.
+pub(super) fn start_links(context: &Context, broker: &Broker, clock: Arc<dyn Clock>) {
+    let vault = Vault::start(broker.clone(), vault::archive(context, clock.clone()));
+    let failpoint = Failpoint::of(&broker.config().region);
+    let finish = move |plain| ends::over(plain, vault.clone(), failpoint.clone());
+    BrokerLinks::start(broker, clock, Box::new(finish));
 }
 
 /// Makes the bucket as soon as the object store is there.

@@ -34,7 +34,7 @@ pub(super) async fn run(context: Context) -> Result<()> {
         entropy: Arc::new(SystemEntropy),
         region: None,
         canary: Arc::new(WireCanary::new()),
-        salvor: Arc::new(WireSalvor),
+        salvor: Arc::new(WireSalvor::default()),
         archivist: None,
     };
     let plane = ControlPlane::start(PlaneConfig::new(council)?, ports).await?;

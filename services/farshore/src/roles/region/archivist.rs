@@ -22,6 +22,8 @@ const BACKUP_PARALLEL: usize = 4;
 pub(super) struct BrokerArchivist {
     shelf: Arc<Shelf>,
     archive: Archive,
+    /// Where diverged tails are kept.
+    tails: Option<Archive>,
     region: RegionName,
 }
 
@@ -32,9 +34,9 @@ struct Shelf {
 }
 
 impl BrokerArchivist {
-    pub(super) fn new(broker: Broker, archive: Archive, region: RegionName) -> Self {
+    pub(super) fn new(broker: Broker, archive: Archive, tails: Option<Archive>, region: RegionName) -> Self {
         let shelf = Arc::new(Shelf { region: broker.region_shelf(), broker });
-        Self { shelf, archive, region }
+        Self { shelf, archive, tails, region }
     }
 }
 
@@ -68,6 +70,18 @@ fn told(progress: archive::Progress) -> Progress {
 }
 
 impl Archivist for BrokerArchivist {
+    fn kept_tails<'a>(
+        &'a self,
+        region: &'a RegionName,
+        file: &'a str,
+    ) -> PortFuture<'a, Result<Vec<String>, PortError>> {
+        Box::pin(async move {
+            let Some(tails) = &self.tails else { return Ok(vec![]) };
+            let name = file.rsplit('/').next().unwrap_or(file);
+            tails.kept_files(region, name).await.map_err(port)
+        })
+    }
+
     fn backup<'a>(
         &'a self,
         request: BackupRequest,

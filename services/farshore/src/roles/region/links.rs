@@ -4,7 +4,7 @@ use broker::{Broker, CollectError, CopyFailure, Links, SourceMarks as BrokerMark
 use bytes::Bytes;
 use env::real::SystemClock;
 use env::{Clock, PortFuture};
-use mirror::{Agent, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
+use mirror::{Agent, Connector, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
 use mirror_core::gap::Gap;
 use mirror_core::verify::Kept;
 use mirror_core::window::LogState;
@@ -20,18 +20,25 @@ use tokio::sync::watch;
 /// How long one other copy may take to be caught up with.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What links write to, and what makes their sources.
+pub(super) type Ends = (Arc<dyn Sink>, Arc<dyn Connector>);
+
+/// Makes the ends of links out of the plain ones.
+pub(super) type Finish = Box<dyn Fn(Ends) -> Ends + Send + Sync>;
+
 /// The links into one broker. They follow the newest assignment that the broker hears of.
 pub(crate) struct BrokerLinks {
     broker: Broker,
     clock: Arc<dyn Clock>,
+    finish: Finish,
     /// Made with the first assignment, which names the region's incarnation.
     agent: OnceLock<Agent>,
 }
 
 impl BrokerLinks {
     /// Starts them for as long as the process lives, and tells the broker of them.
-    pub(crate) fn start(broker: &Broker, clock: Arc<dyn Clock>) {
-        let links = Arc::new(Self { broker: broker.clone(), clock, agent: OnceLock::new() });
+    pub(super) fn start(broker: &Broker, clock: Arc<dyn Clock>, finish: Finish) {
+        let links = Arc::new(Self { broker: broker.clone(), clock, finish, agent: OnceLock::new() });
         broker.set_links(links.clone());
         let mut newest = broker.watch_assignment();
         tokio::spawn(async move {
@@ -51,7 +58,8 @@ impl BrokerLinks {
         self.agent.get_or_init(|| {
             let region = assignment.region.clone();
             let connector = WireConnector { region, incarnation: assignment.incarnation };
-            Agent::new(Arc::new(BrokerSink(self.broker.clone())), Arc::new(connector), self.clock.clone())
+            let (sink, connector) = (self.finish)((Arc::new(BrokerSink(self.broker.clone())), Arc::new(connector)));
+            Agent::new(sink, connector, self.clock.clone())
         })
     }
 }

@@ -1,19 +1,23 @@
 //! The region's data plane as the control plane sees it.
 
+use super::failpoint::{Failpoint, Place};
 use broker::Broker;
 use control_plane::ports::{ConsumerGroup, PortError, Region};
 use env::{BootInstant, PortFuture};
 use model::{
     Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, DivergedTail, Done, Gap, Holding, LinkPartitionStatus,
-    Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionStatus,
+    Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionName, RegionStatus,
 };
 
 /// The region's only broker, or its desk.
-pub(super) struct DataPlane(Broker);
+pub(super) struct DataPlane {
+    broker: Broker,
+    failpoint: Failpoint,
+}
 
 impl DataPlane {
-    pub(super) fn new(broker: Broker) -> Self {
-        Self(broker)
+    pub(super) fn new(broker: Broker, region: &RegionName) -> Self {
+        Self { broker, failpoint: Failpoint::of(region) }
     }
 }
 
@@ -23,36 +27,41 @@ fn failed(error: impl ToString) -> PortError {
 
 impl Region for DataPlane {
     fn assign(&self, assignment: Assignment) -> PortFuture<'_, Result<(), PortError>> {
-        Box::pin(async move { self.0.assign(assignment).await.map_err(failed) })
+        Box::pin(async move {
+            self.failpoint.reach(Place::DecisionReceived);
+            self.broker.assign(assignment).await.map_err(failed)?;
+            self.failpoint.reach(Place::DecisionReal);
+            Ok(())
+        })
     }
 
     fn extend_lease(&self, group: &ProtectionGroup, epoch: OwnershipEpoch, until: BootInstant) {
-        self.0.extend_lease(group, epoch, until);
+        self.broker.extend_lease(group, epoch, until);
     }
 
     fn holdings(&self) -> Vec<Holding> {
-        self.0.holdings()
+        self.broker.holdings()
     }
 
     fn order(&self, order: Order) -> PortFuture<'_, Result<Done, OrderError>> {
-        Box::pin(self.0.order(order))
+        Box::pin(self.broker.order(order))
     }
 
     fn answers(&self) -> PortFuture<'_, Result<(), PortError>> {
-        Box::pin(async move { self.0.answers().await.map_err(failed) })
+        Box::pin(async move { self.broker.answers().await.map_err(failed) })
     }
 
     fn status(&self, with_hashes: bool) -> PortFuture<'_, Result<RegionStatus, PortError>> {
-        Box::pin(async move { self.0.status(with_hashes).await.map_err(failed) })
+        Box::pin(async move { self.broker.status(with_hashes).await.map_err(failed) })
     }
 
     fn links(&self) -> PortFuture<'_, Vec<LinkPartitionStatus>> {
-        Box::pin(self.0.links())
+        Box::pin(self.broker.links())
     }
 
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {
         Box::pin(async move {
-            let groups = self.0.consumer_groups().await.into_iter().map(|group| ConsumerGroup {
+            let groups = self.broker.consumer_groups().await.into_iter().map(|group| ConsumerGroup {
                 name: group.name,
                 group: group.group,
                 state: group.state,
@@ -64,18 +73,21 @@ impl Region for DataPlane {
     }
 
     fn brokers(&self) -> PortFuture<'_, Result<Vec<BrokerStatus>, PortError>> {
-        Box::pin(async move { Ok(self.0.brokers()) })
+        Box::pin(async move { Ok(self.broker.brokers()) })
     }
 
     fn order_broker(&self, order: BrokerOrder) -> PortFuture<'_, Result<(), BrokerOrderError>> {
-        Box::pin(self.0.order_broker(order))
+        Box::pin(self.broker.order_broker(order))
     }
 
     fn read_diverged(&self, file: String, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>> {
-        Box::pin(async move { self.0.read_diverged(file, at, max).await.map_err(failed) })
+        Box::pin(async move { self.broker.read_diverged(file, at, max).await.map_err(failed) })
     }
 
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
-        Box::pin(async move { self.0.acknowledge(diverged, gaps).await.map_err(failed) })
+        Box::pin(async move {
+            self.failpoint.reach(Place::FactStored);
+            self.broker.acknowledge(diverged, gaps).await.map_err(failed)
+        })
     }
 }
