@@ -15,6 +15,7 @@
 mod groups;
 mod journal;
 mod partition;
+mod reader;
 mod topics;
 
 use groups::GroupSync;
@@ -28,12 +29,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use wire::client::{ClientError, Cluster, Options};
 
 /// How many partitions one link copies: each has connections of its own.
 pub const PARTITIONS_MAX: usize = 1000;
+/// How many fetches of all partitions are under way, or in memory, ahead of those whose turn it is.
+const FETCHES_AHEAD_MAX: usize = 16;
 /// How often groups are looked at.
 const GROUPS_EVERY: Duration = Duration::from_secs(1);
 /// How often new topics and partitions are looked for.
@@ -154,6 +158,7 @@ pub struct Link {
     target: Arc<Cluster>,
     views: Views,
     tasks: JoinSet<()>,
+    room: Arc<Semaphore>,
     groups: GroupSync,
 }
 
@@ -166,7 +171,8 @@ impl Link {
         let source = Arc::new(Cluster::new(&settings.source, options()));
         let target = Arc::new(Cluster::new(&settings.target, options()));
         let groups = GroupSync::open(&settings.directory, source.clone(), target.clone())?;
-        Ok(Self { settings, source, target, views: Views::new(), tasks: JoinSet::new(), groups })
+        let room = Arc::new(Semaphore::new(FETCHES_AHEAD_MAX));
+        Ok(Self { settings, source, target, views: Views::new(), tasks: JoinSet::new(), room, groups })
     }
 
     /// Copies for ever, or until all ends are reached if that was asked for. `tell` hears of every round.
@@ -230,8 +236,7 @@ impl Link {
         }
         let view = Shared::default();
         self.views.insert((topic.name.clone(), partition), view.clone());
-        let (source, target) = (&self.settings.source, &self.settings.target);
-        let copy = PartitionCopy::new(topic, partition, (source, target), &self.settings.directory, view);
+        let copy = PartitionCopy::new(topic, partition, &self.settings, &self.room, view);
         self.tasks.spawn(copy.run());
         Ok(())
     }

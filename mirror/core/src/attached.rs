@@ -16,9 +16,11 @@
 //! target log   | 0 1 2 | 3 4 | 5 |     answer lost -> look in the log for our batches, then send what is not there again
 //! ```
 //!
+//! - [`ahead`] decides what to read next, so that a long line is full.
 //! - [`carry`] decides what of a source becomes which batch: most pass without being decompressed.
 //! - [`Copy`] is the state of one partition; every change of it is an [`Entry`] of its journal.
 
+pub mod ahead;
 pub mod carry;
 mod copy;
 pub mod groups;

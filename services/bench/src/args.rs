@@ -77,15 +77,26 @@ pub(crate) struct Mirror {
     /// The load under which lag is measured, in megabytes per second.
     #[arg(long, default_value_t = 20.0)]
     pub(crate) rate: f64,
-    /// Leaves MirrorMaker 2 out.
-    #[arg(long)]
-    pub(crate) alone: bool,
+    /// Only these subjects, besides the raw streams, for example farshore,attached.
+    #[arg(long, value_delimiter = ',', default_value = "farshore,attached,mirror-maker")]
+    pub(crate) only: Vec<Mirroring>,
     /// The farshore binary; by default the one beside this one.
     #[arg(long, env = "FARSHORE_BIN")]
     pub(crate) farshore: Option<PathBuf>,
     /// Where data goes while it runs; by default a directory under the system's temporary one.
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
+}
+
+/// What mirrors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mirroring {
+    /// Two regions of ours.
+    Farshore,
+    /// `farshore attach` between two clusters of Apache Kafka.
+    Attached,
+    /// MirrorMaker 2 between the same two.
+    MirrorMaker,
 }
 
 /// What can be measured.

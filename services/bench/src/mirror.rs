@@ -1,37 +1,50 @@
-//! `farshore bench mirror`: one line, and on it in turn raw TCP streams, our mirror, and MirrorMaker 2.
+//! `farshore bench mirror`: one line, and on it in turn raw TCP streams, our mirror, `farshore attach` between two clusters of
+//! Apache Kafka, and MirrorMaker 2 between the same two.
 
 mod flood;
 mod lag;
 mod pair;
 mod raw;
 
-use crate::args::Mirror;
+use crate::args::{Mirror, Mirroring};
 use crate::report::Goal;
 use crate::rounds::{farshore, say};
 use anyhow::Context;
 use chaos::line::{Line, Plan, Shape};
 use flood::Flood;
-use pair::{Ours, Pair, Theirs};
+use lag::Lag;
+use pair::{Between, Clusters, Ours, Pair};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Of what four raw streams bring.
 const SHARE_MIN: f64 = 0.7;
-/// Beyond one round trip.
+/// Beyond one round trip, on a line without loss: TCP learns of a lost packet a round trip later, and what comes behind it
+/// waits for as long.
 const ADDED_LAG_MAX_MS: f64 = 50.0;
+/// Of what MirrorMaker 2 reaches, and of what it takes.
+const TIMES_MIN: f64 = 3.0;
+const THIRD: f64 = 1.0 / 3.0;
 /// How much slower MirrorMaker warms up than it then is: it is given less to do.
 const THEIR_SHARE: u64 = 2;
+
+/// What was found of one subject on one line.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Found {
+    flood: Flood,
+    /// `None` where it does not keep up with the load.
+    lag: Option<Lag>,
+}
 
 /// What was found on one line.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct OnLine {
     loss_percent: f64,
     raw_mb_s: f64,
-    ours: Flood,
-    ours_lag_p99_ms: f64,
-    mm2: Option<Flood>,
-    mm2_lag_p99_ms: Option<f64>,
+    farshore: Option<Found>,
+    attached: Option<Found>,
+    mirror_maker: Option<Found>,
 }
 
 /// What was found.
@@ -66,29 +79,54 @@ struct Bench {
 impl Bench {
     fn on_line(&self, loss_percent: f64) -> anyhow::Result<OnLine> {
         let line = self.line(loss_percent)?;
-        let length = Duration::from_secs(self.asked.seconds);
         say(&format!("{loss_percent} % loss: raw streams"));
-        let raw_mb_s = raw::run(&line, length)?;
-        say(&format!("  {raw_mb_s:.1} MB/s; our mirror"));
-        let mut pair = Ours::start(&self.farshore, &self.directory, &line)?;
-        let bytes = self.asked.megabytes * 1_000_000;
-        let ours = flood::run(&mut pair, bytes).context("our mirror")?;
-        say(&format!("  {:.1} MB/s; its lag", ours.mb_s));
-        let ours_lag_p99_ms = lag::p99(&mut pair, self.asked.rate, length).context("the lag of our mirror")?;
-        drop(pair);
-        let found = OnLine { loss_percent, raw_mb_s, ours, ours_lag_p99_ms, mm2: None, mm2_lag_p99_ms: None };
-        if self.asked.alone { Ok(found) } else { self.with_peer(found, &line, bytes / THEIR_SHARE) }
+        let raw_mb_s = raw::run(&line, self.length())?;
+        say(&format!("  {raw_mb_s:.1} MB/s"));
+        let found = OnLine { loss_percent, raw_mb_s, farshore: self.between_ours(&line)?, ..OnLine::default() };
+        let asks = |which| self.asked.only.contains(&which);
+        if !asks(Mirroring::Attached) && !asks(Mirroring::MirrorMaker) {
+            return Ok(found);
+        }
+        let clusters = Clusters::start(&self.directory, &line)?;
+        let (attach, maker) = (Between::ours(&clusters, &self.farshore), Between::theirs(&clusters));
+        let attached = self.between(Mirroring::Attached, "farshore attach", attach, 1)?;
+        let mirror_maker = self.between(Mirroring::MirrorMaker, "MirrorMaker 2", maker, THEIR_SHARE)?;
+        Ok(OnLine { attached, mirror_maker, ..found })
     }
 
-    fn with_peer(&self, found: OnLine, line: &Line, bytes: u64) -> anyhow::Result<OnLine> {
-        say("  MirrorMaker 2");
-        let mut pair = Theirs::start(&self.directory, line)?;
-        let mm2 = flood::run(&mut pair, bytes).context("MirrorMaker 2")?;
-        say(&format!("  {:.1} MB/s; its lag", mm2.mb_s));
-        let lag = lag::p99(&mut pair as &mut dyn Pair, self.asked.rate, Duration::from_secs(self.asked.seconds));
+    fn between_ours(&self, line: &Line) -> anyhow::Result<Option<Found>> {
+        if !self.asked.only.contains(&Mirroring::Farshore) {
+            return Ok(None);
+        }
+        let mut pair = Ours::start(&self.farshore, &self.directory, line)?;
+        self.measure("our mirror", &mut pair, 1).map(Some)
+    }
+
+    fn between(
+        &self,
+        which: Mirroring,
+        name: &str,
+        mut pair: Between<'_>,
+        share: u64,
+    ) -> anyhow::Result<Option<Found>> {
+        self.asked.only.contains(&which).then(|| self.measure(name, &mut pair, share)).transpose()
+    }
+
+    fn measure(&self, name: &str, pair: &mut dyn Pair, share: u64) -> anyhow::Result<Found> {
+        say(&format!("  {name}"));
+        let flood = flood::run(pair, self.asked.megabytes * 1_000_000 / share).with_context(|| name.to_owned())?;
+        say(&format!("    {:.1} MB/s", flood.mb_s));
         // It may not keep up with the load at all.
-        let mm2_lag_p99_ms = lag.inspect_err(|error| say(&format!("  no lag: {error:#}"))).ok();
-        Ok(OnLine { mm2: Some(mm2), mm2_lag_p99_ms, ..found })
+        let lag = lag::run(pair, self.asked.rate, self.length());
+        let lag = lag.inspect_err(|error| say(&format!("    no lag: {error:#}"))).ok();
+        if let Some(Lag { p50_ms, p99_ms }) = lag {
+            say(&format!("    lag {p50_ms:.0} ms, p99 {p99_ms:.0} ms"));
+        }
+        Ok(Found { flood, lag })
+    }
+
+    fn length(&self) -> Duration {
+        Duration::from_secs(self.asked.seconds)
     }
 
     fn line(&self, loss_percent: f64) -> anyhow::Result<Line> {
@@ -98,22 +136,44 @@ impl Bench {
     }
 }
 
+impl OnLine {
+    fn goals(&self, lag_max_ms: f64) -> Vec<Goal> {
+        let mut goals = Vec::new();
+        if let Some(Found { flood, lag }) = self.farshore {
+            let share = flood.mb_s / self.raw_mb_s;
+            goals.push(Goal::new("one partition / four raw TCP streams", share, true, SHARE_MIN, "x"));
+            if self.loss_percent == 0.0 {
+                let p99_ms = lag.map_or(f64::INFINITY, |lag| lag.p99_ms);
+                goals.push(Goal::new("added lag p99", p99_ms, false, lag_max_ms, "ms"));
+            }
+        }
+        if let (Some(ours), Some(theirs)) = (self.attached, self.mirror_maker) {
+            goals.extend(against(&ours, &theirs));
+        }
+        goals
+    }
+}
+
+/// Ours against theirs, on the same two clusters.
+fn against(ours: &Found, theirs: &Found) -> Vec<Goal> {
+    let at_most = |what, one: f64, other: f64| Goal::new(what, one / other, false, THIRD, "x");
+    let (one, other) = (ours.flood, theirs.flood);
+    let mut goals = vec![
+        Goal::new("attached / MirrorMaker 2: throughput", one.mb_s / other.mb_s, true, TIMES_MIN, "x"),
+        at_most("attached / MirrorMaker 2: CPU per MB", one.mirror_cpu_s_per_gb, other.mirror_cpu_s_per_gb),
+        at_most("attached / MirrorMaker 2: memory", one.memory_mb, other.memory_mb),
+    ];
+    if let (Some(one), Some(other)) = (ours.lag, theirs.lag) {
+        goals.push(at_most("attached / MirrorMaker 2: lag p99", one.p99_ms, other.p99_ms));
+    }
+    goals
+}
+
 impl Results {
     /// Every goal for which there are figures.
     pub(crate) fn goals(&self) -> Vec<Goal> {
         let lag_max = self.round_trip_ms as f64 + ADDED_LAG_MAX_MS;
-        let mut goals = Vec::new();
-        for line in &self.lines {
-            let share = line.ours.mb_s / line.raw_mb_s;
-            goals.push(Goal::new("one partition / four raw TCP streams", share, true, SHARE_MIN, "x"));
-            goals.push(Goal::new("added lag p99", line.ours_lag_p99_ms, false, lag_max, "ms"));
-            if let Some(mm2) = line.mm2 {
-                goals.push(Goal::new("throughput / MirrorMaker 2", line.ours.mb_s / mm2.mb_s, true, 3.0, "x"));
-                let cpu = line.ours.cpu_s_per_gb / mm2.cpu_s_per_gb;
-                goals.push(Goal::new("CPU per MB / MirrorMaker 2 with its clusters", cpu, false, 1.0 / 3.0, "x"));
-            }
-        }
-        goals
+        self.lines.iter().flat_map(|line| line.goals(lag_max)).collect()
     }
 
     /// Prints everything to standard output.
@@ -134,23 +194,26 @@ impl Results {
     fn table(&self) -> String {
         let mut text = format!(
             "one partition, records of 1 KiB, a round trip of {} ms, packets of {} bytes; lag at {} MB/s\n\
-             ours: two regions of ours, flush before ack; MirrorMaker 2: between two clusters of Apache Kafka, as ours has no \
-             attached clusters yet\n\n{:24}{:>8}{:>10}{:>12}{:>12}{:>14}\n",
-            self.round_trip_ms, self.mtu, self.rate_mb_s, "", "loss %", "MB/s", "CPU s/GB", "memory MB", "lag p99 ms"
+             farshore: two regions of ours, flush before ack, whose brokers are the mirror; attach and MirrorMaker 2: one after \
+             the other between the same two clusters of Apache Kafka\n\n{:24}{:>8}{:>10}{:>14}{:>14}{:>12}{:>10}{:>10}\n",
+            self.round_trip_ms,
+            self.mtu,
+            self.rate_mb_s,
+            "",
+            "loss %",
+            "MB/s",
+            "mirror s/GB",
+            "all CPU s/GB",
+            "memory MB",
+            "lag ms",
+            "p99 ms"
         );
         for line in &self.lines {
-            let mut row = |what: &str, flood: Flood, lag: Option<f64>| {
-                let figures = [flood.mb_s, flood.cpu_s_per_gb, flood.memory_mb, lag.unwrap_or_default()];
-                let [rate, cpu, memory, lag] =
-                    figures.map(|value| if value > 0.0 { format!("{value:.1}") } else { "-".to_owned() });
-                let loss = line.loss_percent;
-                text += &format!("{what:24}{loss:>8}{rate:>10}{cpu:>12}{memory:>12}{lag:>14}\n");
-            };
-            row("four raw TCP streams", Flood { mb_s: line.raw_mb_s, ..Flood::default() }, None);
-            row("farshore", line.ours, Some(line.ours_lag_p99_ms));
-            if let Some(mm2) = line.mm2 {
-                row("MirrorMaker 2", mm2, line.mm2_lag_p99_ms);
-            }
+            let raw = Flood { mb_s: line.raw_mb_s, ..Flood::default() };
+            text += &row("four raw TCP streams", line, Some(Found { flood: raw, lag: None }));
+            text += &row("farshore", line, line.farshore);
+            text += &row("farshore attach", line, line.attached);
+            text += &row("MirrorMaker 2", line, line.mirror_maker);
         }
         text += "\n";
         self.goals().iter().for_each(|goal| text += &goal.line());
@@ -158,19 +221,44 @@ impl Results {
     }
 }
 
+fn row(what: &str, line: &OnLine, found: Option<Found>) -> String {
+    let Some(Found { flood, lag }) = found else { return String::new() };
+    let Lag { p50_ms, p99_ms } = lag.unwrap_or_default();
+    let figures = [flood.mb_s, flood.mirror_cpu_s_per_gb, flood.cpu_s_per_gb, flood.memory_mb, p50_ms, p99_ms];
+    let [rate, mirror, all, memory, p50, p99] =
+        figures.map(|value| if value > 0.0 { format!("{value:.1}") } else { "-".to_owned() });
+    format!("{what:24}{:>8}{rate:>10}{mirror:>14}{all:>14}{memory:>12}{p50:>10}{p99:>10}\n", line.loss_percent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(mb_s: f64, cpu: f64, memory_mb: f64, p99_ms: f64) -> Found {
+        let flood = Flood { mb_s, cpu_s_per_gb: cpu, mirror_cpu_s_per_gb: cpu, memory_mb };
+        Found { flood, lag: Some(Lag { p50_ms: p99_ms / 2.0, p99_ms }) }
+    }
+
     #[test]
     fn shares_and_ratios_are_judged() {
-        let ours = Flood { mb_s: 75.0, cpu_s_per_gb: 2.0, memory_mb: 100.0 };
-        let mm2 = Some(Flood { mb_s: 20.0, cpu_s_per_gb: 10.0, memory_mb: 2000.0 });
-        let line = OnLine { raw_mb_s: 100.0, ours, ours_lag_p99_ms: 149.0, mm2, ..OnLine::default() };
+        let line = OnLine {
+            raw_mb_s: 100.0,
+            farshore: Some(found(75.0, 2.0, 100.0, 149.0)),
+            attached: Some(found(66.0, 3.0, 100.0, 100.0)),
+            mirror_maker: Some(found(20.0, 10.0, 2000.0, 400.0)),
+            ..OnLine::default()
+        };
         let results = |line| Results { round_trip_ms: 100, mtu: 1500, rate_mb_s: 20.0, lines: vec![line] };
         let met = |line| results(line).goals().iter().map(Goal::is_met).collect::<Vec<_>>();
-        assert_eq!(met(line), [true; 4]);
-        assert_eq!(met(OnLine { raw_mb_s: 110.0, ours_lag_p99_ms: 151.0, mm2: None, ..line }), [false; 2]);
+        assert_eq!(met(line), [true; 6]);
+        let slow = OnLine { raw_mb_s: 110.0, farshore: Some(found(75.0, 2.0, 100.0, 151.0)), ..OnLine::default() };
+        assert_eq!(met(slow), [false; 2]);
+        assert_eq!(met(OnLine { loss_percent: 0.1, ..slow }), [false], "lag is promised for a sound line");
+        let silent = OnLine { farshore: Some(Found { lag: None, ..found(100.0, 1.0, 1.0, 1.0) }), ..slow };
+        assert_eq!(met(silent), [true, false], "a mirror that does not keep up has no lag to be proud of");
+        let mut even = line;
+        even.mirror_maker = line.attached;
+        assert_eq!(met(even), [true, true, false, false, false, false]);
         let table = results(line).table();
         assert!(table.contains("MirrorMaker 2") && table.contains("75.0"), "{table}");
     }

@@ -65,6 +65,15 @@ impl Recipe {
         Ok(Self { name: "mirror-maker", directory, port, command })
     }
 
+    /// `farshore attach`, which reads `source` and writes `target`.
+    pub(crate) fn attach(place: &Place, farshore: &Path, source: &str, target: &str, topic: &str) -> Self {
+        let data = place.directory.join("data").to_string_lossy().into_owned();
+        let words = ["attach", "--data-dir", &data, "--source", source, "--target", target, "--topics", topic];
+        let command =
+            std::iter::once(farshore.to_string_lossy().into_owned()).chain(words.map(str::to_owned)).collect();
+        Self { name: "attach", directory: place.directory.clone(), port: place.port, command }
+    }
+
     fn kafka_at(place: &Place, properties: &str) -> anyhow::Result<Self> {
         let Place { directory, port } = place;
         let starter = starter()?.to_string_lossy().into_owned();

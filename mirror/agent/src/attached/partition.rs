@@ -1,8 +1,9 @@
 //! One partition, copied.
 
 use super::journal::Journal;
+use super::reader::Reader;
 use super::topics::Pair;
-use super::{AttachedError, Shared, look, options};
+use super::{AttachedError, Settings, Shared, look, options};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -11,8 +12,10 @@ use mirror_core::attached::{Begin, Copy, Entry, Identity, Planned};
 use model::limits::PRODUCER_BATCHES_KEPT;
 use model::{Offset, OffsetRange, ProducerId};
 use record::Batches;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use wire::ErrorCode;
 use wire::api::list_offsets::{EARLIEST, LATEST};
 use wire::client::{ClientError, Cluster, FetchLimits, Fetched};
@@ -20,7 +23,7 @@ use wire::client::{ClientError, Cluster, FetchLimits, Fetched};
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const FETCH_BYTES: i32 = 4 << 20;
 
-/// How to read the source: what is committed, waiting a little for more.
+/// How to read the source again: what is committed, waiting a little for more.
 const OF_SOURCE: FetchLimits =
     FetchLimits { wait_max: Duration::from_millis(500), bytes_min: 1, bytes_max: FETCH_BYTES, committed_only: true };
 /// How to look for our own batches in the target.
@@ -31,8 +34,10 @@ const OF_TARGET: FetchLimits =
 pub(super) struct PartitionCopy {
     pair: Pair,
     partition: i32,
+    bootstrap: String,
     source: Cluster,
     target: Cluster,
+    room: Arc<Semaphore>,
     path: PathBuf,
     view: Shared,
 }
@@ -41,16 +46,20 @@ pub(super) struct PartitionCopy {
 struct Running<'a> {
     task: &'a PartitionCopy,
     journal: Journal,
+    reader: Reader,
     log_start: Offset,
 }
 
 impl PartitionCopy {
-    pub(super) fn new(pair: &Pair, partition: i32, ends: (&str, &str), directory: &Path, view: Shared) -> Self {
+    /// A copy that has not begun; `room` is what fetches ahead of their turn may take, of all copies together.
+    pub(super) fn new(pair: &Pair, partition: i32, settings: &Settings, room: &Arc<Semaphore>, view: Shared) -> Self {
         Self {
             partition,
-            source: Cluster::new(ends.0, options()),
-            target: Cluster::new(ends.1, options()),
-            path: Journal::path(directory, &pair.name, partition),
+            bootstrap: settings.source.clone(),
+            source: Cluster::new(&settings.source, options()),
+            target: Cluster::new(&settings.target, options()),
+            room: room.clone(),
+            path: Journal::path(&settings.directory, &pair.name, partition),
             pair: pair.clone(),
             view,
         }
@@ -98,7 +107,8 @@ impl PartitionCopy {
         let journal = Journal::write(&self.path, &copy)?;
         let is_unnamed = copy.identity().is_none();
         look(&self.view).copy = Some(copy);
-        let mut running = Running { task: self, journal, log_start: Offset::ZERO };
+        let reader = Reader::new(&self.bootstrap, &self.pair.name, self.partition, self.room.clone());
+        let mut running = Running { task: self, journal, reader, log_start: Offset::ZERO };
         if is_unnamed {
             running.take_identity().await?;
         }
@@ -277,7 +287,7 @@ impl Running<'_> {
     /// Reads what comes next and sends it.
     async fn carry_on(&mut self) -> Result<(), AttachedError> {
         let from = self.with(Copy::position);
-        let fetched = match self.task.fetch(from).await {
+        let fetched = match self.reader.next(from).await {
             Ok(fetched) => fetched,
             Err(error) if error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE) => return self.pass_gap(from).await,
             Err(error) => return Err(AttachedError::of_source(error)),

@@ -10,11 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const TOPIC: &str = "paced";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What comes first does not count: windows grow, JVMs warm up.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -35,14 +35,25 @@ impl ProducerContext for Acks {
     }
 }
 
-/// The lag of 99 of 100 records in milliseconds.
-pub(super) fn p99(pair: &mut dyn Pair, rate: f64, length: Duration) -> anyhow::Result<f64> {
-    load::create_with(&pair.source(), TOPIC, 1, 1)?;
-    pair.begin(TOPIC)?;
+/// What was found, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Lag {
+    /// Half of the records come sooner.
+    pub(crate) p50_ms: f64,
+    /// 99 of 100 do.
+    pub(crate) p99_ms: f64,
+}
+
+/// The lag under `rate` megabytes per second.
+pub(super) fn run(pair: &mut dyn Pair, rate: f64, length: Duration) -> anyhow::Result<Lag> {
+    let topic = pair.topic("paced");
+    load::create_with(&pair.source(), &topic, 1, 1)?;
+    pair.begin(&topic)?;
     let (source, target, total) = (pair.source(), pair.target(), WARM_UP + length);
     let records = (rate * 1e6 / RECORD_BYTES as f64 * total.as_secs_f64()) as usize;
-    let reading = thread::spawn(move || read(&target, records));
-    let acks = write(&source, records, total)?;
+    let mirrored = topic.clone();
+    let reading = thread::spawn(move || read(&target, &mirrored, records));
+    let acks = write(&source, &topic, records, total)?;
     let arrivals = match reading.join() {
         Ok(arrivals) => arrivals?,
         Err(_) => bail!("the consumer at the target gave up"),
@@ -54,10 +65,11 @@ pub(super) fn p99(pair: &mut dyn Pair, rate: f64, length: Duration) -> anyhow::R
     let mut lags: Vec<Duration> = acks.iter().skip(skipped).filter_map(lag).collect();
     lags.sort_unstable();
     ensure!(lags.len() > 100, "only {} records were seen at the target", lags.len());
-    Ok(lags[(lags.len() - 1) * 99 / 100].as_secs_f64() * 1e3)
+    let percentile = |percent: usize| lags[(lags.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+    Ok(Lag { p50_ms: percentile(50), p99_ms: percentile(99) })
 }
 
-fn write(bootstrap: &str, records: usize, over: Duration) -> anyhow::Result<Vec<(i64, Instant)>> {
+fn write(bootstrap: &str, topic: &str, records: usize, over: Duration) -> anyhow::Result<Vec<(i64, Instant)>> {
     let config = [("bootstrap.servers", bootstrap), ("acks", "all"), ("linger.ms", "5"), ("batch.size", "1000000")];
     let config: ClientConfig = config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let producer: ThreadedProducer<Acks> = config.create_with_context(Acks::default())?;
@@ -68,7 +80,7 @@ fn write(bootstrap: &str, records: usize, over: Duration) -> anyhow::Result<Vec<
         if due > Instant::now() + Duration::from_millis(1) {
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
-        let mut record = BaseRecord::<(), [u8], _>::to(TOPIC).partition(0).payload(&payload);
+        let mut record = BaseRecord::<(), [u8], _>::to(topic).partition(0).payload(&payload);
         while let Err((error, unsent)) = producer.send(record) {
             ensure!(error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), "cannot produce: {error}");
             thread::sleep(Duration::from_millis(1));
@@ -82,7 +94,7 @@ fn write(bootstrap: &str, records: usize, over: Duration) -> anyhow::Result<Vec<
 }
 
 /// When each offset came.
-fn read(bootstrap: &str, records: usize) -> anyhow::Result<Vec<Option<Instant>>> {
+fn read(bootstrap: &str, topic: &str, records: usize) -> anyhow::Result<Vec<Option<Instant>>> {
     let config = [
         ("bootstrap.servers", bootstrap),
         ("group.id", "bench-lag"),
@@ -95,7 +107,7 @@ fn read(bootstrap: &str, records: usize) -> anyhow::Result<Vec<Option<Instant>>>
     let config: ClientConfig = config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let consumer: BaseConsumer = config.create()?;
     let mut places = TopicPartitionList::new();
-    places.add_partition_offset(TOPIC, 0, Offset::Beginning)?;
+    places.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&places)?;
     let (mut arrivals, mut seen, mut moved_at) = (vec![None; records], 0, Instant::now());
     while seen < records {

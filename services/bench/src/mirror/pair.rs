@@ -12,7 +12,11 @@ pub(super) trait Pair {
     fn source(&self) -> String;
     /// Where clients find the target, without the line.
     fn target(&self) -> String;
-    /// Has `topic` mirrored from now on.
+    /// What a topic of this measurement is called.
+    fn topic(&self, of: &str) -> String {
+        of.to_owned()
+    }
+    /// Has `topic` mirrored from now on, and no other.
     fn begin(&mut self, topic: &str) -> anyhow::Result<()>;
     /// Everything that works for it.
     fn pids(&self) -> Vec<i32>;
@@ -61,47 +65,79 @@ impl Pair for Ours {
     }
 }
 
-/// Two clusters of Apache Kafka and MirrorMaker 2 beside the target, as it is recommended.
-pub(super) struct Theirs {
+/// Two clusters of Apache Kafka, one of them behind the line.
+pub(super) struct Clusters {
     source: Server,
     target: Server,
-    maker: Option<Server>,
     far: String,
     directory: PathBuf,
 }
 
-impl Theirs {
+impl Clusters {
     pub(super) fn start(directory: &Path, line: &Line) -> anyhow::Result<Self> {
         let place = Place::new(directory, "kafka-source")?;
         let far = format!("{}:{}", line.far(), place.port + 2);
         let source = Recipe::kafka_behind_line(&place, line.far())?.start().context("the source cluster")?;
         let target = Place::new(directory, "kafka-target")?;
         let target = Recipe::kafka_behind_line(&target, line.far())?.start().context("the target cluster")?;
-        Ok(Self { source, target, maker: None, far, directory: directory.to_owned() })
+        Ok(Self { source, target, far, directory: directory.to_owned() })
     }
 }
 
-impl Pair for Theirs {
+/// What mirrors one cluster of Apache Kafka to the other: a process beside the target, as it is recommended.
+pub(super) struct Between<'a> {
+    clusters: &'a Clusters,
+    /// Our binary; MirrorMaker 2 without.
+    farshore: Option<&'a Path>,
+    mirror: Option<Server>,
+}
+
+impl<'a> Between<'a> {
+    /// `farshore attach`.
+    pub(super) fn ours(clusters: &'a Clusters, farshore: &'a Path) -> Self {
+        Self { clusters, farshore: Some(farshore), mirror: None }
+    }
+
+    /// MirrorMaker 2.
+    pub(super) fn theirs(clusters: &'a Clusters) -> Self {
+        Self { clusters, farshore: None, mirror: None }
+    }
+
+    fn recipe(&self, topic: &str) -> anyhow::Result<Recipe> {
+        let (Clusters { far, directory, .. }, target) = (self.clusters, self.target());
+        match self.farshore {
+            Some(farshore) => Ok(Recipe::attach(&Place::new(directory, "attach")?, farshore, far, &target, topic)),
+            None => Recipe::mirror_maker(&Place::new(directory, "mirror-maker")?, far, &target, topic),
+        }
+    }
+}
+
+impl Pair for Between<'_> {
     fn source(&self) -> String {
-        self.source.bootstrap()
+        self.clusters.source.bootstrap()
     }
 
     fn target(&self) -> String {
-        self.target.bootstrap()
+        self.clusters.target.bootstrap()
+    }
+
+    fn topic(&self, of: &str) -> String {
+        // One topic is never mirrored by both.
+        format!("{of}-{}", if self.farshore.is_some() { "attach" } else { "mirror-maker" })
     }
 
     fn begin(&mut self, topic: &str) -> anyhow::Result<()> {
-        self.maker = None;
-        let place = Place::new(&self.directory, "mirror-maker")?;
-        self.maker = Some(Recipe::mirror_maker(&place, &self.far, &self.target(), topic)?.spawn()?);
+        self.mirror = None;
+        self.mirror = Some(self.recipe(topic)?.spawn()?);
         Ok(())
     }
 
     fn pids(&self) -> Vec<i32> {
-        [&self.source, &self.target].into_iter().chain(&self.maker).flat_map(Server::pids).collect()
+        let Clusters { source, target, .. } = self.clusters;
+        [source, target].into_iter().chain(&self.mirror).flat_map(Server::pids).collect()
     }
 
     fn mirror_pids(&self) -> Vec<i32> {
-        self.maker.iter().flat_map(Server::pids).collect()
+        self.mirror.iter().flat_map(Server::pids).collect()
     }
 }
