@@ -4,7 +4,7 @@ use crate::inventory::{Inventory, LinkFacts};
 use crate::plan::Kind;
 use crate::policy::Group;
 use crate::report::Loss;
-use model::{Grant, GrantState, OwnershipEpoch, ProtectionGroup, RegionName, TopicPartition, limits};
+use model::{Grant, GrantState, OwnershipEpoch, ProtectionGroup, RegionName, TopicPartition, copy_states, limits};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ pub enum Refusal {
         partitions: usize,
     },
     /// The copy is none.
-    #[error("the copy of {partition} in {region} is {state} and no standby; it has to be rebuilt first")]
+    #[error("the copy of {partition} in {region} is {state} and no standby; {}", remedy(state))]
     CopyUnusable {
         /// The region.
         region: RegionName,
@@ -185,6 +185,14 @@ pub enum Refusal {
         /// The group.
         group: ProtectionGroup,
     },
+}
+
+/// How a copy in such a state becomes a standby.
+pub fn remedy(state: &str) -> &'static str {
+    match state {
+        copy_states::INCOMPLETE => "wait until its link has caught up with what its source has compacted",
+        _ => "have it copied anew first, while its source is there: farshore link rebuild",
+    }
 }
 
 /// What could be done about `policy`'s group.

@@ -224,9 +224,9 @@ impl LinkFacts {
         self.lag_seconds = self.lag_seconds.max(status.lag_seconds);
         self.silent_ms = self.silent_ms.min(status.silent_ms);
         self.line = Line::worse(self.line, status.line);
-        if matches!(status.state.as_str(), "must_rebuild" | "topic_reset") {
+        if let Some(state) = status.unusable() {
             let partition = TopicPartition { topic: status.topic.clone(), partition: status.partition };
-            self.unusable.push((partition, status.state.clone()));
+            self.unusable.push((partition, state.to_owned()));
         }
     }
 

@@ -12,6 +12,8 @@
 //! - A batch is taken only if it is whole, of no later epoch than the leadership, and lies at or behind the tail
 //!   (KAFKA-18723). A gap is what compaction or a link left there; the leader's log has it too.
 //! - The hole of a lineage is crossed by its first batch, at a tail that is the common end, in no other way.
+//! - What the leader's log does not hold any more is known before what comes behind it is here. A leader's log that was made
+//!   anew is copied anew.
 //! - What is acknowledged is on disk. What is shown is on disk and below the leader's high watermark.
 //!
 //! It keeps nothing that the log knows: the log is looked at through [`LogView`].
@@ -23,7 +25,7 @@ pub use answer::{Answer, EpochEnd, Event, Trouble};
 
 use crate::metadata::{Lineage, Role};
 use bytes::Bytes;
-use model::{BrokerSlot, CopyTerm, LeaderEpoch, Offset};
+use model::{Baseline, BrokerSlot, CopyTerm, LeaderEpoch, Offset};
 use std::fmt;
 
 /// What tells one leadership of a partition from every other one in its region.
@@ -72,6 +74,8 @@ pub trait LogView {
     fn durable(&self) -> Offset;
     /// The epoch of the last batch; [`LeaderEpoch::NONE`] without one.
     fn last_epoch(&self) -> LeaderEpoch;
+    /// What it does not hold although nothing in it says so.
+    fn baseline(&self) -> Baseline;
     /// The largest epoch that is not above `epoch`, and where it ends; `None` when the log has none such.
     fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd>;
 }
@@ -103,6 +107,8 @@ pub enum Command {
         /// From here.
         at: Offset,
     },
+    /// Keep beside the log, durably, what it does not hold although nothing in it says so.
+    Inherit(Baseline),
     /// Append these whole, checked batches as they are, and have them flushed.
     Append {
         /// The batches.
@@ -126,7 +132,11 @@ impl Command {
     /// Whether it changes the log.
     pub fn changes_log(&self) -> bool {
         match self {
-            Self::Truncate { .. } | Self::Restart { .. } | Self::Append { .. } | Self::RaiseStart { .. } => true,
+            Self::Truncate { .. }
+            | Self::Restart { .. }
+            | Self::Inherit(_)
+            | Self::Append { .. }
+            | Self::RaiseStart { .. } => true,
             Self::Commit { .. } | Self::Pause(_) => false,
         }
     }
@@ -199,6 +209,9 @@ impl Follower {
         if answer.fence != self.leadership.fence || answer.from != log.tail() {
             return vec![];
         }
+        if self.was_remade(&answer, log) {
+            return vec![Command::Restart { at: answer.log_start }];
+        }
         match (answer.diverging, answer.trouble.clone()) {
             (None, Some(Trouble::OutOfRange)) => vec![Command::Restart { at: answer.log_start }],
             (None, Some(trouble)) => vec![Command::Pause(trouble)],
@@ -207,11 +220,36 @@ impl Follower {
         }
     }
 
+    /// Whether the leader's log was made anew since this one was copied from it: then the same offsets under the same
+    /// epochs need not be the same records.
+    fn was_remade(&self, answer: &Answer, log: &impl LogView) -> bool {
+        let holds_something = log.start() < log.tail();
+        let is_compared = answer.trouble.is_none() || answer.diverging.is_some();
+        is_compared && holds_something && answer.baseline.remade != log.baseline().remade
+    }
+
+    /// What this log has to say of itself once it goes on with what the leader holds. A copy's replicas say what their
+    /// leader says; those of an owner are cleaned each by itself.
+    fn inherited(&self, answer: &Answer, log: &impl LogView) -> Baseline {
+        let (own, leader) = (log.baseline(), answer.baseline);
+        if matches!(answer.fence, Fence::Term(_)) || log.start() == log.tail() {
+            return leader;
+        }
+        let mut next = Baseline { thinned: own.thinned.max(leader.thinned), ..own };
+        if leader.forgotten > own.forgotten {
+            (next.forgotten, next.forgotten_at) = (leader.forgotten, leader.forgotten_at);
+        }
+        next
+    }
+
     fn on_records(&self, answer: Answer, log: &impl LogView) -> Vec<Command> {
-        let mut commands = match self.take(&answer, log) {
+        let taken = match self.take(&answer, log) {
             Ok(commands) => commands,
             Err(trouble) => return vec![Command::Pause(trouble)],
         };
+        let inherited = self.inherited(&answer, log);
+        let inherits = (inherited != log.baseline()).then_some(Command::Inherit(inherited));
+        let mut commands: Vec<_> = inherits.into_iter().chain(taken).collect();
         let start = answer.log_start.min(log.tail());
         if commands.is_empty() && start > log.start() {
             commands.push(Command::RaiseStart { to: start });

@@ -9,7 +9,8 @@
 //!
 //! Only the owner retires and compacts by its configuration. A copy follows its source's log start and nothing else:
 //! what it still holds above that may be the only version left of it when the source is lost. A record that somebody
-//! deleted (DeleteRecords) is not held for anybody.
+//! deleted (DeleteRecords) is not held for anybody. Retirement and compaction are held back by the same limits: time, bytes,
+//! and the space left on the disk.
 
 use model::{ByteCount, Offset, RegionName};
 use std::collections::BTreeMap;
@@ -89,6 +90,14 @@ pub fn passes(keep: Keep, hold: Hold, high_watermark: Offset, floor: Offset, is_
     [Pass { keep, limit: high_watermark.min(floor) }, Pass { keep: later, limit: high_watermark }]
 }
 
+/// Below it compaction may change what is `stable`: what every link has, and what the hold has `expired` for. With a disk
+/// that is short of space nothing waits for a link.
+///
+/// What is cleaned above a link's floor may leave its copy a gap: it hears of that by the log's [`model::Baseline`].
+pub fn clean_limit(stable: Offset, floor: Offset, expired: Offset, is_short: bool) -> Offset {
+    if is_short { stable } else { stable.min(floor.max(expired)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +135,18 @@ mod tests {
         assert_eq!((second.keep, second.limit), (keep, Offset(100)));
         let sized = Keep { age_max: None, bytes_max: Some(ByteCount(10)) };
         assert_eq!(passes(sized, hold, Offset(100), Offset(40), false)[1].keep.bytes_max, Some(ByteCount(17)));
+    }
+
+    #[test]
+    fn compaction_waits_for_a_link_as_long_as_the_hold_lasts() {
+        let limit = |floor, expired, is_short| clean_limit(Offset(100), Offset(floor), Offset(expired), is_short).0;
+        assert_eq!(limit(40, 0, false), 40);
+        assert_eq!(limit(40, 70, false), 70, "the hold is over");
+        assert_eq!(
+            (limit(i64::MAX, 0, false), limit(0, 200, false)),
+            (100, 100),
+            "nothing is cleaned that may be undone"
+        );
+        assert_eq!(limit(40, 0, true), 100, "the region goes before its copy");
     }
 }

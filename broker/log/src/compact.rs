@@ -15,7 +15,8 @@
 //! - A tombstone stays until the horizon its batch was given by the first compaction that saw it (KIP-534).
 //! - Of each producer the log remembers the last batch stays, emptied if need be; markers stay as long as a batch of
 //!   their transaction was there; records of aborted transactions go.
-//! - The swap happens as a whole or not at all, whenever the process or the machine dies ([`swap`]).
+//! - The swap happens as a whole or not at all, whenever the process or the machine dies ([`swap`]). Before it, what nothing
+//!   in the log tells of any more is written down beside it ([`Log::baseline`]).
 
 mod judge;
 mod offset_map;
@@ -23,13 +24,14 @@ mod output;
 mod plan;
 pub(crate) mod swap;
 
+use crate::retain::modified;
 use crate::segment::Segment;
 use crate::view::{Shared, View};
 use crate::walk::Found;
 use crate::{Config, Log, ReadError, TruncateError};
 pub(crate) use judge::LastBatch;
 use judge::{Fate, Judge};
-use model::{ByteCount, Offset, ProducerId, Timestamp, limits};
+use model::{Baseline, ByteCount, Offset, ProducerId, Timestamp, limits};
 use offset_map::OffsetMap;
 use output::Output;
 use plan::{Group, SegmentFacts};
@@ -84,6 +86,9 @@ pub struct Cleaned {
     pub(crate) truncations: u64,
     /// Everything below is clean once all of them are in their place.
     pub(crate) upto: Offset,
+    /// Behind the last tombstone or marker that nothing tells of any more then.
+    pub(crate) forgotten: Option<Offset>,
+    pub(crate) now: Timestamp,
     pub(crate) groups: Vec<CleanedGroup>,
 }
 
@@ -211,7 +216,13 @@ impl CompactionJob {
         let mut judge = Judge::new(map, aborted, &self.producers, self.now, self.policy.delete_retention);
         let cleaned = groups.iter().map(|group| self.clean_group(&self.view.segments[group.clone()], &mut judge));
         let groups = cleaned.collect::<Result<_, _>>()?;
-        Ok(Cleaned { truncations: self.truncations, upto: map.end, groups })
+        Ok(Cleaned {
+            truncations: self.truncations,
+            upto: map.end,
+            forgotten: judge.forgotten(),
+            now: self.now,
+            groups,
+        })
     }
 
     fn clean_group(&self, segments: &[Arc<Segment>], judge: &mut Judge<'_>) -> Result<CleanedGroup, ReadError> {
@@ -248,6 +259,17 @@ impl CompactionJob {
     }
 }
 
+impl Cleaned {
+    /// What is to be known of the log before any of it is in its place.
+    fn baseline(&self, known: Baseline) -> Baseline {
+        let thinned = known.thinned.max(self.upto);
+        let Some(forgotten) = self.forgotten else { return Baseline { thinned, ..known } };
+        // No two of them have the same time, whatever the clock does.
+        let forgotten_at = self.now.max(known.forgotten_at.plus(Duration::from_millis(1)));
+        Baseline { forgotten: known.forgotten.max(forgotten), forgotten_at, thinned, ..known }
+    }
+}
+
 impl Log {
     /// Puts cleaned segments in the place of those they were made from, durably. What changed meanwhile is left as it
     /// is. It may block for some flushes.
@@ -258,6 +280,7 @@ impl Log {
         self.shared.check_open()?;
         let mut done = Compacted { upto: self.cleaned, ..Compacted::default() };
         let mut all = cleaned.truncations == self.shared.truncations();
+        self.set_baseline(cleaned.baseline(self.baseline())).map_err(|error| self.cut_failed(error.into()))?;
         for group in &cleaned.groups {
             all &= self.is_current(group);
             if !all {
@@ -301,5 +324,19 @@ impl Log {
     /// Everything below was looked at by a compaction.
     pub fn compacted_upto(&self) -> Offset {
         self.cleaned
+    }
+
+    /// Below it everything was written here `age` ago or earlier, whatever time its records have, or before the newest
+    /// `bytes` of batches. It lies between two segments; it is the log start where neither is so.
+    pub fn expired(&self, age: Duration, bytes: ByteCount, now: Timestamp) -> Offset {
+        let (view, mut newer) = (self.view(), 0);
+        let expired = view.segments.iter().rev().find_map(|segment| {
+            if now.since(modified(segment)) >= age {
+                return Some(segment.next());
+            }
+            newer += segment.size();
+            (newer >= bytes.0).then_some(segment.base)
+        });
+        expired.map_or(view.start, |offset| offset.max(view.start))
     }
 }

@@ -19,6 +19,7 @@
 
 mod append;
 mod append_times;
+mod baseline;
 mod compact;
 mod config;
 mod copy;

@@ -1,6 +1,7 @@
 //! Opening: what an orderly close left is taken at its word, the rest is scanned.
 
 use crate::append_times::AppendTimes;
+use crate::baseline;
 use crate::compact::swap;
 use crate::epochs::Epochs;
 use crate::files::Listing;
@@ -11,7 +12,7 @@ use crate::segment::Segment;
 use crate::tail::Tail;
 use crate::view::{Mark, Shared, View};
 use crate::{Config, FileError, Log, OpenError, files, log_start, metadata, snapshots};
-use model::{Offset, TopicId};
+use model::{Baseline, Offset, TopicId};
 use record::BatchError;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -81,6 +82,7 @@ struct Opening {
     tail: Option<Tail>,
     /// How far it was compacted.
     cleaned: Offset,
+    baseline: Baseline,
     recovery: Recovery,
 }
 
@@ -99,6 +101,7 @@ impl Opening {
         // Without the epochs that are below it, the recovery point is of no use.
         let point = listing.read_if(files::RECOVERY_POINT, || RecoveryPoint::read(&dir))?.filter(|_| epochs.is_some());
         let cleaned = listing.read_if(swap::CHECKPOINT, || swap::read_checkpoint(&dir))?;
+        let baseline = listing.read_if(baseline::FILE, || baseline::read(&dir))?;
         Ok(Self {
             config,
             start,
@@ -108,6 +111,7 @@ impl Opening {
             segments: Vec::with_capacity(bases.len()),
             tail: None,
             cleaned: cleaned.unwrap_or(Offset::ZERO),
+            baseline: baseline.unwrap_or_default(),
             recovery: Recovery { clean: true, ..Recovery::default() },
             bases,
             dir,
@@ -291,6 +295,7 @@ impl Opening {
             flushed: mark,
             segments: Arc::new(std::mem::take(&mut self.segments)),
             epochs: Arc::new(std::mem::take(&mut self.epochs)),
+            baseline: self.baseline,
         };
         self.make_durable(&view, fresh)?;
         let producers = snapshots::restore(&self.dir, &view)?;

@@ -5,7 +5,7 @@ use crate::view::{Mark, Shared, View};
 use crate::walk::Found;
 use crate::{FileError, ReadError};
 use bytes::Bytes;
-use model::{ByteCount, Offset};
+use model::{Baseline, ByteCount, Offset};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -97,6 +97,12 @@ impl Reader {
     /// How often the log was cut. What was found out about it before a cut need not hold behind one.
     pub fn truncations(&self) -> u64 {
         self.shared.truncations()
+    }
+
+    /// What the log does not hold any more although nothing in it says so. Whoever reads and then asks is told of everything
+    /// that was not there when it read.
+    pub fn baseline(&self) -> Baseline {
+        self.shared.read().baseline
     }
 
     /// Everything below is on disk.

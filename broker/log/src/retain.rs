@@ -102,7 +102,8 @@ fn facts(segment: &Segment) -> Facts {
     Facts { next: segment.next(), size: segment.size(), time: latest.unwrap_or_else(|| modified(segment)) }
 }
 
-fn modified(segment: &Segment) -> Timestamp {
+/// When it was last written to.
+pub(crate) fn modified(segment: &Segment) -> Timestamp {
     let modified = segment.file.metadata().and_then(|metadata| metadata.modified()).ok();
     let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     Timestamp(since.map_or(i64::MAX, |since| since.as_millis() as i64))

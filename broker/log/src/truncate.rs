@@ -132,6 +132,7 @@ impl Log {
         self.write_epochs(&view.epochs)?;
         self.producers = snapshots::restore(&self.dir, &view)?;
         self.forget_compaction(mark.offset)?;
+        self.set_baseline(self.baseline().cut(mark.offset))?;
         self.times.truncate(mark.offset);
         self.unflushed.rolled.retain(|segment| segment.base < mark.segment);
         Ok(files::sync_dir(&self.dir)?)
@@ -164,7 +165,7 @@ impl Log {
     fn restart(&mut self, offset: Offset) -> Result<(), TruncateError> {
         let mark = Mark { offset, segment: offset, position: 0 };
         self.move_point_back(mark)?;
-        let segments = self.view().segments;
+        let (segments, held_something) = (self.view().segments, self.start() < self.tail());
         for segment in segments.iter().rev() {
             segment.remove()?;
         }
@@ -174,13 +175,17 @@ impl Log {
         self.tail = Tail::of_empty(segment.clone());
         self.producers = Producers::default();
         self.forget_compaction(Offset::ZERO)?;
+        // One that was empty has begun to be what it is said to be.
+        if held_something {
+            self.set_baseline(self.baseline().cleared())?;
+        }
         self.times.truncate(Offset::ZERO);
         self.unflushed.rolled.clear();
         let epochs = Arc::new(Epochs::default());
         self.write_epochs(&epochs)?;
         files::sync_dir(&self.dir)?;
-        let segments = Arc::new(vec![segment]);
-        *self.shared.write() = View { start: offset, tail: mark, flushed: mark, segments, epochs };
+        let (segments, baseline) = (Arc::new(vec![segment]), self.baseline());
+        *self.shared.write() = View { start: offset, tail: mark, flushed: mark, segments, epochs, baseline };
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use crate::epochs::Epochs;
 use crate::segment::Segment;
 use crate::{FileError, ReadError, Sealed};
-use model::Offset;
+use model::{Baseline, Offset};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,6 +31,7 @@ pub(crate) struct View {
     /// Ascending; never empty.
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
     pub(crate) epochs: Arc<Epochs>,
+    pub(crate) baseline: Baseline,
 }
 
 impl View {

@@ -5,6 +5,7 @@
 //! (`Offset`, the epochs) offer `advance`, which keeps the larger of two.
 
 mod assignment;
+mod baseline;
 mod broker;
 mod bytes;
 mod commits;
@@ -22,6 +23,7 @@ pub use assignment::{
     Assignment, Coverage, Grant, GrantState, Opening, Pattern, RegionAddress, TopicSpec, TopicState,
     coordinating_grant, covering_grant,
 };
+pub use baseline::Baseline;
 pub use broker::{BrokerDrain, BrokerOrder, BrokerOrderError, BrokerStatus};
 pub use bytes::ByteCount;
 pub use commits::{Commit, CommitCursor, CommitMarks, CommitPage, CommitPart, CommitsSince, SyncCommits};
@@ -36,5 +38,5 @@ pub use mode::{
 };
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
-pub use status::{CopyProof, DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus};
+pub use status::{CopyProof, DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus, copy_states};
 pub use time::Timestamp;

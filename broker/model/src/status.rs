@@ -117,7 +117,7 @@ pub struct LinkPartitionStatus {
     pub source: RegionName,
     /// The target region.
     pub target: RegionName,
-    /// What the link does: `fetching`, `caught_up`, `disconnected`, `archiving`, `sealed`, `topic_reset`, ...
+    /// What the link does or why it is no standby: `fetching`, `caught_up`, `disconnected`, `archiving`, `sealed`, `topic_reset`, ...
     pub state: String,
     /// The next offset the copy lacks.
     pub tail: Offset,
@@ -146,6 +146,33 @@ pub struct LinkPartitionStatus {
     /// How far the copy is proven to be what its source is; `None` before both have hashed anything.
     #[serde(default)]
     pub proof: Option<CopyProof>,
+}
+
+/// The states of copies that are no standby, as [`LinkPartitionStatus::state`] and assessments name them.
+pub mod copy_states {
+    /// It has missed deletions of keys it holds: it has to be copied anew.
+    pub const MUST_REBUILD: &str = "must_rebuild";
+    /// It has not come as far as its source was compacted, so that it lacks versions of some keys. It mends itself.
+    pub const INCOMPLETE: &str = "incomplete";
+    /// The source has another topic under its name.
+    pub const TOPIC_RESET: &str = "topic_reset";
+    /// It does not hold what its source holds, by their hashes: it has to be copied anew.
+    pub const DIFFERENT: &str = "different";
+}
+
+impl LinkPartitionStatus {
+    /// Why the copy is no standby, if it is none.
+    pub fn unusable(&self) -> Option<&str> {
+        let is_defect = [copy_states::MUST_REBUILD, copy_states::INCOMPLETE, copy_states::TOPIC_RESET];
+        let state = is_defect.contains(&self.state.as_str()).then_some(self.state.as_str());
+        let differs = self.proof.as_ref().is_some_and(|proof| proof.difference.is_some());
+        state.or(differs.then_some(copy_states::DIFFERENT))
+    }
+
+    /// Whether nothing but copying it anew makes it a standby.
+    pub fn must_be_rebuilt(&self) -> bool {
+        matches!(self.unusable(), Some(copy_states::MUST_REBUILD | copy_states::DIFFERENT))
+    }
 }
 
 /// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.

@@ -7,7 +7,7 @@ use crate::Broker;
 use crate::replica::{CompactError, Partition};
 use crate::settings::TopicSettings;
 use broker_core::metadata::Image;
-use broker_core::retention::{Keep, passes};
+use broker_core::retention::{Keep, clean_limit, passes};
 use log::{Compaction, TruncateError};
 use model::{ByteCount, Grant, Offset, RegionName, Timestamp};
 use std::sync::Arc;
@@ -80,7 +80,31 @@ impl Broker {
             self.retire(partition, keep(&settings), now, floor, cleaned)?;
         }
         if compacts {
-            compact(partition, &policy(&settings), now, floor, cleaned)?;
+            self.compact(partition, &policy(&settings), now, floor, cleaned)?;
+        }
+        Ok(())
+    }
+
+    /// Compaction runs ahead of a link no sooner than the hold ends: a copy that lacks both a record and the one that
+    /// replaced it is of no use as a standby until it has caught up, and one that never hears of a deletion has to be made
+    /// anew.
+    fn compact(
+        &self,
+        partition: &Partition,
+        policy: &Compaction,
+        now: Timestamp,
+        floor: Offset,
+        cleaned: &mut Cleaned,
+    ) -> Result<(), CompactError> {
+        let is_short = partition.dir.disk().is_short();
+        let expired = partition.hold_expired(self.0.config.link_hold, now);
+        let limit = clean_limit(partition.marks().last_stable, floor, expired, is_short);
+        if let Some(done) = partition.compact(policy, now, limit)? {
+            let less = done.bytes_before.saturating_sub(done.bytes_after);
+            cleaned.compacted += 1;
+            cleaned.compacted_bytes += less;
+            tracing::info!(partition = %partition.name, upto = %done.upto, before = done.bytes_before,
+                after = done.bytes_after, "log was compacted");
         }
         Ok(())
     }
@@ -106,25 +130,6 @@ impl Broker {
         partition.flush_soon();
         Ok(())
     }
-}
-
-/// Compaction never runs ahead of a link: a copy that lacks both a record and the one that replaced it would be of no
-/// use as a standby, and nobody would know.
-fn compact(
-    partition: &Partition,
-    policy: &Compaction,
-    now: Timestamp,
-    floor: Offset,
-    cleaned: &mut Cleaned,
-) -> Result<(), CompactError> {
-    if let Some(done) = partition.compact(policy, now, floor)? {
-        let less = done.bytes_before.saturating_sub(done.bytes_after);
-        cleaned.compacted += 1;
-        cleaned.compacted_bytes += less;
-        tracing::info!(partition = %partition.name, upto = %done.upto, before = done.bytes_before,
-            after = done.bytes_after, "log was compacted");
-    }
-    Ok(())
 }
 
 fn keep(settings: &TopicSettings) -> Keep {

@@ -5,7 +5,8 @@ use crate::replica::{CopyError, Ear, Partition, Standing, SyncTerms};
 use bytes::Bytes;
 use log::EpochStart;
 use model::{
-    ByteCount, CopyTerm, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
+    Baseline, ByteCount, CopyTerm, DivergedTail, Gap, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp,
+    TopicId, copy_states,
 };
 use record::Batches;
 use std::fs::File;
@@ -33,6 +34,8 @@ pub struct CopyState {
     pub high_watermark: Offset,
     /// The leader epochs of its batches: epoch, start, base.
     pub epochs: Vec<EpochStart>,
+    /// What it does not hold although nothing in it says so.
+    pub baseline: Baseline,
 }
 
 /// Why a copy was not changed.
@@ -53,10 +56,14 @@ impl From<CopyError> for CopyFailure {
     fn from(error: CopyError) -> Self {
         match error {
             CopyError::Sealed => Self::Sealed,
-            CopyError::NotCopy | CopyError::Closed(_) | CopyError::NoRoom => Self::NotReady(error.to_string()),
-            CopyError::Failed(_) | CopyError::Log(_) | CopyError::Truncate(_) | CopyError::Read(_) => {
-                Self::Failed(error.to_string())
+            CopyError::NotCopy | CopyError::Closed(_) | CopyError::NoRoom | CopyError::Remade => {
+                Self::NotReady(error.to_string())
             }
+            CopyError::Failed(_)
+            | CopyError::Log(_)
+            | CopyError::Truncate(_)
+            | CopyError::Read(_)
+            | CopyError::File(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -103,7 +110,20 @@ impl Broker {
             flushed: marks.copy_watermark,
             high_watermark: marks.high_watermark,
             epochs: copy.epochs(),
+            baseline: copy.reader.baseline(),
         })
+    }
+
+    /// Why a copy that is led here is no standby, as far as is known beside its log.
+    pub(crate) fn copy_defect(&self, topic: TopicId, partition: PartitionId) -> Option<&'static str> {
+        let held = self.0.partitions.held();
+        let copy = held.partition(topic, partition).filter(|held| matches!(held.standing(), Standing::Copy { .. }))?;
+        // The log first: what is on disk by then has at least what it lacked.
+        let baseline = copy.reader.baseline();
+        match baseline.missed {
+            Some(_) => Some(copy_states::MUST_REBUILD),
+            None => (!baseline.is_whole(copy.marks().copy_watermark)).then_some(copy_states::INCOMPLETE),
+        }
     }
 
     /// Follows how far a copy is on the disks of its whole in-sync set; the sender is dropped when it is a copy no more, or
@@ -265,6 +285,27 @@ impl Broker {
         self.blocking(topic, partition, move |copy| copy.restart_at(at)).await.map(drop)
     }
 
+    /// Keeps what a copy does not hold although nothing in it says so, durably.
+    ///
+    /// # Errors
+    /// [`CopyFailure`] says whether it may be tried again.
+    pub async fn inherit_copy(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+        baseline: Baseline,
+    ) -> Result<(), CopyFailure> {
+        self.blocking(topic, partition, move |copy| copy.inherit(baseline)).await
+    }
+
+    /// Drops everything of a copy, which is then copied anew.
+    ///
+    /// # Errors
+    /// [`CopyFailure`] says whether it may be tried again.
+    pub(crate) async fn remake_copy(&self, topic: TopicId, partition: PartitionId) -> Result<(), CopyFailure> {
+        self.blocking(topic, partition, Partition::remake).await
+    }
+
     /// Follows the source's log start.
     ///
     /// # Errors
@@ -278,12 +319,12 @@ impl Broker {
         self.blocking(topic, partition, move |copy| copy.raise_start(to)).await.map(drop)
     }
 
-    async fn blocking(
+    async fn blocking<T: Send + 'static>(
         &self,
         topic: TopicId,
         partition: PartitionId,
-        work: impl FnOnce(&Partition) -> Result<Offset, CopyError> + Send + 'static,
-    ) -> Result<Offset, CopyFailure> {
+        work: impl FnOnce(&Partition) -> Result<T, CopyError> + Send + 'static,
+    ) -> Result<T, CopyFailure> {
         let copy = self.copy(topic, partition)?;
         let done = tokio::task::spawn_blocking(move || work(&copy)).await;
         Ok(done.map_err(|error| CopyFailure::Failed(error.to_string()))??)
@@ -307,11 +348,12 @@ fn copy_term(partition: &Partition) -> Option<CopyTerm> {
 }
 
 async fn tell_flushed(broker: Broker, copy: Arc<Partition>, term: Option<CopyTerm>, flushed: watch::Sender<Offset>) {
-    let (mut ear, mut stop) = (Ear::new(), broker.0.stop.subscribe());
+    let (mut ear, mut stop, remade) = (Ear::new(), broker.0.stop.subscribe(), copy.reader.baseline().remade);
     loop {
         ear.listen(&copy);
         let is_here = broker.0.partitions.held().partition(copy.topic_id, copy.number()).is_some();
-        if !is_here || term.is_none() || copy_term(&copy) != term {
+        let is_same = copy_term(&copy) == term && copy.reader.baseline().remade == remade;
+        if !is_here || term.is_none() || !is_same {
             return;
         }
         let marks = copy.marks();

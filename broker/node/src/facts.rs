@@ -1,9 +1,10 @@
 //! Facts the council has to hear of: diverged tails and gaps. Kept on disk until it has stored them.
 
+use crate::durably;
 use model::{DivergedTail, Gap};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -87,15 +88,7 @@ impl Facts {
     }
 
     fn write(&self, kept: &Kept) -> io::Result<()> {
-        let draft = self.path.with_extension("draft");
-        let mut file = File::create(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(kept)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        match self.path.parent() {
-            Some(dir) => File::open(dir)?.sync_all(),
-            None => Ok(()),
-        }
+        durably::replace(&self.path, &serde_json::to_vec_pretty(kept)?)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

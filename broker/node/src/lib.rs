@@ -18,6 +18,7 @@ mod controller;
 mod copy;
 mod data_plane;
 mod doors;
+mod durably;
 mod facts;
 mod failures;
 mod groups;

@@ -1,6 +1,7 @@
 //! What only Farshore's own processes say to each other, on the internal listener: same frames and headers as Kafka's,
 //! keys from 1000 on, never advertised.
 
+pub mod baseline;
 pub mod control;
 pub mod link_fetch;
 pub mod replica_fetch;
@@ -26,6 +27,7 @@ pub(crate) const fn flexible_from(api_key: i16) -> Option<i16> {
 
 /// What the tables are written with.
 mod table {
+    pub(super) use super::baseline::Baseline;
     pub(super) use crate::codec::{NEVER, Records, message};
     pub(super) use crate::error::ErrorCode;
     pub(super) use bytes::Bytes;

@@ -7,8 +7,8 @@ use mirror_core::gap::Gap;
 use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
 use mirror_core::window::{Answer, LogState, Stream};
 use model::{
-    Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset, OffsetRange,
-    OwnershipEpoch, PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
+    Baseline, Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset,
+    OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup, RegionAddress, SyncCommits, Timestamp, TopicId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,6 +170,10 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Drops the log and begins an empty one at `at`.
     fn restart(&self, key: CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>>;
+
+    /// Keeps beside the copy, durably, what it does not hold although nothing in it says so; refused when the copy was made
+    /// anew meanwhile.
+    fn inherit(&self, key: CopyKey, baseline: Baseline) -> PortFuture<'_, Result<(), SinkError>>;
 
     /// Forgets what lies below.
     fn raise_log_start(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>>;

@@ -162,6 +162,7 @@ fn answer(source_time: Timestamp, partition: link_fetch::PartitionResponse) -> (
         ownership_epoch: OwnershipEpoch(u32::try_from(partition.ownership_epoch).unwrap_or(0)),
         oldest_unread: Timestamp(partition.oldest_unread_append_time_ms),
         served: served(&partition),
+        baseline: (&partition.baseline).into(),
         body: body(partition),
     };
     (key, answer)

@@ -1,6 +1,6 @@
 //! Offsets that were dropped at the source before they were copied.
 
-use model::{Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
+use model::{Baseline, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -27,8 +27,11 @@ impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Retention => "the source's retention removed them before they were copied",
-            Self::Compaction => "the source was compacted before they were copied; the copy must be rebuilt",
-            Self::Difference => "what is stored here is not what the source stores; one of the two is damaged",
+            Self::Compaction => "the source was compacted before they were copied; the copy must be rebuilt (farshore link rebuild)",
+            Self::Difference => {
+                "what is stored here is not what the source stores, one of the two is damaged; rebuild the copy (farshore link \
+                 rebuild)"
+            }
         })
     }
 }
@@ -56,13 +59,39 @@ impl From<&Gap> for model::Gap {
     }
 }
 
-/// What a copy that ends at `tail` has missed of a compacted source that keeps no tombstone below `forgotten` any more:
-/// keys may have been deleted there whose older values the copy still holds. `None` when it missed nothing: it has come
-/// further, or it holds nothing yet, since its `start` is its tail.
+/// What a copy that holds `held`, and says `own` of itself, has to say of itself before it goes on with what a source holds
+/// that says `source`.
 ///
-/// The range is recorded as a gap by [`GapReason::Compaction`]: the copy must be rebuilt, and is refused as a standby.
-pub fn missed_deletions(start: Offset, tail: Offset, forgotten: Offset) -> Option<OffsetRange> {
-    (start < tail && tail < forgotten).then_some(OffsetRange::new(tail, forgotten))
+/// A copy that holds nothing takes over what its source says: whatever went before was forgotten together with what it was
+/// about. One that ends below what was forgotten since has missed deletions: it keeps keys that were deleted. That is
+/// recorded as a gap by [`GapReason::Compaction`], and stays until the copy is made anew. What the source has not changed
+/// since the copy began is not missed, or a copy that begins would miss it with every answer.
+pub fn inherit(own: Baseline, source: &Baseline, held: OffsetRange) -> Baseline {
+    if held.is_empty() {
+        return Baseline { remade: own.remade, missed: None, ..*source };
+    }
+    let tail = held.end;
+    let has_forgotten_else = (source.forgotten, source.forgotten_at) != (own.forgotten, own.forgotten_at);
+    let has_missed = has_forgotten_else && tail < source.forgotten;
+    let mut next = own;
+    if source.forgotten > own.forgotten || has_missed {
+        (next.forgotten, next.forgotten_at) = (source.forgotten.max(own.forgotten), source.forgotten_at);
+    } else if has_forgotten_else && tail < own.forgotten {
+        // Another leader, which has forgotten less: what comes of it now was not there where the copy began, and nothing
+        // that the first one had forgotten above may be missing of it later.
+        (next.forgotten, next.forgotten_at) = (tail, source.forgotten_at);
+    }
+    if tail < source.thinned {
+        next.thinned.advance(source.thinned);
+    }
+    // A copy that has missed something is told so once.
+    if has_missed && own.missed.is_none() { next.missing(OffsetRange::new(tail, source.forgotten)) } else { next }
+}
+
+/// Whether a copy that holds `held` may be completed from another copy that ends at `tail` and says `other` of itself: not
+/// if it were less of a standby for it.
+pub fn completes(own: Baseline, other: &Baseline, tail: Offset, held: OffsetRange) -> bool {
+    other.is_whole(tail) && (own.missed.is_some() || inherit(own, other, held).missed.is_none())
 }
 
 /// The gaps of one copy, apart and in order. Recording the same gap twice, as a restart does, changes nothing.
@@ -126,11 +155,68 @@ mod tests {
         assert_eq!(ranges(&gaps), [(10, 35)]);
     }
 
+    fn forgotten(below: i64, at: i64) -> Baseline {
+        Baseline { forgotten: Offset(below), forgotten_at: Timestamp(at), ..Baseline::default() }
+    }
+
+    fn held(start: i64, tail: i64) -> OffsetRange {
+        OffsetRange::new(Offset(start), Offset(tail))
+    }
+
     #[test]
-    fn only_a_copy_that_holds_something_misses_deletions() {
-        let missed = |start, tail| missed_deletions(Offset(start), Offset(tail), Offset(50));
-        assert_eq!(missed(0, 20), Some(OffsetRange::new(Offset(20), Offset(50))));
-        assert_eq!((missed(0, 50), missed(0, 0), missed(20, 20)), (None, None, None));
+    fn a_copy_misses_what_was_forgotten_above_it_since_it_began() {
+        let missed = |own, held| inherit(own, &forgotten(50, 9), held).missed;
+        assert_eq!(missed(Baseline::default(), held(0, 20)), Some(held(20, 50)));
+        assert_eq!(missed(forgotten(50, 8), held(0, 20)), Some(held(20, 50)), "the same offset, but later");
+        assert_eq!(missed(forgotten(60, 8), held(0, 20)), Some(held(20, 50)), "another leader of the source");
+        assert_eq!(missed(Baseline::default(), held(0, 50)), None, "it has read all of it");
+        assert_eq!(missed(Baseline::default(), held(20, 20)), None, "it holds nothing yet");
+        assert_eq!(missed(forgotten(50, 9), held(0, 20)), None, "it was forgotten before the copy began");
+    }
+
+    #[test]
+    fn a_copy_that_began_with_one_leader_and_read_of_another_misses_what_the_first_had_forgotten() {
+        let begun = inherit(Baseline::default(), &forgotten(50, 9), held(0, 0));
+        let turned = inherit(begun, &Baseline::default(), held(0, 20));
+        assert_eq!((turned.missed, turned.forgotten), (None, Offset(20)));
+        assert_eq!(inherit(turned, &forgotten(50, 9), held(0, 30)).missed, Some(held(30, 50)));
+        assert_eq!(inherit(turned, &forgotten(50, 9), held(0, 50)).missed, None);
+    }
+
+    #[test]
+    fn a_copy_that_begins_takes_over_what_is_forgotten_and_never_loops() {
+        let source = Baseline { thinned: Offset(70), ..forgotten(50, 9) };
+        let mut own = inherit(Baseline { remade: 3, ..Baseline::default() }, &source, held(0, 0));
+        assert_eq!(own, Baseline { remade: 3, ..source });
+        for tail in 1..100 {
+            own = inherit(own, &source, held(0, tail));
+            assert_eq!((own.missed, own.is_whole(Offset(tail))), (None, tail >= 70));
+        }
+    }
+
+    #[test]
+    fn a_copy_that_missed_something_says_so_until_it_is_made_anew() {
+        let own = inherit(Baseline::default(), &forgotten(50, 9), held(0, 20));
+        let further = inherit(own, &forgotten(50, 9), held(0, 30));
+        assert_eq!((further, further.missed), (own, Some(held(20, 50))), "once is enough");
+        assert_eq!(inherit(own, &forgotten(80, 10), held(0, 60)).missed, Some(held(20, 50)));
+        assert_eq!(inherit(own.cleared(), &forgotten(80, 10), held(0, 0)), forgotten(80, 10));
+    }
+
+    #[test]
+    fn what_a_chain_of_regions_has_forgotten_is_handed_on() {
+        let second = inherit(Baseline::default(), &forgotten(50, 9), held(0, 60));
+        assert_eq!(second, forgotten(50, 9), "it had read that far");
+        assert_eq!(inherit(Baseline::default(), &second, held(0, 20)).missed, Some(held(20, 50)));
+    }
+
+    #[test]
+    fn a_copy_is_completed_only_by_one_that_is_a_standby() {
+        let own = Baseline::default();
+        assert!(completes(own, &forgotten(20, 9), Offset(60), held(0, 20)));
+        assert!(!completes(own, &forgotten(50, 9), Offset(60), held(0, 20)), "it would miss a deletion");
+        assert!(!completes(own, &own.missing(held(5, 9)), Offset(60), held(0, 20)));
+        assert!(!completes(own, &Baseline { thinned: Offset(70), ..own }, Offset(60), held(0, 20)));
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! Invariants: an answer changes the log only when it answers a fetch of the newest run, begins where the copy ends, comes
 //! from the grant this link follows and from no other leader than the rest of its run; its divergence is looked at first, and then nothing else of it counts;
 //! batches follow each other without a hole but the one a LEADER_CHANGE batch crosses; nothing is cut off that was not
-//! archived; the high watermark never goes back.
+//! archived; the high watermark never goes back; what the source has forgotten is known before what comes behind it is here.
 
 mod answer;
 mod batches;

@@ -49,6 +49,9 @@ pub struct Link {
     /// Partitions of which the target does not hold what the source holds; see `gaps`.
     #[serde(default)]
     pub different_partitions: u32,
+    /// Partitions whose copy is no standby, so that the group is not moved to the target; see their `unusable`.
+    #[serde(default)]
+    pub unusable_partitions: u32,
     /// What was found of the target's copies and stored: offsets that were dropped before they were copied, and ranges
     /// that are not what the source has.
     #[serde(default)]
@@ -77,6 +80,9 @@ pub struct LinkPartition {
     /// What the link does with it.
     #[schema(example = "fetching")]
     pub state: String,
+    /// Why the copy is no standby, and the remedy; absent where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
     /// The next offset the target lacks.
     pub tail_offset: i64,
     /// The source's next offset when it last answered; absent when it never did.

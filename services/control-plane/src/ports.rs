@@ -39,6 +39,9 @@ pub trait Region: Send + Sync + 'static {
     /// How far its copies are behind their sources.
     fn links(&self) -> PortFuture<'_, Vec<LinkPartitionStatus>>;
 
+    /// Has its copies of `group` copied anew that have to be; says how many. What they hold is dropped.
+    fn rebuild_copies(&self, group: ProtectionGroup) -> PortFuture<'_, Result<u64, PortError>>;
+
     /// Its consumer groups.
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>>;
 

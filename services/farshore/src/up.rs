@@ -10,7 +10,7 @@ mod welcome;
 
 use addresses::{Addresses, BROKERS_PER_REGION_MAX};
 use anyhow::{Context, Result, bail};
-use data_dir::{DataDir, Platform};
+use data_dir::{DataDir, LinkHold, Platform};
 use model::{RegionName, TopicId};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -46,6 +46,16 @@ pub(crate) struct Up {
     /// Holds every link's records back this long, for drills: something is then at stake when a region dies.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     link_delay_ms: u64,
+    /// How many seconds longer records are kept for a standby that has not copied them, and not compacted away. After that a
+    /// gap is better than a full disk, and a copy that missed deletions has to be rebuilt.
+    #[arg(long, default_value_t = LinkHold::default().seconds, value_name = "S")]
+    link_hold_s: u64,
+    /// How many MiB of each partition at most are kept longer for that.
+    #[arg(long, default_value_t = LinkHold::default().mib, value_name = "MIB")]
+    link_hold_mib: u64,
+    /// How often logs are looked at for what may be retired or compacted.
+    #[arg(long, default_value_t = LinkHold::default().clean_every_s, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    clean_every_s: u64,
     /// Where links and gateways reach the internal listeners of regions, if not on 127.0.0.1: the far end of a line that
     /// delays or loses packets, for tests and benchmarks. Regions of one broker only.
     #[arg(long, value_name = "ADDRESS")]
@@ -116,6 +126,8 @@ impl Up {
         platform.addresses = addresses;
         platform.link_delay_ms = self.link_delay_ms;
         platform.links_at = self.links_at;
+        let (seconds, mib, clean_every_s) = (self.link_hold_s, self.link_hold_mib, self.clean_every_s);
+        platform.link_hold = LinkHold { seconds, mib, clean_every_s };
         platform.flush.clone_from(&self.flush);
         Ok(platform)
     }
@@ -183,6 +195,7 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         canary: TopicId(uuid::Uuid::new_v4()),
         link_delay_ms: 0,
         links_at: None,
+        link_hold: LinkHold::default(),
         flush: String::new(),
         log_dirs: Vec::new(),
     }

@@ -14,7 +14,7 @@ use crate::random::Random;
 use broker_core::follower::{EpochEnd, LogView};
 use broker_core::metadata::BrokerEpoch;
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, ProducerId};
+use model::{Baseline, LeaderEpoch, Offset, ProducerId};
 use record::{BatchBuilder, Batches, Header};
 use std::time::Duration;
 
@@ -240,6 +240,11 @@ impl LogView for Looked<'_> {
 
     fn last_epoch(&self) -> LeaderEpoch {
         self.log.batches.last().map_or(LeaderEpoch::NONE, |(_, last)| last.epoch)
+    }
+
+    /// Nothing is cleaned here.
+    fn baseline(&self) -> Baseline {
+        Baseline::default()
     }
 
     fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {

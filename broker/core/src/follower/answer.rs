@@ -1,6 +1,6 @@
 use super::Fence;
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset};
+use model::{Baseline, LeaderEpoch, Offset};
 use record::BatchError;
 
 /// What the shell reports.
@@ -38,6 +38,8 @@ pub struct Answer {
     pub high_watermark: Offset,
     /// Its log start.
     pub log_start: Offset,
+    /// What its log does not hold any more although nothing in it says so.
+    pub baseline: Baseline,
     /// Where the first batch begins, as the leader found it.
     pub first_offset: Offset,
     /// Raw batches from the one that holds `from` on; perhaps none, perhaps torn at the end.

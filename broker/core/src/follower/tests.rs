@@ -10,6 +10,7 @@ struct Log {
     flushed: Offset,
     begin: Offset,
     batches: Vec<Bytes>,
+    baseline: Baseline,
 }
 
 fn headers(log: &Log) -> impl Iterator<Item = record::Header> + '_ {
@@ -28,6 +29,9 @@ impl LogView for Log {
     }
     fn last_epoch(&self) -> LeaderEpoch {
         headers(self).last().map_or(LeaderEpoch::NONE, |last| last.leader_epoch)
+    }
+    fn baseline(&self) -> Baseline {
+        self.baseline
     }
     fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
         if epoch.0 < 0 || epoch > self.last_epoch() {
@@ -70,7 +74,11 @@ impl Log {
                     let kept = headers(self).filter(|header| header.next_offset() <= *to).count();
                     self.batches.truncate(kept);
                 }
-                Command::Restart { at } => *self = Self { start: *at, begin: *at, flushed: *at, batches: vec![] },
+                Command::Restart { at } => {
+                    let baseline = self.baseline.cleared();
+                    *self = Self { start: *at, begin: *at, flushed: *at, batches: vec![], baseline };
+                }
+                Command::Inherit(baseline) => self.baseline = *baseline,
                 Command::Append { batches } => {
                     let whole = Batches::new(batches).map(|batch| Bytes::copy_from_slice(batch.unwrap().bytes()));
                     self.batches.extend(whole);
@@ -107,6 +115,7 @@ fn answer(leader: &Log, fetch: Fetch) -> Answer {
         trouble: (!is_in).then_some(Trouble::OutOfRange),
         high_watermark: leader.tail(),
         log_start: leader.start,
+        baseline: leader.baseline,
         first_offset: first.unwrap_or(from),
         batches,
     }
@@ -167,6 +176,49 @@ fn after_two_fast_elections_the_end_of_a_smaller_epoch_is_asked_about() {
     follower.on_event(Event::Done, &log);
     follow(&mut follower, &mut log, &leader);
     assert_eq!(log.batches, leader.batches);
+}
+
+fn baseline(forgotten: i64, remade: u32) -> Baseline {
+    Baseline { forgotten: Offset(forgotten), thinned: Offset(forgotten), remade, ..Baseline::default() }
+}
+
+#[test]
+fn what_the_leader_has_forgotten_is_known_before_what_comes_behind_it_is_here() {
+    let (mut follower, mut log, mut leader) = (under(3), Log::of(&[1]), Log::of(&[1, 1]));
+    leader.baseline = baseline(2, 0);
+    let commands = ask(&mut follower, &log, &leader);
+    assert!(matches!(commands[..], [Command::Inherit(_), Command::Append { .. }, _]), "{commands:?}");
+    log.carry_out(&commands);
+    follower.on_event(Event::Done, &log);
+    assert_eq!(log.baseline, leader.baseline);
+    log.baseline = baseline(9, 0);
+    follow(&mut follower, &mut log, &leader);
+    assert_eq!(log.baseline, baseline(9, 0), "a replica of an owner is cleaned by itself");
+}
+
+#[test]
+fn a_replica_of_a_copy_says_of_itself_what_its_leader_says() {
+    let leadership = Leadership { broker: BrokerSlot(1), fence: Fence::Term(CopyTerm(3)) };
+    let (mut follower, mut log, mut leader) = (Follower::new(leadership, vec![]), Log::of(&[1]), Log::of(&[1, 1]));
+    leader.baseline = baseline(2, 0).missing(model::OffsetRange::new(Offset(1), Offset(2)));
+    follow(&mut follower, &mut log, &leader);
+    assert_eq!(log.baseline, leader.baseline);
+    leader.baseline = baseline(2, 0);
+    leader.push(1, 7);
+    follow(&mut follower, &mut log, &leader);
+    assert_eq!(log.baseline.missed, None);
+}
+
+#[test]
+fn a_log_that_was_made_anew_is_copied_anew() {
+    let (mut follower, mut log, mut leader) = (under(3), Log::of(&[1, 1, 1]), Log::default());
+    leader.baseline = baseline(2, 1);
+    leader.push(1, 7);
+    assert_eq!(ask(&mut follower, &log, &leader), [Command::Restart { at: Offset(0) }]);
+    log.carry_out(&[Command::Restart { at: Offset(0) }]);
+    follower.on_event(Event::Done, &log);
+    follow(&mut follower, &mut log, &leader);
+    assert_eq!((&log.batches, log.baseline), (&leader.batches, leader.baseline));
 }
 
 #[test]

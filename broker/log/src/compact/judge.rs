@@ -63,6 +63,8 @@ pub(super) struct Judge<'a> {
     in_transaction: HashSet<ProducerId>,
     now: Timestamp,
     horizon: Timestamp,
+    /// Behind the last tombstone or marker that went because its horizon has come.
+    forgotten: Option<Offset>,
 }
 
 impl<'a> Judge<'a> {
@@ -74,7 +76,16 @@ impl<'a> Judge<'a> {
         delete_retention: Duration,
     ) -> Self {
         let horizon = now.plus(delete_retention);
-        Self { keys, aborted, producers, in_transaction: HashSet::new(), now, horizon }
+        Self { keys, aborted, producers, in_transaction: HashSet::new(), now, horizon, forgotten: None }
+    }
+
+    /// Behind the last tombstone or marker that went and that nothing newer stands for.
+    pub(super) fn forgotten(&self) -> Option<Offset> {
+        self.forgotten
+    }
+
+    fn forget(&mut self, offset: Offset) {
+        self.forgotten = self.forgotten.max(Some(offset.plus(1)));
     }
 
     /// What becomes of the next batch; one that `ends` the segments may not go.
@@ -95,7 +106,10 @@ impl<'a> Judge<'a> {
             return Ok(Fate::Kept);
         }
         match batch.delete_horizon() {
-            Some(horizon) if horizon <= self.now => Ok(Fate::Gone),
+            Some(horizon) if horizon <= self.now => {
+                self.forget(batch.last_offset());
+                Ok(Fate::Gone)
+            }
             Some(_) => Ok(Fate::Kept),
             None => {
                 let records = batch.records(limits::DECOMPRESSED_BYTES_MAX)?.collect::<Result<Vec<_>, _>>()?;
@@ -127,15 +141,20 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn kept_records(&self, batch: &BatchView<'_>) -> Result<Vec<Record>, RecordError> {
+    fn kept_records(&mut self, batch: &BatchView<'_>) -> Result<Vec<Record>, RecordError> {
         let tombstones_stay = batch.delete_horizon().is_none_or(|horizon| self.now < horizon);
-        let stays = |record: &Record| {
+        let mut kept = Vec::new();
+        for record in batch.records(limits::DECOMPRESSED_BYTES_MAX)? {
+            let record = record?;
             // A record without a key came before the topic was compacted, and can be told from no other.
             let is_latest = record.key.as_deref().is_some_and(|key| self.keys.is_latest(key, record.offset));
-            is_latest && (record.value.is_some() || tombstones_stay)
-        };
-        let records = batch.records(limits::DECOMPRESSED_BYTES_MAX)?;
-        records.filter(|record| record.as_ref().map_or(true, stays)).collect()
+            match is_latest {
+                true if record.value.is_some() || tombstones_stay => kept.push(record),
+                true => self.forget(record.offset),
+                false => {}
+            }
+        }
+        Ok(kept)
     }
 
     /// Without it, what the producer wrote last would be forgotten when the log is read anew.
@@ -222,7 +241,20 @@ mod tests {
                 .unwrap(),
             ["b"]
         );
-        assert_eq!(world.judge(Timestamp(horizon.0 - 1)).judge(&view, false).unwrap(), Fate::Kept);
+        let mut early = world.judge(Timestamp(horizon.0 - 1));
+        assert_eq!((early.judge(&view, false).unwrap(), early.forgotten()), (Fate::Kept, None));
+        let mut late = world.judge(horizon);
+        late.judge(&view, false).unwrap();
+        assert_eq!(late.forgotten(), Some(Offset(1)), "nothing tells of the deletion any more");
+    }
+
+    #[test]
+    fn a_tombstone_that_something_newer_stands_for_is_not_forgotten() {
+        let world = World::of(&[("a", 9)]);
+        let marked = changed(World::of(&[]).fate(&batch(0, &[("a", None)]).build()));
+        let mut judge = world.judge(NOW.plus(DAY));
+        assert_eq!(judge.judge(&BatchView::parse(&marked).unwrap(), false).unwrap(), Fate::Gone);
+        assert_eq!(judge.forgotten(), None);
     }
 
     #[test]

@@ -127,6 +127,45 @@ fn tombstones_go_when_their_horizon_has_passed() {
 }
 
 #[test]
+fn what_nothing_tells_of_any_more_is_known_beside_the_log_for_ever() {
+    let dir = dir();
+    let mut log = open(dir.path(), small_segments());
+    put(&mut log, keyed(&[("a", Some("1")), ("b", Some("2"))]));
+    let deleted = put(&mut log, keyed(&[("a", None)]));
+    put(&mut log, keyed(&[("c", Some("3"))]));
+    compact(&mut log, 5).unwrap();
+    let thinned = log.baseline();
+    assert_eq!((thinned.forgotten, thinned.thinned, thinned.missed), (Offset(0), log.tail(), None));
+    put(&mut log, keyed(&[("c", Some("4"))]));
+    compact(&mut log, 5 + DAY).unwrap();
+    let forgotten = log.baseline();
+    assert_eq!((forgotten.forgotten, forgotten.forgotten_at), (deleted.plus(1), Timestamp(5 + DAY)));
+    assert_eq!(forgotten.thinned, log.tail());
+    assert_eq!(log.reader().baseline(), forgotten);
+    log.close().unwrap();
+    let mut log = open(dir.path(), small_segments());
+    assert_eq!(log.baseline(), forgotten);
+    let to = log.truncate_to(deleted).unwrap();
+    let missed = log.baseline().missed.unwrap();
+    assert_eq!((missed.start, missed.end), (to, forgotten.thinned), "versions are gone whose newer ones were cut off");
+    log.restart_at(Offset(9)).unwrap();
+    assert_eq!(log.baseline(), model::Baseline::default());
+}
+
+#[test]
+fn what_is_old_or_large_has_waited_long_enough() {
+    let (dir, day) = (dir(), Duration::from_secs(24 * 3600));
+    let mut log = open(dir.path(), small_segments());
+    (0..60).for_each(|n| _ = put(&mut log, keyed(&[(&format!("k{n}"), Some("v"))])));
+    let (size, long_ago, far_ahead) = (log.size_bytes(), Timestamp(0), Timestamp(i64::MAX));
+    let by_size = [1, size / 2, size, size + 1].map(|bytes| log.expired(day, ByteCount(bytes), long_ago).0);
+    assert!(by_size[0] > by_size[1] && by_size[1] > 0, "{by_size:?}");
+    assert_eq!(by_size[2..], [0, 0]);
+    let by_age = |now| log.expired(day, ByteCount(u64::MAX), now);
+    assert_eq!((by_age(long_ago), by_age(far_ahead)), (Offset(0), log.tail()), "the records are of the year 1970");
+}
+
+#[test]
 fn nothing_above_the_limit_or_in_the_active_segment_is_touched() {
     let dir = dir();
     let mut log = open(dir.path(), Config::default());

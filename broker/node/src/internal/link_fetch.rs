@@ -137,12 +137,15 @@ impl LinkFetch {
             return Ok(Some(PartitionResponse { diverging: Some(diverging), ..response }));
         }
         if from < marks.start || from > marks.tail {
-            return Ok(Some(PartitionResponse { error: ErrorCode::OFFSET_OUT_OF_RANGE, ..response }));
+            let baseline = partition.reader.baseline().into();
+            return Ok(Some(PartitionResponse { error: ErrorCode::OFFSET_OUT_OF_RANGE, baseline, ..response }));
         }
         let marks = self.hear(partition, asked, from, marks);
         let response = PartitionResponse { high_watermark: marks.high_watermark.0, ..response };
         let slice = self.slice(partition, asked, from, &marks, (left, found.bytes == 0))?;
         let slice = slice.filter(|slice| run.as_ref().is_none_or(|run| found.is_due(run, slice.len, asked)));
+        // After the reading: what was not there any more is told.
+        let baseline = partition.reader.baseline().into();
         let append_time = |offset| partition.append_time(offset).map_or(-1, |time| time.0);
         let end = slice.as_ref().map(|slice| slice.next_offset);
         let Some(records) = slice.map_or(Some(Records::default()), |slice| found.add(slice)) else { return Ok(None) };
@@ -153,6 +156,7 @@ impl LinkFetch {
             oldest_unread_append_time_ms: append_time(from),
             tail_append_time_ms: append_time(marks.tail.plus(-1)),
             run_end: run.map_or(-1, |run| run.next().0),
+            baseline,
             records,
             ..response
         }))

@@ -1,13 +1,14 @@
 //! One directory of logs.
 
 use super::watermarks::Watermarks;
+use crate::durably;
 use crate::replica::Place;
 use crate::storage_health::Disk;
 use env::Entropy;
 use model::{ByteCount, Offset, PartitionId, TopicPartition};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -153,19 +154,9 @@ fn identity(path: &Path, entropy: &dyn Entropy) -> io::Result<Uuid> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = Uuid::from_u128(entropy.next_u128());
-            write_durably(&file, format!("version=1\n{ID}{id}\n").as_bytes())?;
+            durably::replace(&file, format!("version=1\n{ID}{id}\n").as_bytes())?;
             Ok(id)
         }
         Err(error) => Err(error),
     }
-}
-
-/// Replaces a file's content as a whole; durable on return.
-pub(super) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = path.with_added_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

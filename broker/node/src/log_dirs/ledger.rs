@@ -1,6 +1,6 @@
 //! `log-dirs.json`: which partition is in which directory of logs.
 
-use super::dir::write_durably;
+use crate::durably;
 use crate::replica::Place;
 use model::{PartitionId, TopicId};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Ledger {
         if !self.is_ahead {
             return Ok(());
         }
-        write_durably(&self.path, &serde_json::to_vec(&self.kept)?)?;
+        durably::replace(&self.path, &serde_json::to_vec(&self.kept)?)?;
         self.is_ahead = false;
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! It names the session that ended so. A directory without it, or with that of an earlier session, may lack what was
 //! acknowledged and never synced.
 
-use super::dir::write_durably;
+use crate::durably;
 use broker_core::metadata::BrokerEpoch;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ pub(super) fn take(dir: &Path) -> io::Result<Option<BrokerEpoch>> {
 /// What the system says.
 pub(super) fn leave(dir: &Path, session: BrokerEpoch) -> io::Result<()> {
     let word = serde_json::to_vec(&Word { version: 0, broker_epoch: session }).map_err(io::Error::other)?;
-    write_durably(&dir.join(NAME), &word)
+    durably::replace(&dir.join(NAME), &word)
 }
 
 #[cfg(test)]

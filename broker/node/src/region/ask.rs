@@ -44,6 +44,8 @@ pub(crate) enum Ask {
     },
     /// How far are the copies it leads?
     Links,
+    /// Drop the copies it leads of the group that have to be made anew, and copy them again.
+    Rebuild(ProtectionGroup),
     /// Which consumer groups does it know of?
     ConsumerGroups,
     /// The council has stored these facts.
@@ -121,6 +123,8 @@ pub(crate) enum Told {
     Status(Box<RegionStatus>),
     /// How far copies are.
     Links(Vec<LinkPartitionStatus>),
+    /// So many copies are copied anew.
+    Rebuilt(u64),
     /// Consumer groups.
     ConsumerGroups(Vec<ConsumerGroup>),
     /// Bytes of a diverged tail; `None` where another broker has the file.

@@ -6,12 +6,14 @@ use crate::status::StatusError;
 use crate::{Broker, ConsumerGroup};
 use broker_core::metadata::Image;
 use broker_core::region;
-use model::{BrokerSlot, DivergedTail, Gap, GroupId, LinkPartitionStatus, PartitionId, RegionStatus};
+use model::{BrokerSlot, DivergedTail, Gap, GroupId, LinkPartitionStatus, PartitionId, ProtectionGroup, RegionStatus};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a broker may take to say how it is.
 const ANSWER_MAX: Duration = Duration::from_millis(1_500);
+/// How long it may take where that drops logs.
+const REBUILD_MAX: Duration = Duration::from_secs(10);
 /// How long it may take where that reads all of its logs.
 const HASHES_MAX: Duration = Duration::from_secs(60);
 
@@ -71,6 +73,18 @@ impl Broker {
             }
         }
         links.into_values().collect()
+    }
+
+    /// Has the region's copies of `group` copied anew that have to be; says how many. What they hold is dropped.
+    ///
+    /// # Errors
+    /// When a broker could not; the others have begun. It may be asked for again.
+    pub async fn rebuild_copies(&self, group: ProtectionGroup) -> Result<u64, StatusError> {
+        let (said, failed) = self.ask_brokers(&Ask::Rebuild(group), REBUILD_MAX).await;
+        if let Some(reason) = failed.into_values().next() {
+            return Err(StatusError::of(&reason));
+        }
+        Ok(said.into_values().map(|told| if let Told::Rebuilt(count) = told { count } else { 0 }).sum())
     }
 
     /// Every consumer group that is coordinated in the region or whose commits are kept here, as its coordinator sees it.

@@ -4,7 +4,7 @@ use super::{Ask, Told};
 use crate::Broker;
 use crate::orders::ends;
 use crate::replica::Lost;
-use model::{CommitMarks, OwnershipEpoch, PartitionEnd, ProtectionGroup, RegionName};
+use model::{CommitMarks, LinkPartitionStatus, OwnershipEpoch, PartitionEnd, ProtectionGroup, RegionName};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -34,7 +34,8 @@ impl Broker {
             Ask::Status { with_hashes } => {
                 self.own_status(with_hashes).await.map(Box::new).map(Told::Status).map_err(text)
             }
-            Ask::Links => Ok(Told::Links(self.0.links.get().map(|links| links.status()).unwrap_or_default())),
+            Ask::Links => Ok(Told::Links(self.own_links())),
+            Ask::Rebuild(group) => self.rebuild(&group).await,
             Ask::ConsumerGroups => Ok(Told::ConsumerGroups(self.own_consumer_groups())),
             Ask::Acknowledge { diverged, gaps } => {
                 self.0.facts.acknowledge(&diverged, &gaps).map(|()| Told::Done).map_err(text)
@@ -44,6 +45,30 @@ impl Broker {
             Ask::Topic(ask) => Ok(Told::Topic(self.ask_council(ask).await)),
         };
         told.unwrap_or_else(Told::Failed)
+    }
+
+    /// How far the copies are that are led here. Whether one is a standby is known beside its log, whatever the link does.
+    fn own_links(&self) -> Vec<LinkPartitionStatus> {
+        let mut links = self.0.links.get().map(|links| links.status()).unwrap_or_default();
+        for link in &mut links {
+            if let Some(state) = self.copy_defect(link.topic_id, link.partition) {
+                state.clone_into(&mut link.state);
+            }
+        }
+        links
+    }
+
+    /// Drops the copies led here that are no standby until they are copied anew, and has them copied.
+    async fn rebuild(&self, group: &ProtectionGroup) -> Outcome {
+        let mut rebuilt = 0;
+        let due = self.own_links().into_iter().filter(|link| link.group == *group && link.must_be_rebuilt());
+        for link in due {
+            self.remake_copy(link.topic_id, link.partition).await.map_err(text)?;
+            tracing::warn!(topic = %link.topic, partition = %link.partition, source = %link.source,
+                "the copy was dropped by order, and is copied anew");
+            rebuilt += 1;
+        }
+        Ok(Told::Rebuilt(rebuilt))
     }
 
     async fn drained(&self, group: &ProtectionGroup) -> Outcome {

@@ -1,7 +1,8 @@
 //! Retiring, deleting and compacting records.
 
 use super::{Gate, Partition, Shut, Standing};
-use broker_core::retention::{Keep, Pass};
+use broker_core::metadata::Role;
+use broker_core::retention::{Hold, Keep, Pass};
 use env::BootInstant;
 use log::{Compacted, Compaction, Log, ReadError, Retention, Retired, TruncateError};
 use model::{Offset, RegionName, Timestamp};
@@ -58,11 +59,20 @@ impl Partition {
         matches!(self.standing(), Standing::Owner { .. }) && self.failed().is_none()
     }
 
-    /// Whether its log is compacted: what is committed says the same on every replica. Copies keep what their source
-    /// has sent them.
+    /// Whether its log is compacted: what is committed says the same on every replica of an owner. Copies, and their
+    /// replicas, keep what their source has sent them.
     pub(crate) fn is_compacted_here(&self) -> bool {
-        let stands = matches!(self.standing(), Standing::Owner { .. } | Standing::Replica { .. });
+        let stands = match self.standing() {
+            Standing::Owner { .. } => true,
+            Standing::Replica { leader } => matches!(leader.role, Role::Owner { .. }),
+            Standing::Copy { .. } | Standing::Idle => false,
+        };
         stands && self.failed().is_none() && self.settings().is_compacted
+    }
+
+    /// Below it nothing is held any more for links.
+    pub(crate) fn hold_expired(&self, hold: Hold, now: Timestamp) -> Offset {
+        self.held().log.as_ref().map_or(Offset::ZERO, |log| log.expired(hold.age, hold.bytes, now))
     }
 
     /// Retires what has outlived a pass of retention. It may block.
@@ -98,7 +108,7 @@ impl Partition {
         Ok(start?)
     }
 
-    /// Keeps the last record of each key of what is decided and lies below `floor`, if that is due. It may block; only
+    /// Keeps the last record of each key of what is decided and lies below `limit`, if that is due. It may block; only
     /// the swap keeps others waiting.
     ///
     /// # Errors
@@ -107,9 +117,9 @@ impl Partition {
         &self,
         policy: &Compaction,
         now: Timestamp,
-        floor: Offset,
+        limit: Offset,
     ) -> Result<Option<Compacted>, CompactError> {
-        let limit = self.marks().last_stable.min(floor);
+        let limit = self.marks().last_stable.min(limit);
         let job = self.held().log.as_ref().map(|log| log.compaction_job(policy, now, limit));
         let Some(cleaned) = job.map(log::CompactionJob::run).transpose()?.flatten() else { return Ok(None) };
         let mut held = self.held();

@@ -2,8 +2,8 @@
 
 use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
 use crate::replica::Ear;
-use log::{Copied, CopiedRange, ReadError, TruncateError};
-use model::{Offset, Timestamp};
+use log::{Copied, CopiedRange, FileError, ReadError, TruncateError};
+use model::{Baseline, Offset, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +34,12 @@ pub(crate) enum CopyError {
     /// The log could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What it has to keep beside the log could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What was said of it was said of what it was before.
+    #[error("the copy was made anew meanwhile")]
+    Remade,
 }
 
 impl Partition {
@@ -106,6 +112,38 @@ impl Partition {
         let outcome = held.core.on_upstream_watermark(self.boot(), source.high_watermark);
         self.settle(&mut held, outcome);
         self.publish(&mut held);
+    }
+
+    /// Keeps what it does not hold although nothing in it says so. It may block.
+    ///
+    /// # Errors
+    /// [`CopyError`]: it says of itself what it said.
+    pub(crate) fn inherit(&self, baseline: Baseline) -> Result<(), CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let log = held.log.as_mut().ok_or(Closed)?;
+        if log.baseline().remade != baseline.remade {
+            return Err(CopyError::Remade);
+        }
+        Ok(log.set_baseline(baseline)?)
+    }
+
+    /// Drops everything, to be copied from the source's log start on. The replicas of the region do the same when they hear
+    /// of it. It may block.
+    ///
+    /// # Errors
+    /// As [`truncate`](Self::truncate). Until it is done the copy says that it has to be made anew.
+    pub(crate) fn remake(&self) -> Result<(), CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let known = log.baseline();
+        log.set_baseline(Baseline { remade: known.remade + 1, ..known })?;
+        let cut = self.cut_proven(Offset::ZERO, || log.restart_at(Offset::ZERO).map(|()| Offset::ZERO));
+        let cleared = log.baseline().cleared();
+        let cleared = if cut.is_ok() { log.set_baseline(cleared) } else { Ok(()) };
+        self.after_cut(&mut held, cut)?;
+        Ok(cleared?)
     }
 
     /// Follows the source's log start. It may block.

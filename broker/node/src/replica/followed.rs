@@ -6,7 +6,7 @@ use broker_core::follower::{Fence, Fetch};
 use broker_core::metadata::{BrokerEpoch, Refusal};
 use broker_core::partition::{IsrChange, Looked, Peer, ReplicaRefusal, ReplicaView};
 use log::{ReadError, Slice};
-use model::{BrokerSlot, ByteCount, Offset};
+use model::{Baseline, BrokerSlot, ByteCount, Offset};
 
 /// One who follows, in one session of its broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) struct Follower {
 pub(crate) struct Served {
     /// Where the log stood.
     pub(crate) marks: Marks,
+    /// What the log did not hold any more when they were read.
+    pub(crate) baseline: Baseline,
     /// Whole batches.
     pub(crate) slice: Option<Slice>,
 }
@@ -93,7 +95,7 @@ impl Partition {
         if self.reader.truncations() != cuts {
             return Err(NotServed::Cut);
         }
-        Ok(Served { marks, slice: slice? })
+        Ok(Served { marks, baseline: self.reader.baseline(), slice: slice? })
     }
 
     /// Whether this broker leads it.

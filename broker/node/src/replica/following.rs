@@ -6,7 +6,7 @@ use broker_core::follower::{Answer, Command, EpochEnd, Event, Fence, Fetch, Foll
 use broker_core::metadata::{Leader, Lineage};
 use bytes::Bytes;
 use log::{Log, TruncateError};
-use model::{BrokerSlot, LeaderEpoch, Offset};
+use model::{Baseline, BrokerSlot, LeaderEpoch, Offset};
 use std::sync::Arc;
 
 /// A log as the cores look at it.
@@ -32,6 +32,10 @@ impl LogView for View<'_> {
         let tail = self.log.tail();
         let epochs = self.log.epochs();
         epochs.iter().rev().find(|epoch| epoch.start < tail).map_or(LeaderEpoch::NONE, |last| last.epoch)
+    }
+
+    fn baseline(&self) -> Baseline {
+        self.log.baseline()
     }
 
     fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
@@ -158,6 +162,7 @@ impl Partition {
     fn carry_out_one(&self, held: &mut Held, command: Command) -> Result<(), Trouble> {
         match command {
             Command::Append { batches } => self.append_replicated(held, &batches),
+            Command::Inherit(baseline) => self.inherit_replicated(held, baseline),
             Command::Truncate { to } => {
                 self.report_cut(held, to);
                 self.cut(held, |log| self.cut_proven(to, || log.truncate_to(to)))
@@ -191,6 +196,14 @@ impl Partition {
         copied.map(drop).map_err(|error| {
             tracing::warn!(partition = %self.name, %error, "batches of the leader are not taken");
             Trouble::Unwritable
+        })
+    }
+
+    fn inherit_replicated(&self, held: &mut Held, baseline: Baseline) -> Result<(), Trouble> {
+        let log = held.log.as_mut().ok_or(Trouble::Unwritable)?;
+        log.set_baseline(baseline).map_err(|error| {
+            tracing::warn!(partition = %self.name, %error, "what the leader has forgotten cannot be written down");
+            if error.is_disk_full() { Trouble::NoRoom } else { Trouble::Unwritable }
         })
     }
 

@@ -4,7 +4,7 @@ use super::{Closed, Gate, Held, Partition, Standing};
 use broker_core::metadata;
 use broker_core::partition::Placement;
 use log::{AppendError, FlushError, HoleError, Log};
-use model::{BrokerSlot, CopyTerm, LeaderEpoch, ModeState, Offset, Timestamp};
+use model::{Baseline, BrokerSlot, CopyTerm, LeaderEpoch, ModeState, Offset, Timestamp};
 use record::{CheckedBatch, ProduceRules, end_txn_marker};
 use std::sync::Arc;
 
@@ -110,6 +110,8 @@ impl Partition {
         }
         let now = self.storage.clock.now();
         let log = held.log.as_mut().ok_or(Closed)?;
+        // What an owner holds is what there is, whatever it lacked as a copy.
+        log.set_baseline(owned(log.baseline(), log.tail()))?;
         let began_at = begin(log, leadership, self.storage.node_id, now)?;
         let flushed = log.flush();
         flushed.inspect_err(|error| self.fail(&mut held, error))?;
@@ -186,6 +188,11 @@ impl Partition {
             Standing::Idle | Standing::Replica { .. } => false,
         }
     }
+}
+
+fn owned(known: Baseline, tail: Offset) -> Baseline {
+    let (forgotten, thinned) = (known.forgotten.min(tail), known.thinned.min(tail));
+    Baseline { forgotten, thinned, missed: None, ..known }
 }
 
 /// Begins `leadership` in `log`; gives where.

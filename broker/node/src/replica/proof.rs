@@ -6,11 +6,12 @@
 //! must be what was written to it.
 
 use super::{Partition, Standing};
+use crate::durably;
 use log::{Log, ReadError, Reader, StoredHash, TruncateError};
 use mirror_core::verify::limits::FILE_BYTES_MAX;
 use mirror_core::verify::{Checkpoint, Checkpoints, Due, FileIdentity, Interval, Kept, due};
 use model::{ByteCount, Offset, OffsetRange, Timestamp};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,14 @@ const FILE: &str = "content-checkpoints";
 pub(super) struct Proof {
     path: PathBuf,
     identity: FileIdentity,
+    /// Whoever changes the checkpoints holds it until they are on disk, and the state only for the change.
+    disk: Mutex<Disk>,
     state: Mutex<State>,
+}
+
+struct Disk {
+    /// Whether the file ends where the next checkpoint is to be written.
+    is_filed: bool,
 }
 
 struct State {
@@ -33,10 +41,15 @@ struct State {
     under_way: Option<UnderWay>,
     /// A cut is going on: nothing is hashed before it is over.
     is_cutting: bool,
-    /// Whether the file ends where the next checkpoint is to be written.
-    is_filed: bool,
     /// The next interval to be hashed again.
     again: Interval,
+}
+
+/// What became of a checkpoint, with all there are since.
+enum Keeping {
+    Added(Arc<Checkpoints>),
+    Replaced(Arc<Checkpoints>),
+    Nothing,
 }
 
 #[derive(Clone, Copy)]
@@ -76,12 +89,15 @@ impl Proof {
             cuts: 0,
             under_way: None,
             is_cutting: false,
-            is_filed,
             again: Interval(0),
         };
-        let proof = Self { path, identity, state: Mutex::new(state) };
-        proof.truncate(&mut proof.state(), tail);
+        let proof = Self { path, identity, disk: Mutex::new(Disk { is_filed }), state: Mutex::new(state) };
+        proof.truncate(&mut proof.disk(), tail);
         proof
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,31 +105,26 @@ impl Proof {
     }
 
     /// Forgets what ends above `to`, on the disk too.
-    fn truncate(&self, state: &mut State, to: Offset) {
-        let ends_above = |last: &Checkpoint| last.interval.range().end > to;
-        if !state.checkpoints.entries().last().is_some_and(ends_above) {
-            return;
+    fn truncate(&self, disk: &mut Disk, to: Offset) {
+        let left = self.state().truncate(to);
+        if let Some(checkpoints) = left {
+            self.write_anew(disk, &checkpoints);
         }
-        Arc::make_mut(&mut state.checkpoints).truncate(to);
-        state.generation += 1;
-        self.write_anew(state);
     }
 
     /// Hashes nothing until the log was cut off at `to` by `cut`, which gives its tail.
     fn around(&self, to: Offset, cut: impl FnOnce() -> Result<Offset, TruncateError>) -> Result<Offset, TruncateError> {
         {
-            let mut state = self.state();
-            (state.is_cutting, state.under_way) = (true, None);
-            state.cuts += 1;
-            self.truncate(&mut state, to);
+            let mut disk = self.disk();
+            self.state().begin_cut();
+            self.truncate(&mut disk, to);
         }
         let tail = cut();
-        let mut state = self.state();
-        state.is_cutting = false;
         if let Ok(tail) = &tail {
             // The batch that held the offset went as a whole.
-            self.truncate(&mut state, *tail);
+            self.truncate(&mut self.disk(), *tail);
         }
+        self.state().is_cutting = false;
         tail
     }
 
@@ -127,43 +138,36 @@ impl Proof {
 
     /// Keeps a checkpoint, unless the log was cut since there were `cuts`; whether anything was found to be other than it was.
     fn keep(&self, done: &UnderWay, cuts: u64, start: Offset) -> bool {
-        let (mut state, checkpoint) = (self.state(), done.checkpoint());
-        if state.cuts != cuts {
-            return false;
+        let mut disk = self.disk();
+        let kept = self.state().keep(done, cuts, start);
+        match kept {
+            Keeping::Added(checkpoints) => {
+                self.append(&mut disk, &done.checkpoint(), &checkpoints);
+                done.so_far.damaged.is_some()
+            }
+            Keeping::Replaced(checkpoints) => {
+                self.write_anew(&mut disk, &checkpoints);
+                true
+            }
+            Keeping::Nothing => false,
         }
-        state.under_way = None;
-        if !done.is_again {
-            Arc::make_mut(&mut state.checkpoints).add(checkpoint);
-            Arc::make_mut(&mut state.checkpoints).raise_start(start);
-            self.append(&mut state, &checkpoint);
-            return done.so_far.damaged.is_some();
-        }
-        state.again = checkpoint.interval.next();
-        let known = state.checkpoints.entries().iter().find(|known| known.interval == checkpoint.interval);
-        let is_other = known.is_some_and(|known| *known != checkpoint);
-        if is_other {
-            Arc::make_mut(&mut state.checkpoints).replace(checkpoint);
-            state.generation += 1;
-            self.write_anew(&mut state);
-        }
-        is_other
     }
 
-    fn append(&self, state: &mut State, checkpoint: &Checkpoint) {
-        if !state.is_filed {
-            return self.write_anew(state);
+    fn append(&self, disk: &mut Disk, checkpoint: &Checkpoint, all: &Checkpoints) {
+        if !disk.is_filed {
+            return self.write_anew(disk, all);
         }
         let file = OpenOptions::new().append(true).open(&self.path);
         let written = file.and_then(|mut file| file.write_all(&Checkpoints::entry(checkpoint)));
         if let Err(error) = written {
-            state.is_filed = false;
+            disk.is_filed = false;
             tracing::warn!(path = %self.path.display(), %error, "a checkpoint is not on disk");
         }
     }
 
-    fn write_anew(&self, state: &mut State) {
-        let written = replace(&self.path, &state.checkpoints.file(&self.identity));
-        state.is_filed = written.is_ok();
+    fn write_anew(&self, disk: &mut Disk, all: &Checkpoints) {
+        let written = durably::replace(&self.path, &all.file(&self.identity));
+        disk.is_filed = written.is_ok();
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "checkpoints are not on disk");
         }
@@ -191,6 +195,40 @@ impl Proof {
 }
 
 impl State {
+    /// Forgets what ends above `to`; gives what is left if that is less.
+    fn truncate(&mut self, to: Offset) -> Option<Arc<Checkpoints>> {
+        self.checkpoints.entries().last().filter(|last| last.interval.range().end > to)?;
+        Arc::make_mut(&mut self.checkpoints).truncate(to);
+        self.generation += 1;
+        Some(self.checkpoints.clone())
+    }
+
+    fn begin_cut(&mut self) {
+        (self.is_cutting, self.under_way) = (true, None);
+        self.cuts += 1;
+    }
+
+    fn keep(&mut self, done: &UnderWay, cuts: u64, start: Offset) -> Keeping {
+        if self.cuts != cuts {
+            return Keeping::Nothing;
+        }
+        let checkpoint = done.checkpoint();
+        self.under_way = None;
+        if !done.is_again {
+            Arc::make_mut(&mut self.checkpoints).add(checkpoint);
+            Arc::make_mut(&mut self.checkpoints).raise_start(start);
+            return Keeping::Added(self.checkpoints.clone());
+        }
+        self.again = checkpoint.interval.next();
+        let known = self.checkpoints.entries().iter().find(|known| known.interval == checkpoint.interval);
+        if known.is_none_or(|known| *known == checkpoint) {
+            return Keeping::Nothing;
+        }
+        Arc::make_mut(&mut self.checkpoints).replace(checkpoint);
+        self.generation += 1;
+        Keeping::Replaced(self.checkpoints.clone())
+    }
+
     /// The next interval that is to be hashed again; from the first on when the last was.
     fn reread(&mut self, start: Offset) -> Option<UnderWay> {
         let known = self.checkpoints.entries();
@@ -220,15 +258,6 @@ fn read(path: &Path, identity: &FileIdentity, bytes: &[u8]) -> (Checkpoints, boo
             (Checkpoints::default(), false)
         }
     }
-}
-
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = path.with_added_extension("draft");
-    let mut file = File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn holes(reader: &Reader) -> Vec<OffsetRange> {

@@ -209,6 +209,7 @@ impl Session {
         let told = fetch::PartitionResponse {
             high_watermark: marks.high_watermark.0,
             log_start: marks.start.0,
+            baseline: partition.reader.baseline().into(),
             ..nothing(wish)
         };
         Ok(match looked {

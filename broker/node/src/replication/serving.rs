@@ -127,10 +127,11 @@ impl Found {
         let Some(from) = followed.position else { return Looked::Told };
         let served = followed.partition.serve(followed.fence, followed.cuts, from, (max, at_least_one));
         let told = match served {
-            Ok(Served { marks, slice }) => {
+            Ok(Served { marks, baseline, slice }) => {
                 let told = PartitionResponse {
                     high_watermark: marks.high_watermark.0,
                     log_start: marks.start.0,
+                    baseline: baseline.into(),
                     first_offset: slice.as_ref().map_or(-1, |slice| slice.first_offset.0),
                     ..nothing(place, followed, from)
                 };

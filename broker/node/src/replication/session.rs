@@ -340,6 +340,7 @@ fn answer(response: PartitionResponse) -> Option<Answer> {
         trouble: trouble(response.error),
         high_watermark: Offset(response.high_watermark),
         log_start: Offset(response.log_start),
+        baseline: (&response.baseline).into(),
         first_offset: Offset(response.first_offset),
         batches: match response.records {
             Records::Bytes(bytes) => bytes,

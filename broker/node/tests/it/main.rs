@@ -29,6 +29,7 @@ mod region_orders;
 mod region_quotas;
 mod region_shelf;
 mod region_sync;
+mod region_tombstones;
 mod region_topics;
 mod region_versions;
 mod replication;

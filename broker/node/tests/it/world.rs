@@ -181,6 +181,10 @@ impl World {
         self.create_topic(topic, false).await.unwrap().id
     }
 
+    pub(crate) async fn create_with(&self, topic: NewTopic) -> TopicId {
+        self.create_topic(topic, false).await.unwrap().id
+    }
+
     async fn create_topic(&self, topic: NewTopic, validate_only: bool) -> Result<TopicSpec, CouncilError> {
         let NewTopic { name, partitions, config } = topic;
         let id = TopicId(uuid::Uuid::from_u128(SystemEntropy.next_u128()));

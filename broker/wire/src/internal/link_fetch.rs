@@ -71,6 +71,8 @@ message! {
         /// Which offsets of the run this answer hands out, half open; -1 where fetches share no run.
         run_start: i64 = -1,
         run_end: i64 = -1,
+        /// What the log does not hold any more although nothing in it says so.
+        baseline: Baseline [0..; tag 0],
         /// Raw batches, byte for byte.
         records: Records,
     }

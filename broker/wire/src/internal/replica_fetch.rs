@@ -66,6 +66,8 @@ message! {
         diverging: Option<Diverging>,
         /// Where the first batch begins.
         first_offset: i64 = -1,
+        /// What the log does not hold any more although nothing in it says so.
+        baseline: Baseline [0..; tag 0],
         /// Raw batches, byte for byte.
         records: Records,
     }

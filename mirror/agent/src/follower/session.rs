@@ -6,8 +6,9 @@ use super::{Copy, Target};
 use crate::fetcher::{Served, Wish};
 use crate::ports::{FetchPartition, SinkError, SourceMarks, SyncTerms};
 use crate::way::{Address, Routes};
+use mirror_core::gap::completes;
 use mirror_core::window::{Answer, Body, Command, Event, Fetch, Ticket};
-use model::{CopyTerm, Offset};
+use model::{CopyTerm, Offset, OffsetRange};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ enum Happened {
     Link,
     /// Other brokers of the source may lead what they did not.
     Routes,
-    Asked(Outcome),
+    Asked(Box<Outcome>),
 }
 
 impl<'a> Session<'a> {
@@ -76,7 +77,7 @@ impl<'a> Session<'a> {
                 },
                 Ok(()) = self.connected.changed() => Happened::Link,
                 Ok(()) = self.routes.changed() => Happened::Routes,
-                outcome = self.asked.next() => Happened::Asked(outcome),
+                outcome = self.asked.next() => Happened::Asked(Box::new(outcome)),
             };
             self.deal_with(happened).await?;
         }
@@ -92,12 +93,18 @@ impl<'a> Session<'a> {
             }
             Happened::Link => self.link().await,
             Happened::Routes => self.turn().await,
-            Happened::Asked(Outcome::Due(fetch)) => {
+            Happened::Asked(outcome) => self.settle_outcome(*outcome).await,
+        }
+    }
+
+    async fn settle_outcome(&mut self, outcome: Outcome) -> Result<(), SinkError> {
+        match outcome {
+            Outcome::Due(fetch) => {
                 self.ask(fetch);
                 Ok(())
             }
-            Happened::Asked(Outcome::Answered(ticket, Some(served))) => self.answered(ticket, served).await,
-            Happened::Asked(Outcome::Answered(ticket, None)) => self.handle(Event::Unanswered { ticket }).await,
+            Outcome::Answered(ticket, Some(served)) => self.answered(ticket, served).await,
+            Outcome::Answered(ticket, None) => self.handle(Event::Unanswered { ticket }).await,
         }
     }
 
@@ -141,13 +148,22 @@ impl<'a> Session<'a> {
             Body::Records(_) | Body::NotOwner | Body::TopicReset | Body::Unavailable => false,
         };
         let refuses = matches!(answer.body, Body::NotOwner | Body::TopicReset | Body::Unavailable);
+        // With what that copy holds this one would be no standby any more.
+        let is_unfit = !refuses && !is_behind && !self.completes(answer);
         self.refusals = if refuses { self.refusals + 1 } else { 0 };
         if is_behind {
             board.settle(Collected::Done);
-        } else if self.refusals >= REFUSALS_MAX {
+        } else if is_unfit || self.refusals >= REFUSALS_MAX {
             board.settle(Collected::Refused);
         }
-        is_behind
+        is_behind || is_unfit
+    }
+
+    fn completes(&self, answer: &Answer) -> bool {
+        self.copy.board.with_window(|window| {
+            let held = OffsetRange::new(window.log_start(), window.tail());
+            completes(window.baseline(), &answer.baseline, answer.source_tail, held)
+        })
     }
 
     /// Does everything that follows from `event`.
@@ -207,7 +223,11 @@ impl<'a> Session<'a> {
                 let tail = sink.truncate(key, to).await?;
                 return Ok(Some(Event::Truncated { tail }));
             }
-            Command::RecordGap(gap) => sink.record_gap(gap).await?,
+            Command::RecordGap(gap) => {
+                tracing::error!(topic = %self.copy.identity.topic, partition = %key.1, range = %gap.range, reason = %gap.reason, "the copy has a gap");
+                sink.record_gap(gap).await?;
+            }
+            Command::Inherit(baseline) => sink.inherit(key, baseline).await?,
             Command::Restart { at } => sink.restart(key, at).await?,
             Command::RaiseLogStart { to } => sink.raise_log_start(key, to).await?,
             Command::RaiseHighWatermark { to } => sink.raise_high_watermark(key, to),

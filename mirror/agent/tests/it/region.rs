@@ -11,9 +11,9 @@ use mirror_core::gap::Gap;
 use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
 use mirror_core::window::{Answer, Body, Diverging, LogState, Stream};
 use model::{
-    BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation, LeaderEpoch,
-    Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup, RegionName, Timestamp,
-    TopicId, TopicLeaders, TopicName,
+    Baseline, BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation,
+    LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup,
+    RegionName, Timestamp, TopicId, TopicLeaders, TopicName,
 };
 use record::Batches;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,7 @@ pub(crate) struct State {
 pub(crate) struct Held {
     pub(crate) log: MemoryLog,
     pub(crate) high_watermark: Offset,
+    pub(crate) baseline: Baseline,
     flushed: watch::Sender<Offset>,
     /// When what was appended last came.
     pub(crate) appended_at: Instant,
@@ -101,6 +102,7 @@ impl Region {
             let held = || Held {
                 log: MemoryLog::default(),
                 high_watermark: Offset(0),
+                baseline: Baseline::default(),
                 flushed: watch::Sender::new(Offset(0)),
                 appended_at: Instant::now(),
             };
@@ -287,6 +289,7 @@ impl State {
             leader_epoch,
             ownership_epoch: self.epoch,
             served: asked.stream.map(|_| OffsetRange::new(from, end)),
+            baseline: held.baseline,
             body,
             ..nothing()
         };
@@ -308,6 +311,7 @@ fn nothing() -> Answer {
         ownership_epoch: OwnershipEpoch(0),
         oldest_unread: Timestamp::NONE,
         served: None,
+        baseline: Baseline::default(),
         body: Body::Unavailable,
     }
 }
@@ -451,6 +455,7 @@ impl Sink for Region {
             flushed: held.log.tail(),
             high_watermark: held.high_watermark,
             epochs: held.log.epochs(),
+            baseline: held.baseline,
         }))
     }
 
@@ -506,9 +511,16 @@ impl Sink for Region {
 
     fn restart(&self, key: CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>> {
         done(self.state().writable(key).map(|held| {
+            if held.log.start < held.log.tail() {
+                held.baseline = held.baseline.cleared();
+            }
             held.log.restart(at);
             held.flushed.send_replace(at);
         }))
+    }
+
+    fn inherit(&self, key: CopyKey, baseline: Baseline) -> PortFuture<'_, Result<(), SinkError>> {
+        done(self.state().writable(key).map(|held| held.baseline = baseline))
     }
 
     fn raise_log_start(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>> {

@@ -1,6 +1,6 @@
 use crate::gap::Gap;
 use bytes::Bytes;
-use model::{CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp};
+use model::{Baseline, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp};
 use record::BatchError;
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ pub struct Answer {
     /// Which offsets of the fetch's stream it hands out, perhaps none; `None` when the source answers each fetch by itself,
     /// from where it asks on.
     pub served: Option<OffsetRange>,
+    /// What its log does not hold any more although nothing in it says so.
+    pub baseline: Baseline,
     /// The rest.
     pub body: Body,
 }
@@ -178,6 +180,8 @@ pub enum Command {
     },
     /// Store that these offsets will never be here.
     RecordGap(Gap),
+    /// Keep beside the copy, durably, what it does not hold although nothing in it says so.
+    Inherit(Baseline),
     /// Drop the whole log and begin again, empty, at this offset.
     Restart {
         /// The source's log start, or the base of the batch it lies in; then the log start is raised later.

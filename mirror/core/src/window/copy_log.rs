@@ -1,5 +1,5 @@
 use crate::EpochList;
-use model::{LeaderEpoch, Offset, OffsetRange};
+use model::{Baseline, LeaderEpoch, Offset, OffsetRange};
 use std::collections::VecDeque;
 
 /// What a copy's log holds when its window begins.
@@ -15,6 +15,8 @@ pub struct LogState {
     pub high_watermark: Offset,
     /// The leader epochs of its batches.
     pub epochs: EpochList,
+    /// What it does not hold although nothing in it says so.
+    pub baseline: Baseline,
 }
 
 /// The copy's log as it will be when every command so far is done.
@@ -24,6 +26,7 @@ pub(super) struct CopyLog {
     tail: Offset,
     flushed: Offset,
     epochs: EpochList,
+    baseline: Baseline,
     /// Where each append that is not yet on disk ends, and its bytes.
     unflushed: VecDeque<(Offset, u64)>,
     unflushed_bytes: u64,
@@ -31,9 +34,9 @@ pub(super) struct CopyLog {
 
 impl CopyLog {
     pub(super) fn new(state: LogState) -> Self {
-        let LogState { start, tail, flushed, epochs, .. } = state;
+        let LogState { start, tail, flushed, epochs, baseline, .. } = state;
         assert!(start <= tail && flushed <= tail, "a log from {start} to {tail}, on disk up to {flushed}");
-        Self { start, tail, flushed, epochs, unflushed: VecDeque::new(), unflushed_bytes: 0 }
+        Self { start, tail, flushed, epochs, baseline, unflushed: VecDeque::new(), unflushed_bytes: 0 }
     }
 
     pub(super) const fn start(&self) -> Offset {
@@ -50,6 +53,19 @@ impl CopyLog {
 
     pub(super) const fn epochs(&self) -> &EpochList {
         &self.epochs
+    }
+
+    pub(super) const fn baseline(&self) -> Baseline {
+        self.baseline
+    }
+
+    pub(super) const fn set_baseline(&mut self, baseline: Baseline) {
+        self.baseline = baseline;
+    }
+
+    /// What it holds.
+    pub(super) const fn held(&self) -> OffsetRange {
+        OffsetRange::new(self.start, self.tail)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,10 +110,15 @@ impl CopyLog {
         self.start = self.start.min(self.tail);
         self.flushed = self.flushed.min(self.tail);
         self.epochs.truncate(self.tail);
+        self.baseline = self.baseline.cut(self.tail);
         self.forget_unflushed();
     }
 
+    /// Drops everything. A log that was empty has begun to be what is said of it.
     pub(super) fn restart(&mut self, at: Offset) {
+        if !self.is_empty() {
+            self.baseline = self.baseline.cleared();
+        }
         (self.start, self.tail, self.flushed) = (at, at, at);
         self.epochs.clear();
         self.forget_unflushed();

@@ -6,7 +6,9 @@ use super::flight::Flight;
 use crate::EpochList;
 use crate::flow::{Flow, Rate};
 use crate::lag::{Lag, LagReport};
-use model::{ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, TopicId};
+use model::{
+    Baseline, ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
+};
 use std::time::Duration;
 
 /// The pause after the first failed fetch; it doubles up to [`PAUSE_MAX`].
@@ -143,6 +145,11 @@ impl Partition {
     /// What readers may see: it never goes back.
     pub const fn high_watermark(&self) -> Offset {
         self.high_watermark
+    }
+
+    /// What the copy does not hold although nothing in it says so, once every command is done.
+    pub const fn baseline(&self) -> Baseline {
+        self.log.baseline()
     }
 
     /// The leader epochs of the copy.
@@ -336,17 +343,17 @@ impl Partition {
     }
 
     fn truncated(&mut self, tail: Offset) -> Vec<Command> {
+        let known = self.log.baseline();
         self.log.truncate(tail);
         self.lag.durable(self.log.flushed());
+        let mut commands: Vec<_> = self.newly_missed(known, Timestamp::NONE).into_iter().collect();
         match self.phase {
             // What was asked for before began elsewhere.
-            Phase::Truncating { .. } | Phase::Fetching | Phase::Full if self.connected => self.fetch(),
-            Phase::Truncating { .. } => {
-                self.phase = Phase::Disconnected;
-                Vec::new()
-            }
-            _ => Vec::new(),
+            Phase::Truncating { .. } | Phase::Fetching | Phase::Full if self.connected => commands.extend(self.fetch()),
+            Phase::Truncating { .. } => self.phase = Phase::Disconnected,
+            _ => {}
         }
+        commands
     }
 
     fn flushed(&mut self, to: Offset) -> Vec<Command> {

@@ -104,6 +104,7 @@ impl Copy {
             }
             Command::Truncate { to } => self.truncate(to),
             Command::RecordGap(gap) => self.gaps.record(gap),
+            Command::Inherit(baseline) => panic!("no source here is cleaned: {baseline:?}"),
             Command::Restart { at } => self.restart_log(at),
             Command::RaiseLogStart { to } => self.raise_start(to),
             Command::RaiseHighWatermark { to } => {
@@ -184,7 +185,8 @@ impl Copy {
         let (high_watermark, epochs) = (self.high_watermark, self.epochs.clone());
         self.term = self.term.next();
         let settings = Settings { copy_term: self.term, window: self.term.0, ..settings() };
-        self.window = Partition::new(settings, LogState { start, tail, flushed, high_watermark, epochs });
+        self.window =
+            Partition::new(settings, LogState { start, tail, flushed, high_watermark, epochs, ..LogState::default() });
         let grant = self.grant;
         if grant > OwnershipEpoch(0) {
             self.link_up(grant);

@@ -2,6 +2,7 @@
 
 mod active;
 mod archive;
+mod cleaned;
 mod copy;
 mod rules;
 mod source;

@@ -2,12 +2,13 @@
 
 use crate::copy::settings;
 use bytes::Bytes;
+use mirror_core::gap::GapReason;
 use mirror_core::window::{
     Answer, Body, Command, Diverging, Event, Fault, Fetch, LineageStart, LogState, Partition, Phase, Settings,
     StopReason,
 };
 use mirror_core::{EpochList, EpochStart};
-use model::{ByteCount, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp, limits};
+use model::{Baseline, ByteCount, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, Timestamp, limits};
 use record::BatchBuilder;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ fn answer(body: Body) -> Answer {
         ownership_epoch: GRANT,
         oldest_unread: Timestamp::NONE,
         served: None,
+        baseline: Baseline::default(),
         body,
     }
 }
@@ -45,7 +47,8 @@ fn window(settings: Settings) -> (Partition, Fetch) {
     let start = EpochStart { epoch: epoch(1, 0), start: Offset(0), base: Offset(0) };
     let ten = Offset(10);
     let epochs = EpochList::new(vec![start]).unwrap();
-    let log = LogState { start: Offset(0), tail: ten, flushed: ten, high_watermark: ten, epochs };
+    let log =
+        LogState { start: Offset(0), tail: ten, flushed: ten, high_watermark: ten, epochs, ..LogState::default() };
     let mut window = Partition::new(settings, log);
     let commands = window.on_event(Duration::ZERO, Event::LinkUp { ownership_epoch: GRANT });
     let fetch = next_fetch(&commands);
@@ -236,6 +239,59 @@ fn what_the_source_dropped_is_stored_before_the_copy_goes_on_behind_it() {
     assert_eq!(appended(&commands), [range(38, 42)]);
     let commands = window.on_event(Duration::from_secs(2), Event::Flushed { to: Offset(42) });
     assert_eq!(commands, [Command::RaiseHighWatermark { to: Offset(42) }, Command::RaiseLogStart { to: Offset(40) }]);
+}
+
+fn forgotten(below: i64) -> Baseline {
+    Baseline { forgotten: Offset(below), forgotten_at: Timestamp(7), ..Baseline::default() }
+}
+
+#[test]
+fn a_copy_that_hears_of_a_deletion_no_more_has_a_gap_once_and_follows_all_the_same() {
+    let (mut window, fetch) = window(settings());
+    let body = records(&[batch(10, 5, epoch(2, 0))]);
+    let commands = reply(&mut window, fetch, Answer { baseline: forgotten(40), ..answer(body) });
+    let missed = Baseline { missed: Some(range(10, 40)), ..forgotten(40) };
+    assert!(
+        matches!(&commands[0], Command::RecordGap(gap) if gap.range == range(10, 40) && gap.reason == GapReason::Compaction)
+    );
+    assert_eq!(commands[1], Command::Inherit(missed), "before what comes behind it");
+    assert_eq!(appended(&commands), [range(10, 15)]);
+    let body = records(&[batch(15, 5, epoch(2, 0))]);
+    let commands = reply(&mut window, next_fetch(&commands), Answer { baseline: forgotten(40), ..answer(body) });
+    let is_told = |command: &Command| matches!(command, Command::RecordGap(_) | Command::Inherit(_));
+    assert!(!commands.iter().any(is_told), "it is known: {commands:?}");
+    assert_eq!(window.baseline(), missed);
+}
+
+#[test]
+fn a_copy_that_begins_where_much_is_forgotten_misses_nothing() {
+    let mut window = Partition::new(settings(), LogState::default());
+    let fetch = next_fetch(&window.on_event(Duration::ZERO, Event::LinkUp { ownership_epoch: GRANT }));
+    let said = |body| Answer { baseline: forgotten(40), log_start: Offset(3), ..answer(body) };
+    let commands = reply(&mut window, fetch, said(Body::OutOfRange));
+    assert_eq!(commands[..2], [Command::Restart { at: Offset(3) }, Command::Inherit(forgotten(40))]);
+    let body = records(&[batch(2, 4, epoch(2, 0))]);
+    let commands = reply(&mut window, next_fetch(&commands), said(body));
+    assert_eq!(commands[0], Command::Restart { at: Offset(2) }, "the batch comes whole: {commands:?}");
+    let commands = reply(&mut window, next_fetch(&commands), said(records(&[batch(6, 5, epoch(2, 0))])));
+    assert_eq!(appended(&commands), [range(6, 11)]);
+    assert_eq!(window.baseline(), forgotten(40));
+}
+
+#[test]
+fn a_copy_that_is_cut_below_what_it_was_thinned_by_has_a_gap() {
+    let thinned = Baseline { thinned: Offset(8), ..Baseline::default() };
+    let start = EpochStart { epoch: epoch(1, 0), start: Offset(0), base: Offset(0) };
+    let (ten, epochs) = (Offset(10), EpochList::new(vec![start]).unwrap());
+    let log =
+        LogState { tail: ten, flushed: ten, high_watermark: ten, epochs, baseline: thinned, ..LogState::default() };
+    let mut window = Partition::new(settings(), log);
+    let commands = window.on_event(Duration::ZERO, Event::LinkUp { ownership_epoch: GRANT });
+    let diverging = Body::Diverging(Diverging { epoch: epoch(1, 0), end: Offset(6) });
+    reply(&mut window, next_fetch(&commands), answer(diverging));
+    window.on_event(Duration::ZERO, Event::Archived { range: range(6, 10) });
+    let commands = window.on_event(Duration::ZERO, Event::Truncated { tail: Offset(6) });
+    assert!(matches!(&commands[0], Command::RecordGap(gap) if gap.range == range(6, 8)), "{commands:?}");
 }
 
 #[test]

@@ -142,6 +142,7 @@ impl Source {
             ownership_epoch: self.ownership,
             oldest_unread: Timestamp::NONE,
             served: stream.map(|_| OffsetRange::new(from, end)),
+            baseline: model::Baseline::default(),
             body,
         }
     }

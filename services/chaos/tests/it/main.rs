@@ -39,6 +39,7 @@ mod replaced_broker;
 mod rest;
 mod segments;
 mod sync;
+mod tombstones;
 
 /// The number that the environment gives, or the usual one.
 fn setting<T: std::str::FromStr>(name: &str, usual: T) -> T {

@@ -31,6 +31,8 @@ pub enum Call {
     },
     /// How far the region's copies are.
     Links,
+    /// Have the region's copies of a group copied anew that have to be; answered with [`Reply::Rebuilt`].
+    RebuildCopies(ProtectionGroup),
     /// The region's consumer groups.
     ConsumerGroups,
     /// The region's brokers.
@@ -96,6 +98,8 @@ pub enum Reply {
     Status(Box<RegionStatus>),
     /// See [`Call::Links`].
     Links(Vec<LinkPartitionStatus>),
+    /// So many copies are copied anew.
+    Rebuilt(u64),
     /// See [`Call::ConsumerGroups`].
     ConsumerGroups(Vec<ConsumerGroup>),
     /// See [`Call::Brokers`].

@@ -54,6 +54,7 @@ impl Desk {
             | Call::Order(_)
             | Call::Status { .. }
             | Call::Links
+            | Call::RebuildCopies(_)
             | Call::ConsumerGroups
             | Call::Brokers
             | Call::OrderBroker(_)
@@ -94,6 +95,7 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
         Call::Order(order) => Reply::Order(region.order(order).await),
         Call::Status { with_hashes } => Reply::Status(Box::new(region.status(with_hashes).await?)),
         Call::Links => Reply::Links(region.links().await),
+        Call::RebuildCopies(group) => Reply::Rebuilt(region.rebuild_copies(group).await?),
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
         Call::Brokers => Reply::Brokers(region.brokers().await?),
         Call::OrderBroker(order) => Reply::BrokerOrdered(region.order_broker(order).await),

@@ -108,7 +108,7 @@ impl Api {
         }
     }
 
-    async fn ask_region(&self, region: &RegionName, call: &Call, within: Duration) -> Answered<Reply> {
+    pub(super) async fn ask_region(&self, region: &RegionName, call: &Call, within: Duration) -> Answered<Reply> {
         if self.view().region(region).is_none() {
             return Err(Refused::unknown("region", region));
         }
@@ -119,7 +119,7 @@ impl Api {
     }
 }
 
-fn unexpected(region: &RegionName, reply: &Reply) -> Refused {
+pub(super) fn unexpected(region: &RegionName, reply: &Reply) -> Refused {
     match reply {
         Reply::Failed { what, .. } => Refused::new(ErrorCode::RegionUnavailable, format!("region {region}: {what}")),
         other => Refused::new(ErrorCode::Internal, format!("region {region} answered {other:?}")),

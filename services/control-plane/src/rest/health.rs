@@ -10,10 +10,10 @@ use axum::Json;
 use axum::extract::State;
 use catalog::View;
 use catalog::view::Group;
-use dr_planner::assess::refusals;
+use dr_planner::assess::{refusals, remedy};
 use dr_planner::inventory::LinkFacts;
 use dr_planner::plan::Kind;
-use model::{GrantState, RegionName, limits};
+use model::{GrantState, RegionName, copy_states, limits};
 use quorum::NodeId;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -146,6 +146,8 @@ fn findings(
             findings.push(finding(HealthStatus::Degraded, name, what));
         }
     }
+    let links = picture.into_iter().flat_map(|picture| &picture.inventory.links);
+    findings.extend(links.filter_map(copy_finding));
     let idle = picture.into_iter().flat_map(|picture| &picture.idle);
     findings.extend(idle.map(|(group, why)| {
         finding(HealthStatus::Degraded, group.as_str(), format!("nothing is done automatically: {why}"))
@@ -163,6 +165,19 @@ const fn concern(state: RegionState) -> Option<(HealthStatus, &'static str)> {
         RegionState::Recovering => Some((HealthStatus::Degraded, "it came back and is watched")),
         RegionState::Unknown => Some((HealthStatus::Degraded, "too little is known of it yet")),
     }
+}
+
+/// Copies of a link that are no standby, for the first of them. Those that mend themselves are not worth a word.
+fn copy_finding(link: &LinkFacts) -> Option<Finding> {
+    let lasting: Vec<_> = link.unusable.iter().filter(|(_, state)| state != copy_states::INCOMPLETE).collect();
+    let (partition, state) = lasting.first()?;
+    let detail = format!(
+        "{} of its copies in {} are no standby; that of {partition} is {state}: {}",
+        lasting.len(),
+        link.target,
+        remedy(state)
+    );
+    Some(Finding { status: HealthStatus::Degraded, subject: link.group.to_string(), detail })
 }
 
 fn group_finding(group: &GroupHealth) -> Option<Finding> {

@@ -3,23 +3,30 @@
 use super::Api;
 use super::asked::{Path, Query, cut};
 use super::refused::{Answered, Refused};
-use super::shapes::time;
+use super::shapes::{accepted, time};
+use crate::council::{Call, Reply};
 use ::api::links::{Link, LinkGap, LinkPartition, LinkProof, LinkReset};
-use ::api::{Page, Paging};
+use ::api::{ErrorCode, Page, Paging};
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use catalog::reader::{RecordedGap, RemadeTopic};
-use model::{CopyProof, Line, LinkPartitionStatus, Timestamp};
+use dr_planner::assess::remedy;
+use model::{CopyProof, Line, LinkPartitionStatus, ProtectionGroup, RegionName, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// How long a region may take to drop copies.
+const REBUILD_TIMEOUT: Duration = Duration::from_secs(15);
+/// A source that was silent for longer may be gone, and its copies all there is.
+const SILENT_MAX_MS: u64 = 5_000;
 /// How long brokers keep copies of deleted topics.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(find))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(find)).routes(routes!(rebuild))
 }
 
 /// All links, as their targets tell.
@@ -45,6 +52,53 @@ async fn find(
     links.retain(|link| link.name == name);
     api.add_facts(&mut links).await?;
     links.pop().map(Json).ok_or_else(|| Refused::unknown("link", name))
+}
+
+/// Has the target's copies copied anew that are no standby otherwise: `must_rebuild` or `different`. What they hold is
+/// dropped, so it is refused while the source does not answer, or a run of the group has not ended.
+#[utoipa::path(post, path = "/v1/links/{source}/{target}/{group}/rebuild", tag = "links",
+    params(("source", description = "The source region."), ("target", description = "The target region."),
+        ("group", description = "The protection group.")),
+    responses((status = 202, description = "It has begun; the link tells how far it is.", body = Link)))]
+async fn rebuild(
+    State(api): State<Api>,
+    Path((source, target, group)): Path<(String, String, String)>,
+) -> Answered<Response> {
+    let (name, region) = (link_name(&source, &target, &group), super::asked::name::<RegionName>(&target)?);
+    let group = super::asked::name::<ProtectionGroup>(&group)?;
+    let heard = api.links().await;
+    let of_link = |status: &&LinkPartitionStatus| {
+        link_name(status.source.as_str(), status.target.as_str(), status.group.as_str()) == name
+    };
+    let partitions: Vec<_> = heard.values().flat_map(|(all, _)| all).filter(of_link).cloned().collect();
+    if partitions.is_empty() {
+        return Err(Refused::unknown("link", name));
+    }
+    let has_run = api.view().groups.iter().any(|known| known.grant.group == group && known.run.is_some());
+    check_rebuild(&name, &partitions, has_run)?;
+    match api.ask_region(&region, &Call::RebuildCopies(group), REBUILD_TIMEOUT).await? {
+        Reply::Rebuilt(_) => {}
+        other => return Err(super::brokers::unexpected(&region, &other)),
+    }
+    let mut links = api.all_links().await;
+    links.retain(|link| link.name == name);
+    let link = links.pop().ok_or_else(|| Refused::unknown("link", &name))?;
+    accepted(link, &format!("/v1/links/{source}/{target}/{}", partitions[0].group))
+}
+
+/// Whether copies of a link may be dropped to be copied anew.
+fn check_rebuild(name: &str, partitions: &[LinkPartitionStatus], has_run: bool) -> Answered<()> {
+    let due: Vec<_> = partitions.iter().filter(|status| status.must_be_rebuilt()).collect();
+    let silent_ms = due.iter().map(|status| status.silent_ms).max();
+    let reason = match silent_ms {
+        None => format!("no copy of {name} has to be rebuilt"),
+        Some(_) if has_run => format!("the group of {name} has a run that has not ended; wait for it or cancel it"),
+        Some(silent) if silent > SILENT_MAX_MS => format!(
+            "the source of {name} does not answer, so that its copies could not be made again; wait until it is back"
+        ),
+        Some(_) => return Ok(()),
+    };
+    Err(Refused::new(ErrorCode::Conflict, reason))
 }
 
 impl Api {
@@ -135,6 +189,7 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             requests: 0,
             failures: 0,
             different_partitions: 0,
+            unusable_partitions: 0,
             gaps: vec![],
             resets: vec![],
             partitions: vec![],
@@ -162,11 +217,14 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
     (link.requests, link.failures) = (worst.requests, worst.failures);
     let differs = status.proof.as_ref().is_some_and(|proof| proof.difference.is_some());
     link.different_partitions += u32::from(differs);
+    let unusable = status.unusable().map(|state| format!("{state}: {}", remedy(state)));
+    link.unusable_partitions += u32::from(unusable.is_some());
     link.partitions.push(LinkPartition {
         topic: status.topic.to_string(),
         topic_id: status.topic_id.to_string(),
         partition: status.partition.0,
         state: status.state,
+        unusable,
         tail_offset: status.tail.0,
         source_tail_offset: status.source_tail.map(|tail| tail.0),
         lag_records: status.lag_records,
@@ -237,6 +295,30 @@ mod tests {
         assert_eq!((link.different_partitions, shown[0].different_from_offset), (1, None));
         assert_eq!((shown[1].identical_from_offset, shown[1].identical_to_offset), (3, 131_072));
         assert_eq!((shown[1].different_from_offset, shown[1].different_to_offset), (Some(131_072), Some(196_608)));
+    }
+
+    #[test]
+    fn a_copy_that_is_no_standby_is_shown_with_its_remedy() {
+        let states = ["caught_up", "must_rebuild", "incomplete"];
+        let partitions = (0..).zip(states).map(|(number, state)| partition(number, state, 0)).collect();
+        let [link] = &links_of(partitions, Timestamp(0))[..] else { panic!("one link") };
+        assert_eq!((link.unusable_partitions, link.partitions[0].unusable.as_deref()), (2, None));
+        let told = link.partitions[1].unusable.clone().unwrap();
+        assert!(told.starts_with("must_rebuild: ") && told.contains("farshore link rebuild"), "{told}");
+        assert!(link.partitions[2].unusable.as_deref().unwrap().contains("wait until"));
+    }
+
+    #[test]
+    fn copies_are_dropped_only_while_they_can_be_made_again() {
+        let silent = |state, silent_ms| LinkPartitionStatus { silent_ms, ..partition(0, state, 0) };
+        let refused = |status: LinkPartitionStatus, has_run| check_rebuild("l", &[status], has_run).is_err();
+        assert!(!refused(silent("must_rebuild", 10), false));
+        assert!(refused(silent("must_rebuild", 10), true), "a run needs what is there");
+        assert!(refused(silent("must_rebuild", 60_000), false), "it may be the last copy");
+        assert!(refused(silent("incomplete", 10), false), "it mends itself");
+        let difference = Some(OffsetRange::new(Offset(0), Offset(65_536)));
+        let proof = CopyProof { identical: OffsetRange::default(), unproven_ranges: 0, difference };
+        assert!(!refused(LinkPartitionStatus { proof: Some(proof), ..silent("caught_up", 10) }, false));
     }
 
     #[test]

@@ -390,6 +390,10 @@ impl Region for Book {
         Box::pin(async { links })
     }
 
+    fn rebuild_copies(&self, _: ProtectionGroup) -> PortFuture<'_, Result<u64, PortError>> {
+        Box::pin(async { Ok(0) })
+    }
+
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {
         Box::pin(async { Ok(vec![]) })
     }

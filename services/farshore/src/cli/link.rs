@@ -18,11 +18,36 @@ pub(crate) struct Link {
     /// Shows it again every second until interrupted.
     #[arg(long, short)]
     watch: bool,
+    #[command(subcommand)]
+    order: Option<Order>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Order {
+    /// Shows them, as without an order.
+    List,
+    /// Has copies copied anew that are no standby otherwise (must_rebuild, different). What they hold is dropped, so it is
+    /// refused while the source does not answer.
+    Rebuild {
+        /// The source region.
+        source: String,
+        /// The target region, whose copies they are.
+        target: String,
+        /// The protection group.
+        #[arg(long, default_value = "default")]
+        group: String,
+    },
 }
 
 impl Link {
     pub(super) async fn run(self, place: &Place) -> Result<()> {
         let api = place.api();
+        if let Some(Order::Rebuild { source, target, group }) = &self.order {
+            let path = format!("/v1/links/{source}/{target}/{group}/rebuild");
+            let link: Mirror = api.post(&path, &serde_json::json!({})).await?;
+            table::print(place.json, &[link], |links| partitions(links))?;
+            return Ok(());
+        }
         loop {
             let links: Vec<Mirror> = list(&api, "/v1/links").await?;
             if self.watch && !place.json {
@@ -108,6 +133,9 @@ fn partitions(links: &[Mirror]) -> Table {
 fn proof_of(link: &Mirror) -> String {
     let proven = link.partitions.iter().filter(|partition| partition.proof.is_some()).count();
     let mut news = vec![];
+    if link.unusable_partitions > 0 {
+        news.push(format!("{} NO STANDBY", link.unusable_partitions));
+    }
     if link.different_partitions > 0 {
         news.push(format!("{} DIFFERENT", link.different_partitions));
     }
@@ -133,11 +161,12 @@ fn identical(proof: Option<&LinkProof>) -> String {
 fn facts(link: &Mirror, partition: &LinkPartition) -> String {
     let is_its = |gap: &&LinkGap| (&gap.topic, gap.partition) == (&partition.topic, partition.partition);
     let told = |gap: &LinkGap| format!("[{}, {}): {}", gap.from_offset, gap.to_offset, gap.reason);
+    let unusable = partition.unusable.iter().cloned();
     let remade = |reset: &LinkReset| {
         format!("made again at {}; the old copy is kept until {}", reset.remade_at, reset.kept_until)
     };
     let resets = link.resets.iter().filter(|reset| reset.topic == partition.topic).map(remade);
-    let told: Vec<_> = link.gaps.iter().filter(is_its).map(told).chain(resets).collect();
+    let told: Vec<_> = unusable.chain(link.gaps.iter().filter(is_its).map(told)).chain(resets).collect();
     if told.is_empty() { "-".to_owned() } else { told.join("; ") }
 }
 

@@ -19,6 +19,7 @@ use crate::up::addresses::{BROKERS_PER_REGION_MAX, RegionPorts, loopback};
 use anyhow::{Result, bail};
 use archivist::BrokerArchivist;
 use broker::{Broker, Flush, Listeners};
+use broker_core::retention::Hold;
 use catalog::command::Founder;
 use control_plane::council::{Config, Identity};
 use control_plane::ports::Ports;
@@ -30,7 +31,7 @@ use failpoint::{Failpoint, Place};
 use links::BrokerLinks;
 use mirror::archive::Archive;
 use mirror_core::archive::Layout;
-use model::{BrokerSlot, RegionName};
+use model::{BrokerSlot, ByteCount, RegionName};
 use plane::DataPlane;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -146,6 +147,9 @@ pub(super) fn broker_config(context: &Context, region: &RegionName, slot: Option
     config.flush = if context.platform.flush == "os" { Flush::Os } else { Flush::BeforeAck };
     config.log_dirs.clone_from(&context.platform.log_dirs);
     config.link_delay = Duration::from_millis(context.platform.link_delay_ms);
+    let hold = context.platform.link_hold;
+    config.link_hold = Hold { age: Duration::from_secs(hold.seconds), bytes: ByteCount::mib(hold.mib) };
+    config.retention_check = Duration::from_secs(hold.clean_every_s);
     // Groups of a platform on one machine start at once.
     config.initial_rebalance_delay = Duration::ZERO;
     Ok(config)

@@ -44,12 +44,32 @@ pub(crate) struct Platform {
     /// Where links and gateways reach internal listeners, if not on 127.0.0.1.
     #[serde(default)]
     pub(crate) links_at: Option<IpAddr>,
+    /// How long logs wait for links, and how often they are cleaned.
+    #[serde(default)]
+    pub(crate) link_hold: LinkHold,
     /// How a broker keeps its promise before it acknowledges: `ack` or `os`.
     #[serde(default = "flush_before_ack")]
     pub(crate) flush: String,
     /// Where a broker that runs alone keeps its logs; empty for a place below its region's directory.
     #[serde(default)]
     pub(crate) log_dirs: Vec<PathBuf>,
+}
+
+/// How long logs wait for links before they are retired or compacted, and how often they are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkHold {
+    /// So many seconds longer than configured.
+    pub(crate) seconds: u64,
+    /// So many MiB of each partition at most.
+    pub(crate) mib: u64,
+    /// They are cleaned every so many seconds.
+    pub(crate) clean_every_s: u64,
+}
+
+impl Default for LinkHold {
+    fn default() -> Self {
+        Self { seconds: 24 * 3600, mib: 10 * 1024, clean_every_s: 300 }
+    }
 }
 
 fn one_broker() -> u16 {
@@ -218,6 +238,7 @@ mod tests {
             canary: TopicId::ZERO,
             disk_ids: BTreeMap::new(),
             link_delay_ms: 0,
+            link_hold: LinkHold::default(),
             links_at: None,
             flush: "ack".into(),
             log_dirs: vec![],

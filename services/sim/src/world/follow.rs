@@ -126,7 +126,7 @@ impl World {
             }
             Command::Truncate { to } if is_writable => self.truncate(broker, partition, to.0 as usize),
             Command::Restart { at } if is_writable => self.truncate(broker, partition, at.0 as usize),
-            Command::RaiseStart { .. } => true,
+            Command::RaiseStart { .. } | Command::Inherit(_) => true,
             Command::Commit { upto } => {
                 let outcome = self.replica(broker, partition).map(|r| r.core.on_upstream_watermark(now, upto));
                 self.settle(broker, partition, outcome.unwrap_or_default());

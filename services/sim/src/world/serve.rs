@@ -195,6 +195,7 @@ impl World {
             trouble: told.trouble,
             high_watermark,
             log_start: Offset::ZERO,
+            baseline: model::Baseline::default(),
             first_offset: fetch.from,
             batches,
         }

@@ -3,10 +3,10 @@
 use super::super::answer::{Answer, Body, Command, Diverging, Fault, StopReason, Ticket};
 use super::super::batches::{self, Rules};
 use super::{Partition, Phase, Settings};
-use crate::gap::{Gap, GapReason};
+use crate::gap::{self, Gap, GapReason};
 use crate::lag::Sighting;
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, OffsetRange, Timestamp};
+use model::{Baseline, LeaderEpoch, Offset, OffsetRange, Timestamp};
 use std::time::Duration;
 
 /// What became of an answer.
@@ -83,6 +83,7 @@ impl Partition {
         let gap = self.skip_gap(answer);
         let had_gap = !gap.is_empty();
         commands.extend(gap);
+        commands.extend(self.inherit(answer));
         self.note_source(now, answer);
         let records = if let Body::Records(records) = &answer.body { records.clone() } else { Bytes::new() };
         let rules = Rules { leader_epoch: answer.leader_epoch, compacted: self.settings.compacted };
@@ -117,15 +118,33 @@ impl Partition {
             return Vec::new();
         }
         let begun = self.source.heard || self.log.last_epoch() != LeaderEpoch::NONE || tail > Offset::ZERO;
-        let gap = begun.then(|| Command::RecordGap(self.gap(OffsetRange::new(tail, at), answer.source_time)));
+        let gap = |range| self.gap(range, GapReason::Retention, answer.source_time);
+        let gap = begun.then(|| Command::RecordGap(gap(OffsetRange::new(tail, at))));
         self.log.restart(at);
         gap.into_iter().chain([Command::Restart { at }]).collect()
     }
 
-    fn gap(&self, range: OffsetRange, found_at: Timestamp) -> Gap {
+    /// Takes over what the source does not hold any more, and finds out what this copy missed by that.
+    fn inherit(&mut self, answer: &Answer) -> Vec<Command> {
+        let known = self.log.baseline();
+        let next = gap::inherit(known, &answer.baseline, self.log.held());
+        if next == known {
+            return Vec::new();
+        }
+        self.log.set_baseline(next);
+        let missed = self.newly_missed(known, answer.source_time);
+        missed.into_iter().chain([Command::Inherit(next)]).collect()
+    }
+
+    /// What has become of the copy since it said `known` of itself.
+    pub(super) fn newly_missed(&self, known: Baseline, found_at: Timestamp) -> Option<Command> {
+        let missed = self.log.baseline().missed.filter(|_| known.missed.is_none())?;
+        Some(Command::RecordGap(self.gap(missed, GapReason::Compaction, found_at)))
+    }
+
+    fn gap(&self, range: OffsetRange, reason: GapReason, found_at: Timestamp) -> Gap {
         let Settings { topic, partition, .. } = self.settings;
-        let ownership_epoch = self.source.ownership_epoch;
-        Gap { topic, partition, range, reason: GapReason::Retention, ownership_epoch, found_at }
+        Gap { topic, partition, range, reason, ownership_epoch: self.source.ownership_epoch, found_at }
     }
 
     fn note_source(&mut self, now: Duration, answer: &Answer) {

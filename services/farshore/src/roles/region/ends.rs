@@ -10,7 +10,9 @@ use mirror::{CopyKey, Sink, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
 use mirror_core::verify::Kept;
 use mirror_core::window::LogState;
-use model::{Commit, CommitCursor, CopyTerm, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup};
+use model::{
+    Baseline, Commit, CommitCursor, CopyTerm, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
+};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -91,6 +93,10 @@ impl Sink for WatchedSink {
     fn raise_high_watermark(&self, key: CopyKey, to: Offset) {
         self.failpoint.reach(Place::Flushed);
         self.inner.raise_high_watermark(key, to);
+    }
+
+    fn inherit(&self, key: CopyKey, baseline: Baseline) -> PortFuture<'_, Result<(), SinkError>> {
+        self.inner.inherit(key, baseline)
     }
 
     fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks) {

@@ -10,8 +10,8 @@ use mirror_core::verify::Kept;
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
 use model::{
-    Assignment, Commit, CommitCursor, CopyTerm, LinkPartitionStatus, Offset, OffsetRange, OwnershipEpoch, PartitionId,
-    ProtectionGroup, RegionName,
+    Assignment, Baseline, Commit, CommitCursor, CopyTerm, LinkPartitionStatus, Offset, OffsetRange, OwnershipEpoch,
+    PartitionId, ProtectionGroup, RegionName,
 };
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -113,6 +113,7 @@ impl Sink for BrokerSink {
                 flushed: state.flushed,
                 high_watermark: state.high_watermark,
                 epochs: epochs(state.epochs)?,
+                baseline: state.baseline,
             })
         })
     }
@@ -148,6 +149,10 @@ impl Sink for BrokerSink {
 
     fn restart(&self, (topic, partition): CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>> {
         Box::pin(async move { self.0.restart_copy(topic, partition, at).await.map_err(failed) })
+    }
+
+    fn inherit(&self, (topic, partition): CopyKey, baseline: Baseline) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.inherit_copy(topic, partition, baseline).await.map_err(failed) })
     }
 
     fn raise_log_start(&self, (topic, partition): CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>> {

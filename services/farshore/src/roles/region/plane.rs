@@ -59,6 +59,10 @@ impl Region for DataPlane {
         Box::pin(self.broker.links())
     }
 
+    fn rebuild_copies(&self, group: ProtectionGroup) -> PortFuture<'_, Result<u64, PortError>> {
+        Box::pin(async move { self.broker.rebuild_copies(group).await.map_err(failed) })
+    }
+
     fn consumer_groups(&self) -> PortFuture<'_, Result<Vec<ConsumerGroup>, PortError>> {
         Box::pin(async move {
             let groups = self.broker.consumer_groups().await.into_iter().map(|group| ConsumerGroup {
