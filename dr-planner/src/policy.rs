@@ -4,7 +4,7 @@ mod invalid;
 
 pub use invalid::Invalid;
 
-use model::{Coverage, LineLimits, Pattern, ProtectionGroup, RegionName, SlowTarget};
+use model::{ConflictPolicy, Coverage, LineLimits, Pattern, ProtectionGroup, RegionName, SlowTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,6 +39,10 @@ pub struct Group {
     /// What `auto` accepts of the line to the target.
     #[serde(default, skip_serializing_if = "LineLimits::is_default")]
     pub auto: LineLimits,
+    /// Set for a group that every region takes writes for, each for its own clients: which of two writes stands that
+    /// knew nothing of each other. Nothing of it ever moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_active: Option<ConflictPolicy>,
     /// The most seconds of writes an unplanned failover may lose.
     #[serde(with = "crate::millis", rename = "rpo_ms")]
     pub rpo: Duration,
@@ -109,6 +113,7 @@ impl Group {
         self.check_objective("rto", self.rto)?;
         self.check_coverage()?;
         self.check_regions(regions)?;
+        self.check_active(regions)?;
         if self.automatic_failover { self.check_automatic(voters) } else { Ok(()) }
     }
 
@@ -164,6 +169,27 @@ impl Group {
         Ok(())
     }
 
+    /// What is asked of a group that every region takes writes for.
+    fn check_active(&self, regions: &[RegionName]) -> Result<(), Invalid> {
+        let Some(policy) = &self.active_active else { return Ok(()) };
+        let refused = |what, remedy| Err(Invalid::ActiveActive { group: self.name.clone(), what, remedy });
+        if regions.len() < 2 || self.members().count() != regions.len() {
+            return refused("it names only some of the regions", "name every region as home or standby, at least two");
+        }
+        if self.mode != Mode::Async {
+            return refused("its mode is not async", "every region acknowledges what it has itself; set mode to async");
+        }
+        if self.automatic_failover {
+            return refused("it fails over automatically", "there is nothing to move; set automatic_failover to false");
+        }
+        match policy {
+            ConflictPolicy::RegionPriority { order } if !is_order_of(order, regions) => {
+                refused("its priority names an unknown region, or one twice", "name each region once at most")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_automatic(&self, voters: usize) -> Result<(), Invalid> {
         let (group, home) = (self.name.clone(), self.home.clone());
         if self.standbys.is_empty() {
@@ -175,6 +201,11 @@ impl Group {
         }
         Ok(())
     }
+}
+
+fn is_order_of(order: &[RegionName], regions: &[RegionName]) -> bool {
+    let distinct: BTreeSet<_> = order.iter().collect();
+    distinct.len() == order.len() && order.iter().all(|region| regions.contains(region))
 }
 
 /// The group every fresh platform has: over all topics but internal ones, home in the first region, automatic failover
@@ -189,6 +220,7 @@ pub fn default_group(regions: &[RegionName]) -> Option<Group> {
         mode: Mode::Async,
         slow_target: SlowTarget::Degrade,
         auto: LineLimits::default(),
+        active_active: None,
         rpo: RPO_DEFAULT,
         rto: RTO_DEFAULT,
         automatic_failover: !standbys.is_empty(),
@@ -305,6 +337,27 @@ mod tests {
         }
         let alone = Group { standbys: vec![], automatic_failover: false, ..group };
         assert!(matches!(alone.validate(&regions, 3), Err(Invalid::SyncWithoutStandby { .. })));
+    }
+
+    #[test]
+    fn a_group_that_every_region_writes_has_all_of_them_and_moves_nowhere() {
+        let (regions, group) = three();
+        let active = |policy| Group { active_active: Some(policy), automatic_failover: false, ..group.clone() };
+        let sound = active(ConflictPolicy::LastWriterWins);
+        assert_eq!(sound.validate(&regions, 3), Ok(()));
+        let order = |order: &[usize]| ConflictPolicy::RegionPriority {
+            order: order.iter().map(|at| regions[*at].clone()).collect(),
+        };
+        assert_eq!(active(order(&[2, 0])).validate(&regions, 3), Ok(()));
+        let unsound = [
+            Group { standbys: regions[1..2].to_vec(), ..sound.clone() },
+            Group { mode: Mode::Sync, ..sound.clone() },
+            Group { automatic_failover: true, ..sound },
+            active(order(&[2, 2])),
+        ];
+        for group in unsound {
+            assert!(matches!(group.validate(&regions, 3), Err(Invalid::ActiveActive { .. })), "{group:?}");
+        }
     }
 
     #[test]

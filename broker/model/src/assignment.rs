@@ -1,8 +1,8 @@
 //! What the council wants a region to be. A region makes it real; sending the same assignment twice changes nothing.
 
 use crate::{
-    GroupId, Incarnation, LeaderEpoch, ModeState, Offset, OwnershipEpoch, PartitionId, ProtectionGroup, RegionName,
-    TopicId, TopicName,
+    ActiveActive, GroupId, Incarnation, LeaderEpoch, ModeState, Offset, OwnershipEpoch, PartitionId, ProtectionGroup,
+    RegionName, TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +48,9 @@ pub struct Grant {
     /// What its acknowledgements promise across regions.
     #[serde(default, skip_serializing_if = "ModeState::is_initial")]
     pub mode: ModeState,
+    /// Set where every region takes writes: then each is told that it is the owner itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<ActiveActive>,
 }
 
 /// Whether a grant still stands.
@@ -199,6 +202,7 @@ mod tests {
             coverage: Coverage { topics: vec![pattern.clone()], consumer_groups: vec![pattern] },
             openings: vec![],
             mode: ModeState::default(),
+            active: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! Nothing here does anything; the types only make it hard to mix two things up. Numbers that must never go back
 //! (`Offset`, the epochs) offer `advance`, which keeps the larger of two.
 
+mod active;
 mod assignment;
 mod baseline;
 mod broker;
@@ -19,6 +20,7 @@ mod order;
 mod status;
 mod time;
 
+pub use active::{ActiveActive, ActiveRegion, ConflictPolicy};
 pub use assignment::{
     Assignment, Coverage, Grant, GrantState, Opening, Pattern, RegionAddress, TopicSpec, TopicState,
     coordinating_grant, covering_grant,

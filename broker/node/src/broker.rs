@@ -105,6 +105,7 @@ impl Broker {
             node_id: config.node_id(),
             replica_lag_max: config.replica_lag_max,
             isr_news: News::default(),
+            conflict_news: tokio::sync::Notify::new(),
             epoch_changes: AtomicU64::new(0),
         };
         let facts = Facts::open(&config.data_dir)?;

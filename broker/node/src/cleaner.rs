@@ -70,6 +70,10 @@ impl Broker {
     }
 
     fn clean_one(&self, image: &Image, partition: &Arc<Partition>, cleaned: &mut Cleaned) -> Result<(), CompactError> {
+        if partition.is_active() {
+            // What another region has not heard of may still have to be repeated.
+            return Ok(());
+        }
         let (retires, compacts) = (partition.is_retired_here(), partition.is_compacted_here());
         if !retires && !compacts {
             return Ok(());

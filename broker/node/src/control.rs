@@ -21,6 +21,8 @@ use worker::Worker;
 
 /// The offsets of consumer groups are kept here.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// What the region found in conflict is kept here, by every region for itself.
+pub(crate) const CONFLICTS_TOPIC: &str = "__farshore_conflicts";
 /// How many partitions that topic has.
 pub(crate) const OFFSETS_PARTITIONS: i32 = 50;
 

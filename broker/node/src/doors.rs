@@ -115,6 +115,7 @@ impl Broker {
     /// Looks after disk and logs until the broker stops.
     pub(crate) fn keep_up(&self) {
         self.spawn(self.clone().keep_clean());
+        self.spawn(self.clone().tell_conflicts());
         self.spawn(self.clone().keep_proofs());
         let every = |period: Duration, work: fn(&Self)| self.spawn(self.clone().every(period, work));
         every(DISK_LOOK, Self::look_at_disks);

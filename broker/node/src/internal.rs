@@ -1,5 +1,6 @@
 //! What links, offset sync and gateways' metadata followers ask, on the internal listener.
 
+mod active_fetch;
 mod control;
 mod link_fetch;
 
@@ -15,6 +16,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
         wire::internal::control::Request::KEY => control::start(broker, call, body),
         wire::internal::replica_fetch::Request::KEY => replication::start(broker, call, body),
         wire::internal::replica_progress::Request::KEY => replication::progress(broker, &call, body),
+        wire::internal::active_fetch::Request::KEY => active_fetch::start(broker, call, body),
         wire::internal::link_fetch::Request::KEY => link_fetch::start(broker, call, body),
         wire::internal::shelf::Request::KEY => crate::shelf::start(broker, call, body),
         api_key => {

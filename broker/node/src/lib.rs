@@ -9,6 +9,7 @@
 //! Requests of one connection are started in the order they came and answered in that order; what an answer waits for
 //! (a flush, a watermark, a group) does not keep the next request from being started.
 
+mod active;
 mod api;
 mod broker;
 mod cleaner;
@@ -47,6 +48,9 @@ mod strays;
 mod topics;
 mod verify;
 
+pub use active::{
+    ActivePartition, AskedPortion, ConflictsError, ConflictsPage, Dispute, SettleFailure, Settled, TakeFailure,
+};
 pub use broker::Broker;
 pub use broker_core::liveness::Timing;
 pub use broker_core::metadata::Location;

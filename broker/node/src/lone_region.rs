@@ -85,6 +85,7 @@ fn everything(config: &Config) -> Grant {
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
         mode: model::ModeState::default(),
+        active: None,
     }
 }
 

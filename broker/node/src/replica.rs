@@ -12,12 +12,14 @@
 //! never wait for a writer.
 
 mod acks;
+mod active;
 mod append;
 mod bell;
 mod cleaning;
 mod copying;
 mod ending;
 mod flusher;
+mod flushing;
 mod followed;
 mod following;
 mod gate;
@@ -30,6 +32,7 @@ mod standing;
 mod synced;
 
 pub(crate) use acks::{Acks, Lost};
+pub(crate) use active::{Disputed, Part, Portioned, Selected, SettleError};
 pub(crate) use append::{Refused, Taken};
 pub(crate) use bell::Ear;
 pub(crate) use cleaning::{CompactError, DeleteError};
@@ -50,6 +53,7 @@ use crate::Flush;
 use crate::log_dirs::{LogDir, LogDirs};
 use crate::settings::TopicSettings;
 use acks::Waiting;
+use active::{Active, Story};
 use bell::Bell;
 use broker_core::follower::Follower;
 use broker_core::metadata::{Leader, Role};
@@ -61,15 +65,10 @@ use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
 use mirror_core::verify::FileIdentity;
 use model::{ByteCount, LeaderEpoch, ModeState, Offset, PartitionId, Timestamp, TopicId, TopicPartition};
 use proof::Proof;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-
-/// After which time what nobody waits for is flushed all the same, so that a crash leaves little to recover.
-const LAZY_FLUSH: Duration = Duration::from_secs(5);
-/// The same where the page cache is trusted, which writes back after about that time by itself.
-const LAZY_FLUSH_OS: Duration = Duration::from_secs(30);
 
 /// What all partitions of a broker share.
 pub(crate) struct Storage {
@@ -85,6 +84,8 @@ pub(crate) struct Storage {
     pub(crate) replica_lag_max: Duration,
     /// Partitions led here whose in-sync set may have to change.
     pub(crate) isr_news: News,
+    /// Rings when there are conflicts to tell of.
+    pub(crate) conflict_news: Notify,
     /// Counts how often a log that is not owned came to another leader epoch.
     pub(crate) epoch_changes: AtomicU64,
 }
@@ -110,6 +111,10 @@ pub(crate) struct Partition {
     runs: Mutex<Runs>,
     /// What another region's copy is compared with.
     proof: Proof,
+    /// Where its records come from, on disk; whoever flushes the log holds it, before anything else is held.
+    story: Mutex<Option<Story>>,
+    /// Whether it was ever led here for a group that every region takes writes for.
+    is_active: AtomicBool,
 }
 
 /// What only one may touch at a time.
@@ -127,6 +132,8 @@ struct Held {
     source: Option<SourceMarks>,
     /// What the metadata says of the durability of its group's writes.
     mode: ModeState,
+    /// Where its records come from, where every region takes writes for it.
+    active: Option<Active>,
 }
 
 /// What everybody may look at; written by whoever holds [`Held`].
@@ -176,6 +183,7 @@ impl Partition {
             waiting: Waiting::default(),
             source: None,
             mode: ModeState::default(),
+            active: None,
         };
         let public = Public { marks: Marks::default(), standing, settings, latest_epoch, failed };
         let partition = Self {
@@ -191,6 +199,8 @@ impl Partition {
             links: Mutex::default(),
             runs: Mutex::default(),
             proof,
+            story: Mutex::default(),
+            is_active: AtomicBool::new(false),
         };
         partition.publish(&mut partition.held());
         Ok(Arc::new(partition))
@@ -281,37 +291,6 @@ impl Partition {
         self.publish(&mut held);
     }
 
-    /// Has it flushed soon if anything is not.
-    pub(crate) fn flush_soon(self: &Arc<Self>) {
-        let marks = self.marks();
-        if marks.flushed < marks.tail {
-            self.storage.flusher.request(self);
-        }
-    }
-
-    /// Has it flushed if its oldest record that is not has waited for `flush.ms`, or for so long that a crash would leave
-    /// much to recover.
-    pub(crate) fn flush_if_due(self: &Arc<Self>) {
-        let marks = self.marks();
-        if marks.flushed >= marks.tail {
-            return;
-        }
-        let settings = self.settings();
-        let lazily = if settings.flush == Flush::Os { LAZY_FLUSH_OS } else { LAZY_FLUSH };
-        let age_max = settings.topic.flush_age_max.min(lazily);
-        let oldest = self.held().log.as_ref().and_then(|log| log.append_time(marks.flushed));
-        if oldest.is_none_or(|time| self.storage.clock.now().since(time) >= age_max) {
-            self.storage.flusher.request(self);
-        }
-    }
-
-    /// Whether as many records as `flush.messages` says are not on disk.
-    fn has_enough_to_flush(&self) -> bool {
-        let public = self.public();
-        let waiting = public.marks.tail.since(public.marks.flushed);
-        waiting >= public.settings.topic.flush_records
-    }
-
     /// The producers its log remembers, by id; none once it is closed.
     pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
         self.held().log.as_ref().map(Log::active_producers).unwrap_or_default()
@@ -322,22 +301,6 @@ impl Partition {
         if let Some(log) = &mut self.held().log {
             log.expire_producers(since);
         }
-    }
-
-    /// Runs in a thread of the flusher: makes durable what was appended so far and shows it to others.
-    fn flush(&self) {
-        let Some(job) = self.held().log.as_ref().and_then(Log::flush_job) else { return };
-        let flushed = job.run();
-        let mut held = self.held();
-        match (flushed, &mut held.log) {
-            (Ok(flushed), Some(log)) => {
-                log.flushed_to(flushed);
-            }
-            (Err(error), _) => self.fail(&mut held, &error),
-            (Ok(_), None) => return,
-        }
-        self.advance(&mut held);
-        self.publish(&mut held);
     }
 
     /// Tells the core how far this log is, and carries out what comes of it.

@@ -36,6 +36,12 @@ impl TopicSettings {
         Self { insync_min: config::min_insync(config, replicas) as u64, ..self }
     }
 
+    /// The same, flushed before it is shown to anybody: another region's records may build on it.
+    #[must_use]
+    pub(crate) fn flushed(self) -> Self {
+        Self { flush: Flush::BeforeAck, ..self }
+    }
+
     /// What `config` means where acknowledgements wait for `flush` by default.
     pub(crate) fn of(config: &BTreeMap<String, String>, flush: Flush) -> Self {
         let topic = TopicConfig::of(config);

@@ -151,6 +151,7 @@ impl Standalone {
                 jumps: false,
                 replicas: Replicas::alone(),
                 mode: Default::default(),
+                active: None,
             };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
@@ -174,8 +175,15 @@ impl Standalone {
             // Nothing but the logs remembers how often the broker was started.
             let epoch = LeaderEpoch(leader_epoch.0.max(partition.last_epoch().0 + 1));
             let (gate, replicas) = (self.gate.clone(), Replicas::alone());
-            let leadership =
-                Leadership { epoch, gate, crossing: None, jumps: false, replicas, mode: Default::default() };
+            let leadership = Leadership {
+                epoch,
+                gate,
+                crossing: None,
+                jumps: false,
+                replicas,
+                mode: Default::default(),
+                active: None,
+            };
             partition.lead(&leadership).map_err(io::Error::other)?;
         }
         Ok(())
@@ -193,6 +201,7 @@ fn grant(broker: &Broker, epoch: u32) -> Grant {
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
         mode: model::ModeState::default(),
+        active: None,
     }
 }
 

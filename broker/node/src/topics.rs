@@ -54,7 +54,7 @@ impl Broker {
             return Vec::new();
         }
         let topics = ids.iter().filter_map(|id| image.topic(*id));
-        let mut opened: Vec<_> = topics.map(|topic| (topic, self.held_before(topic))).collect();
+        let mut opened: Vec<_> = topics.map(|topic| (topic, self.held_before(image, topic))).collect();
         let missing = missing(&opened, self.0.config.slot);
         let results = self.open_all(image, missing.iter().map(|(_, _, missing)| missing).collect());
         let mut failed = Vec::new();
@@ -94,10 +94,10 @@ impl Broker {
     }
 
     /// The topic as it should be held, with the partitions that are open already.
-    fn held_before(&self, topic: &Topic) -> HeldTopic {
+    fn held_before(&self, image: &Image, topic: &Topic) -> HeldTopic {
         let replicas = topic.replica_count();
         let settings = TopicSettings::of(&topic.config, self.0.config.flush).replicated(&topic.config, replicas);
-        let settings = Arc::new(settings);
+        let settings = Arc::new(if is_active(image, topic) { settings.flushed() } else { settings });
         let before = self.0.partitions.held();
         let before = before.with_id(topic.id);
         let slot = self.0.config.slot;
@@ -201,6 +201,12 @@ impl Broker {
 /// Whether another region has the topics of `group`: what is here of them are copies.
 fn is_copy(group: Option<&ProtectionGroup>, image: &Image) -> bool {
     group.and_then(|group| image.group(group)).is_some_and(|known| !known.owned)
+}
+
+/// Whether every region takes writes for the topic.
+pub(crate) fn is_active(image: &Image, topic: &Topic) -> bool {
+    let group = topic.group.as_ref().and_then(|group| image.group(group));
+    group.is_some_and(|group| group.owned && group.grant.active.is_some())
 }
 
 /// The partitions that were open and are not held any more.

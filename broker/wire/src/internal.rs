@@ -1,6 +1,7 @@
 //! What only Farshore's own processes say to each other, on the internal listener: same frames and headers as Kafka's,
 //! keys from 1000 on, never advertised.
 
+pub mod active_fetch;
 pub mod baseline;
 pub mod control;
 pub mod link_fetch;
@@ -16,6 +17,7 @@ pub const FIRST_KEY: i16 = 1000;
 /// The first flexible version of an internal API; `None` when `api_key` is none.
 pub(crate) const fn flexible_from(api_key: i16) -> Option<i16> {
     match api_key {
+        active_fetch::Request::KEY => Some(active_fetch::Request::FLEXIBLE_FROM),
         control::Request::KEY => Some(control::Request::FLEXIBLE_FROM),
         link_fetch::Request::KEY => Some(link_fetch::Request::FLEXIBLE_FROM),
         replica_fetch::Request::KEY => Some(replica_fetch::Request::FLEXIBLE_FROM),

@@ -49,6 +49,16 @@ pub enum Invalid {
         /// What was asked for.
         value: u32,
     },
+    /// A group that every region takes writes for cannot be so.
+    #[error("protection group {group} is active-active and {what}: {remedy}")]
+    ActiveActive {
+        /// The group.
+        group: ProtectionGroup,
+        /// What is wrong.
+        what: &'static str,
+        /// What would be right.
+        remedy: &'static str,
+    },
     /// A promise of two regions with one.
     #[error("protection group {group}: modes sync and auto need a standby and there is none; add one or use async")]
     SyncWithoutStandby {

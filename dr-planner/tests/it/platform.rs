@@ -36,6 +36,7 @@ fn grant() -> Grant {
         coverage: policy.coverage,
         openings: vec![],
         mode: model::ModeState::default(),
+        active: None,
     }
 }
 

@@ -11,10 +11,13 @@
 //! offsets and under the same leader epochs. One task per partition keeps order there and stalls nobody else. In a region
 //! of several brokers each follows what it leads.
 //!
+//! [`active`] joins regions that all take writes for the same topics.
+//!
 //! [`attached`] copies from and to clusters that know nothing of links, through the Kafka protocol alone.
 //!
 //! [`archive`] is the other thing that is done with logs across regions: backups, and restores from them; [`salvage`] writes again what a failover left behind.
 
+pub mod active;
 mod agent;
 pub mod archive;
 pub mod attached;

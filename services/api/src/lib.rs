@@ -6,6 +6,7 @@
 
 pub mod backups;
 pub mod brokers;
+pub mod conflicts;
 pub mod consumer_groups;
 pub mod diverged;
 pub mod drills;
@@ -57,6 +58,11 @@ mod tests {
         backups::CreateBackup,
         Page<restores::Restore>,
         restores::CreateRestore,
+        Page<conflicts::Conflict>,
+        Page<conflicts::Quarantined>,
+        conflicts::Settle,
+        conflicts::Settled,
+        Page<conflicts::ActivePartition>,
         Page<diverged::Diverged>,
         diverged::Reinject,
         Page<schedules::Schedule>,

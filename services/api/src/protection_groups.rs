@@ -85,6 +85,10 @@ pub struct Policy {
     /// What `auto` accepts of the line to the target.
     #[serde(default)]
     pub auto: AutoLimits,
+    /// Set for a group that every region takes writes for, each for its own clients: which of two writes of a key stands
+    /// that knew nothing of each other. It is given when the group is made and stays; nothing of the group ever moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_active: Option<ConflictPolicy>,
     /// The most milliseconds of writes an unplanned failover may lose.
     #[serde(default = "Policy::default_rpo_ms")]
     #[schema(default = 5000, minimum = 1)]
@@ -160,6 +164,24 @@ pub enum Pattern {
     Prefix(String),
     /// Every name but internal ones.
     Any,
+}
+
+/// Which of two writes of one key stands that knew nothing of each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictPolicy {
+    /// The later one.
+    LastWriterWins,
+    /// The one of the region that comes first.
+    RegionPriority {
+        /// The regions, most important first; those that are not named come behind all of them.
+        #[schema(example = json!(["r1", "r2"]))]
+        order: Vec<String>,
+    },
+    /// Both count: the later one is the last of the key, the other one is in the conflict topic.
+    KeepBoth,
+    /// The earlier one, until a person has chosen.
+    Quarantine,
 }
 
 /// What an acknowledgement of a write promises across regions.

@@ -2,9 +2,10 @@
 //! mirror and a Kafka client; the control plane knows none of them.
 
 use env::{BootInstant, PortFuture};
+use mirror_core::active::{ConflictRecord, ConflictVersion, Dot};
 use mirror_core::salvage::{Findings, Tally, Wish};
 use model::{
-    Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, Commit, DivergedTail, Done, Gap, Holding,
+    Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, Commit, DivergedTail, Done, Gap, Holding, Incarnation,
     LinkPartitionStatus, Offset, Order, OrderError, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup,
     RegionName, RegionStatus, Timestamp, TopicId, TopicName, TopicSpec,
 };
@@ -54,8 +55,109 @@ pub trait Region: Send + Sync + 'static {
     /// Bytes from `at` on, at most `max`, of a file that the region archived a diverged tail in; none at its end.
     fn read_diverged(&self, file: String, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>>;
 
+    /// Answers about topics of active-active groups.
+    fn conflicts(&self, ask: ConflictAsk) -> PortFuture<'_, Result<ConflictAnswer, ConflictRefusal>> {
+        Box::pin(async move { Err(ConflictRefusal::NotNow(format!("the region knows of no conflicts: {ask:?}"))) })
+    }
+
     /// The council has stored these facts; the region need not report them again.
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>>;
+}
+
+/// What is asked of a region about topics of active-active groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictAsk {
+    /// What was found, about `max` of it.
+    List {
+        /// From here on in the region's conflict topic.
+        from: Offset,
+        /// About so many.
+        max: u32,
+    },
+    /// What waits for a person.
+    Disputes,
+    /// To write a choice.
+    Settle {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// The key.
+        key: Vec<u8>,
+        /// The version that shall stand.
+        choice: Dot,
+        /// The versions the person was shown.
+        known: Vec<Dot>,
+    },
+    /// How far the records of the regions have come.
+    Partitions,
+}
+
+/// What a region answers to a [`ConflictAsk`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictAnswer {
+    /// Conflicts, in the order they were found.
+    List {
+        /// The conflicts.
+        conflicts: Vec<ConflictRecord>,
+        /// Where to go on.
+        next: Option<Offset>,
+    },
+    /// What waits for a person.
+    Disputes(Vec<Disputed>),
+    /// The offset of the choice, which is durable in the region.
+    Settled(Offset),
+    /// The partitions the region takes writes for.
+    Partitions(Vec<ActivePartition>),
+}
+
+/// Versions of a key that wait for a person; the standing one is the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disputed {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The versions.
+    pub versions: Vec<ConflictVersion>,
+}
+
+/// A partition that every region takes writes for, as one of them sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivePartition {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Behind the last record of each region that is here, by that region's own offsets.
+    pub received: Vec<(Incarnation, Offset)>,
+    /// How many records links brought.
+    pub records: u64,
+    /// How many bytes of batches.
+    pub bytes: u64,
+    /// How many of them were taken.
+    pub bytes_taken: u64,
+    /// How many records were repeated.
+    pub repeats: u64,
+}
+
+/// Why a [`ConflictAsk`] was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictRefusal {
+    /// The region takes no writes for that partition.
+    #[error("{0}")]
+    Unknown(String),
+    /// What is in dispute is not what was asked about. Nothing happened.
+    #[error("{0}")]
+    Changed(String),
+    /// Not now, or it is not known whether it happened.
+    #[error("{0}")]
+    NotNow(String),
 }
 
 /// A consumer group as its coordinator, or a copy of it, sees it.

@@ -14,6 +14,7 @@
 mod asked;
 mod backups;
 mod brokers;
+mod conflicts;
 mod consistency;
 mod consumer_groups;
 mod diverged;
@@ -154,6 +155,7 @@ fn nouns() -> OpenApiRouter<Api> {
         .merge(runs::routes())
         .merge(backups::routes())
         .merge(restores::routes())
+        .merge(conflicts::routes())
         .merge(diverged::routes())
         .merge(schedules::routes())
         .merge(drills::routes())

@@ -4,6 +4,7 @@ mod archive;
 mod attach;
 mod bench;
 mod broker;
+mod conflict;
 mod consume;
 mod diverged;
 mod group;
@@ -80,6 +81,8 @@ enum Command {
     #[command(subcommand)]
     Diverged(diverged::Command),
     #[command(subcommand)]
+    Conflict(conflict::Command),
+    #[command(subcommand)]
     Schedule(schedule::Command),
     Health(health::Health),
     #[command(subcommand)]
@@ -137,6 +140,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Backup(backup) => backup.run(place).await?,
             Command::Restore(restore) => restore.run(place).await?,
             Command::Diverged(diverged) => diverged.run(place).await?,
+            Command::Conflict(conflict) => conflict.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
             Command::Up(_) | Command::Role(_) | Command::Attach(_) | Command::Bench(_) | Command::Openapi(_) => {
                 unreachable!("these need no platform")

@@ -59,7 +59,7 @@ impl Group {
 
     /// Whether a grant that follows this one to the same owner needs no `Open`: nothing can have been written elsewhere.
     fn goes_on_under(&self, grant: &Grant, owned: bool) -> bool {
-        self.owned && owned && self.opened && grant.openings.is_empty()
+        owned && (self.owned && self.opened && grant.openings.is_empty() || grant.active.is_some())
     }
 
     /// The lowest leader epoch of a lineage that may lack records of the one before.
@@ -118,7 +118,8 @@ impl Image {
                 Group { stopped: known.stopped, sealed: known.sealed, ..fresh(known.opened) }
             }
             Some(known) => fresh(known.goes_on_under(grant, owned)),
-            None => fresh(owned && grant.ownership_epoch == OwnershipEpoch(1)),
+            // What a region of an active-active group writes has an origin of its own: it lacks nothing.
+            None => fresh(owned && (grant.ownership_epoch == OwnershipEpoch(1) || grant.active.is_some())),
         }
     }
 
@@ -217,7 +218,9 @@ fn same_but_for_index(known: &Group, next: &Group) -> bool {
 mod tests {
     use super::super::samples::{founded, grant, name};
     use super::*;
-    use model::{GroupId, Offset, Opening, PartitionId, Pattern, TopicId, coordinating_grant};
+    use model::{
+        ActiveActive, ConflictPolicy, GroupId, Offset, Opening, PartitionId, Pattern, TopicId, coordinating_grant,
+    };
 
     fn obeying(grants: &[Grant]) -> Image {
         let mut image = founded();
@@ -264,6 +267,15 @@ mod tests {
     fn a_fresh_region_does_not_open_what_it_is_said_to_have_owned() {
         let image = obeying(&[grant("orders", "r1", 5)]);
         assert!(!image.group(&name("orders")).unwrap().takes_writes());
+    }
+
+    #[test]
+    fn a_group_that_every_region_owns_needs_no_opening() {
+        let active = Some(ActiveActive { policy: ConflictPolicy::LastWriterWins, regions: vec![] });
+        let mut image = obeying(&[Grant { active: active.clone(), ..grant("both", "r1", 5) }]);
+        assert!(image.group(&name("both")).unwrap().takes_writes());
+        image.obey(1, Grant { active, ..grant("both", "r1", 69) }).unwrap();
+        assert!(image.group(&name("both")).unwrap().takes_writes());
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) fn grant(group: &str, owner: &str, epoch: u32) -> Grant {
         coverage: Coverage::default(),
         openings: vec![],
         mode: model::ModeState::default(),
+        active: None,
     }
 }
 

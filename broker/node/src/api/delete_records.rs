@@ -63,7 +63,7 @@ impl Deletion {
         if let (Standing::Copy { .. }, Door::Clients) = (partition.standing(), self.door) {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
-        if !topic.settings.is_deleted {
+        if !topic.settings.is_deleted || partition.is_active() {
             return Err(ErrorCode::POLICY_VIOLATION);
         }
         let upto = match asked.offset {

@@ -16,7 +16,7 @@ impl Worker {
         if self.broker.0.heart.session().is_none() {
             self.register().await?;
         }
-        self.create_own_topics().await?;
+        self.create_own_topics(assignment.groups.iter().any(|grant| grant.active.is_some())).await?;
         let (mut before, mut refused) = (Vec::new(), None);
         for _ in 0..ROUNDS_MAX {
             let commands = reconcile(&self.controller.image(), assignment, self.broker.0.config.broker_count());

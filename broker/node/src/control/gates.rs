@@ -56,7 +56,12 @@ impl Gates {
         });
         for group in image.groups().filter(|group| group.owned) {
             let name = group.grant.group.clone();
-            let (_, gate) = gates.entry(name).or_insert_with(|| (group.obeyed(), Gate::shut(self.footing.clone())));
+            // Where every region takes writes, nobody waits for this one's lease to run out.
+            let fresh = || match group.grant.active {
+                Some(_) => Gate::local(self.footing.clone()),
+                None => Gate::shut(self.footing.clone()),
+            };
+            let (_, gate) = gates.entry(name).or_insert_with(|| (group.obeyed(), fresh()));
             gate.stop(!group.takes_writes());
         }
     }
@@ -133,6 +138,7 @@ mod tests {
             coverage: Coverage::default(),
             openings: vec![],
             mode: model::ModeState::default(),
+            active: None,
         };
         let mut image = Image::default();
         image.apply(Command::Found { region: owner, incarnation: Incarnation(1) }).unwrap();

@@ -3,7 +3,7 @@
 
 use super::ControlError;
 use crate::Broker;
-use crate::replica::{Crossing, Gate, Leadership, Partition, Replicas};
+use crate::replica::{Crossing, Gate, Leadership, Part, Partition, Replicas};
 use crate::topics::is_usable;
 use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, ModeState, PartitionId, TopicId, TopicState};
@@ -176,9 +176,24 @@ impl Stage<'_> {
         let replicas = Replicas::of(placed, self.broker.0.config.slot);
         let group = topic.group.as_ref().and_then(|group| self.image.group(group));
         let jumps = group.is_some_and(Group::allows_jumps);
-        let mode = self.mode(topic);
-        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas, mode });
+        let (mode, active) = (self.mode(topic), self.part(topic)?);
+        let led = partition.lead(&Leadership { epoch, gate, crossing, jumps, replicas, mode, active });
         led.map_err(|error| ControlError(format!("{} cannot be led: {}", partition.name, not_made(error))))
+    }
+
+    /// How the region takes part in the topic, where every region takes writes for it.
+    fn part(&self, topic: &Topic) -> Result<Option<Part>, ControlError> {
+        let group = topic.group.as_ref().and_then(|group| self.image.group(group)).filter(|group| group.owned);
+        let Some(all) = group.and_then(|group| group.grant.active.clone()) else { return Ok(None) };
+        if self.broker.config().is_clustered() {
+            return Err(ControlError(format!(
+                "topic {} is of an active-active group, which takes regions of one broker in this version",
+                topic.name
+            )));
+        }
+        let own = self.image.region().map(|region| region.incarnation);
+        let own = own.ok_or_else(|| ControlError("the region has no incarnation yet".to_owned()))?;
+        Ok(Some(Part { own, all }))
     }
 
     /// What writes to the topic go through; `None` when another region holds the grant by now.

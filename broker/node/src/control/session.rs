@@ -1,7 +1,7 @@
 //! This broker's sessions in its region, and the topics the region has of its own.
 
 use super::worker::Worker;
-use super::{ControlError, OFFSETS_PARTITIONS, OFFSETS_TOPIC};
+use super::{CONFLICTS_TOPIC, ControlError, OFFSETS_PARTITIONS, OFFSETS_TOPIC};
 use crate::controller::{ChangeError, Controller};
 use crate::heart::Session;
 use crate::producer_ids::{ProducerIdBlocks, Unavailable};
@@ -70,10 +70,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes the offsets topic, once all brokers that are to hold it are alive.
-    pub(super) async fn create_own_topics(&self) -> Result<(), ControlError> {
+    /// Makes the topics the region has of its own, once all brokers that are to hold them are alive; with `conflicts` the
+    /// one for what is found in conflict.
+    pub(super) async fn create_own_topics(&self, conflicts: bool) -> Result<(), ControlError> {
+        self.create_own_topic(OFFSETS_TOPIC, OFFSETS_PARTITIONS).await?;
+        if conflicts { self.create_own_topic(CONFLICTS_TOPIC, 1).await } else { Ok(()) }
+    }
+
+    async fn create_own_topic(&self, name: &str, partitions: i32) -> Result<(), ControlError> {
         let (image, wanted) = (self.controller.image(), self.broker.0.config.broker_count().min(OFFSETS_REPLICAS));
-        if image.topic_named(OFFSETS_TOPIC).is_some() {
+        if image.topic_named(name).is_some() {
             return Ok(());
         }
         let id = TopicId(uuid::Uuid::from_u128(self.broker.0.entropy.next_u128()));
@@ -83,12 +89,12 @@ impl Worker {
         }
         let topic = TopicDraft {
             id,
-            name: TopicName::new(OFFSETS_TOPIC).expect("the name is a name"),
+            name: TopicName::new(name).expect("the name is a name"),
             group: None,
-            config: offsets_config(),
+            config: own_config(),
             state: TopicState::Live,
             epochs_above: None,
-            placement: placed.partitions(0, OFFSETS_PARTITIONS),
+            placement: placed.partitions(0, partitions),
         };
         match self.controller.propose(&Command::CreateTopic { council_index: None, topic }).await {
             // Another member was first.
@@ -146,7 +152,8 @@ impl ProducerIdBlocks for Blocks {
     }
 }
 
-fn offsets_config() -> BTreeMap<String, String> {
+/// The last record of each key counts.
+fn own_config() -> BTreeMap<String, String> {
     let entries = [("cleanup.policy", "compact"), ("segment.bytes", OFFSETS_SEGMENT_BYTES)];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -110,7 +110,7 @@ impl Worker {
         }
         if self.broker.0.config.is_clustered()
             && self.controller.active() == Some(self.slot())
-            && let Err(error) = self.create_own_topics().await
+            && let Err(error) = self.create_own_topics(false).await
         {
             tracing::debug!(%error, "{OFFSETS_TOPIC} is not made yet");
         }

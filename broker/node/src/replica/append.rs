@@ -1,10 +1,12 @@
 //! Appending as the owner.
 
+use super::active::{self, BadRecords};
 use super::{Acks, Gate, Held, Partition, Pass, Shut, Standing};
 use crate::Flush;
 use broker_core::partition::{self, Authority};
 use env::BootInstant;
 use log::{AppendError, Appended, Log};
+use mirror_core::active::KeyedRecord;
 use model::{LeaderEpoch, Timestamp};
 use record::{CheckedBatch, Header};
 use std::sync::Arc;
@@ -46,6 +48,9 @@ pub(crate) enum Refused {
     /// The log, or the directory it is in, failed.
     #[error("the log takes no more writes: {0}")]
     Failed(Arc<str>),
+    /// Its records cannot be decoded, and their keys have to be known.
+    #[error(transparent)]
+    Records(#[from] BadRecords),
     /// The log took it not.
     #[error(transparent)]
     Log(#[from] AppendError),
@@ -75,8 +80,12 @@ impl Partition {
         now: Timestamp,
         boot: BootInstant,
     ) -> Result<Taken, Refusal> {
+        let keys = match self.is_active().then(|| active::keyed(batch)).transpose() {
+            Ok(keys) => keys.unwrap_or_default(),
+            Err(bad) => return Err(Refusal { closes: false, reason: bad.into() }),
+        };
         let mut held = self.held();
-        let taken = self.try_append(&mut held, batch, acks, now, boot);
+        let taken = self.try_append(&mut held, batch, acks, now, boot, &keys);
         if let Err(Refused::Log(error @ AppendError::Sealed(_))) = &taken {
             self.fail(&mut held, error);
         }
@@ -86,13 +95,14 @@ impl Partition {
         taken.map_err(|reason| Refusal { closes: closes(&mut held, batch.header(), &reason), reason })
     }
 
-    fn try_append(
+    pub(super) fn try_append(
         &self,
         held: &mut Held,
         batch: &CheckedBatch,
         acks: Acks,
         now: Timestamp,
         boot: BootInstant,
+        keys: &[KeyedRecord],
     ) -> Result<Taken, Refused> {
         let (epoch, pass) = enter(&held.standing, boot)?;
         // The gate has looked at the region's authority.
@@ -110,10 +120,14 @@ impl Partition {
             Err(AppendError::DiskFull(_)) => self.dir.disk().note_write(true),
             Err(_) => {}
         }
-        Ok(Taken { appended: appended?, epoch, pass })
+        let appended = appended?;
+        if let Some(active) = held.active.as_mut().filter(|_| !appended.duplicate) {
+            active.wrote(self.reading(), epoch, &appended, keys);
+        }
+        Ok(Taken { appended, epoch, pass })
     }
 
-    fn note_append(self: &Arc<Self>, held: &mut Held, taken: &Taken) {
+    pub(super) fn note_append(self: &Arc<Self>, held: &mut Held, taken: &Taken) {
         if let Some(jump) = taken.appended.jump {
             tracing::warn!(partition = %self.name, ?jump, "producer skipped forward: records it wrote before were lost");
         }
@@ -152,7 +166,7 @@ fn closes(held: &mut Held, batch: &Header, reason: &Refused) -> bool {
     held.log.as_mut().is_some_and(|log| log.has_open_jump(batch.producer_id) || sends_back(log))
 }
 
-fn enter(standing: &Standing, boot: BootInstant) -> Result<(LeaderEpoch, Pass), Refused> {
+pub(super) fn enter(standing: &Standing, boot: BootInstant) -> Result<(LeaderEpoch, Pass), Refused> {
     match standing {
         Standing::Owner { leader_epoch, gate, .. } => {
             let pass = Gate::enter(gate, boot).map_err(Refused::Shut)?;

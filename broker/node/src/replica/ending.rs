@@ -1,6 +1,6 @@
 //! The end of a partition on this broker: its log is closed, put aside or deleted.
 
-use super::{Partition, Standing};
+use super::{Active, Partition, Standing};
 use crate::strays::Aside;
 use log::Log;
 
@@ -8,9 +8,18 @@ impl Partition {
     /// Closes the log in an orderly way: the next start has nothing to check. Whether all of it is on disk. It may block.
     pub(crate) fn close(&self) -> bool {
         let was_sound = self.failed().is_none();
+        self.end_story();
         let Some(Err(error)) = self.take_log().map(Log::close) else { return was_sound };
         tracing::warn!(partition = %self.name, %error, "log was not closed in an orderly way; it is recovered at the next start");
         false
+    }
+
+    /// What the log ends with has its story on disk before it is closed; a story that cannot be written is recovered.
+    fn end_story(&self) {
+        let mut story = self.story();
+        let unwritten = self.held().active.as_mut().map(Active::take_unwritten).unwrap_or_default();
+        let Some(Err(error)) = story.as_mut().map(|story| story.write(&unwritten)) else { return };
+        tracing::warn!(partition = %self.name, %error, "where its last records come from could not be written");
     }
 
     /// Deletes the log from the disk. It may block.

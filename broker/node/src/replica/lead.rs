@@ -1,5 +1,6 @@
 //! Becoming the leader of a partition, of an owner or a copy.
 
+use super::active::{ActiveError, Part};
 use super::{Closed, Gate, Held, Partition, Standing};
 use broker_core::metadata;
 use broker_core::partition::Placement;
@@ -52,6 +53,8 @@ pub(crate) struct Leadership {
     pub(crate) replicas: Replicas,
     /// What its acknowledgements promise across regions.
     pub(crate) mode: ModeState,
+    /// How the region takes part, where every region takes writes.
+    pub(crate) active: Option<Part>,
 }
 
 /// The hole that a lineage begins behind.
@@ -86,6 +89,9 @@ pub(crate) enum LeadError {
     /// What was written could not be made durable.
     #[error(transparent)]
     Flush(#[from] FlushError),
+    /// It does not take part with other regions.
+    #[error(transparent)]
+    Active(#[from] ActiveError),
     /// The jumps could not be made durable.
     #[error(transparent)]
     File(#[from] log::FileError),
@@ -97,8 +103,12 @@ impl Partition {
     ///
     /// # Errors
     /// [`LeadError`]: the partition is what it was.
-    pub(crate) fn lead(&self, leadership: &Leadership) -> Result<(), LeadError> {
+    pub(crate) fn lead(self: &Arc<Self>, leadership: &Leadership) -> Result<(), LeadError> {
+        let mut story = self.story();
         let mut held = self.held();
+        if let Some(part) = &leadership.active {
+            self.open_active(&mut held, &mut story, part)?;
+        }
         let Leadership { epoch: leader_epoch, gate, .. } = leadership.clone();
         if let Standing::Owner { leader_epoch: known, began_at, .. } = held.standing
             && known == leader_epoch
@@ -113,6 +123,12 @@ impl Partition {
         // What an owner holds is what there is, whatever it lacked as a copy.
         log.set_baseline(owned(log.baseline(), log.tail()))?;
         let began_at = begin(log, leadership, self.storage.node_id, now)?;
+        // What is flushed has its story on disk.
+        let unwritten = held.active.as_mut().map(super::Active::take_unwritten).unwrap_or_default();
+        if let Some(story) = story.as_mut() {
+            story.write(&unwritten).map_err(ActiveError::from)?;
+        }
+        let log = held.log.as_mut().ok_or(Closed)?;
         let flushed = log.flush();
         flushed.inspect_err(|error| self.fail(&mut held, error))?;
         held.source = None;
@@ -122,6 +138,11 @@ impl Partition {
         self.stand(&mut held, Standing::Owner { leader_epoch, began_at, gate });
         let outcome = held.core.lead(self.boot(), leader_epoch, leadership.replicas.placement(), began_at);
         self.settle(&mut held, outcome);
+        if held.active.is_some() {
+            let repeated = self.repeat_standing(&mut held, leader_epoch);
+            repeated.inspect_err(|error| self.fail(&mut held, error))?;
+            self.storage.flusher.request(self);
+        }
         self.begun(&mut held);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A broker as its clients see it.
 
+mod active;
 mod cleaning;
 mod cluster;
 mod disk;

@@ -37,6 +37,7 @@ pub(crate) fn grant(owner: &str, epoch: u32) -> Grant {
         coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
         openings: vec![],
         mode: model::ModeState::default(),
+        active: None,
     }
 }
 

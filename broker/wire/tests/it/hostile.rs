@@ -58,6 +58,8 @@ macro_rules! noise {
             )*
             withstands_noise::<internal::control::Request>();
             withstands_noise::<internal::control::Response>();
+            withstands_noise::<internal::active_fetch::Request>();
+            withstands_noise::<internal::active_fetch::Response>();
             withstands_noise::<internal::link_fetch::Request>();
             withstands_noise::<internal::link_fetch::Response>();
             withstands_noise::<internal::replica_fetch::Request>();

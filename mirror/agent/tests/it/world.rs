@@ -180,6 +180,7 @@ impl World {
             coverage: Coverage::default(),
             openings: self.openings.clone(),
             mode: model::ModeState::default(),
+            active: None,
         };
         Assignment {
             council_index: self.index,

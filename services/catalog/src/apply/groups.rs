@@ -10,7 +10,7 @@ use crate::{Answer, Refusal, limits};
 use dr_planner::policy;
 use model::{
     Coverage, ExposureReason, Grant, GrantState, Incarnation, ModeState, OwnershipEpoch, Pattern, ProtectionGroup,
-    RegionName, TopicName, TopicState, covering_grant,
+    RegionAddress, RegionName, TopicName, TopicState, covering_grant,
 };
 use std::collections::BTreeMap;
 
@@ -31,7 +31,10 @@ impl Applying<'_> {
         let moves = self.moves(&groups, Some(group.name().clone())).await?;
         let group = self.insert_group(group, &moves).await?;
         self.move_topics(&groups, &moves).await?;
-        self.create_canary(args).await?;
+        // Nothing of a group that every region takes writes for is ever moved, or rehearsed.
+        if group.policy.active_active.is_none() {
+            self.create_canary(args).await?;
+        }
         Ok(Answer::Group { grant: group.grant(), revision: group.revision })
     }
 
@@ -118,6 +121,7 @@ impl Applying<'_> {
         let mut groups = GroupRow::all(self.connection).await?;
         groups.retain(|other| other.name() != group.name());
         self.check_policy(&args.policy, &groups).await?;
+        check_stays_active(&group.policy, &args.policy)?;
         check_owner(&args.policy, &group.owner)?;
         group.coverage = covered(&args.policy);
         group.policy = args.policy.clone();
@@ -213,8 +217,11 @@ impl Applying<'_> {
 
     async fn check_policy(&mut self, policy: &policy::Group, others: &[GroupRow]) -> Applied<()> {
         check_patterns(policy)?;
-        let regions: Vec<RegionName> =
-            row::regions(self.connection).await?.into_iter().map(|region| region.address.region).collect();
+        let known = row::regions(self.connection).await?;
+        if policy.active_active.is_some() {
+            known.iter().try_for_each(|known| check_one_broker(policy, &known.address))?;
+        }
+        let regions: Vec<RegionName> = known.into_iter().map(|region| region.address.region).collect();
         let voters = regions.len() + row::witnesses(self.connection).await?.len();
         policy.validate(&regions, voters).map_err(Refusal::from)?;
         let all: Vec<_> = others.iter().map(|group| group.policy.clone()).chain([policy.clone()]).collect();
@@ -272,6 +279,10 @@ impl Moves {
         let named = |name: &ProtectionGroup| groups.iter().find(|group| group.name() == name);
         let giver = named(&topic.spec.group).ok_or_else(|| Refusal::unknown_group(&topic.spec.group))?;
         let receiver = named(to).filter(|_| self.newborn.as_ref() != Some(to));
+        let is_active = |group: &GroupRow| group.policy.active_active.is_some();
+        if is_active(giver) || named(to).is_some_and(is_active) {
+            return Err(not_movable_active(&topic.spec.name, giver, to).into());
+        }
         let other = self.givers_to(to).chain(receiver).find(|other| other.owner != giver.owner);
         if let Some(other) = other {
             return Err(not_movable(&topic.spec.name, giver, to, &other.owner).into());
@@ -308,6 +319,36 @@ fn check_takes_topics(receiver: &GroupRow) -> Applied<()> {
             Err(Refusal::ModeOutOfOrder { group, reason: reason.to_owned() }.into())
         }
     }
+}
+
+/// Its records have offsets of their own in every region, or would have.
+fn not_movable_active(topic: &TopicName, giver: &GroupRow, to: &ProtectionGroup) -> Refusal {
+    let reason =
+        "topics neither come to nor leave an active-active group; delete the topic and make it anew".to_owned();
+    Refusal::NotMovable { topic: topic.clone(), from: giver.name().clone(), to: to.clone(), reason }
+}
+
+/// Who takes writes for a group, and which write stands, is the same for all of its records.
+fn check_stays_active(before: &policy::Group, now: &policy::Group) -> Applied<()> {
+    if before.active_active == now.active_active {
+        return Ok(());
+    }
+    let reason = "active_active is given when a group is made and stays; make another group for new topics".into();
+    Err(Refusal::BadPolicy { reason }.into())
+}
+
+/// Where a record comes from is not replicated inside a region yet.
+fn check_one_broker(policy: &policy::Group, region: &RegionAddress) -> Applied<()> {
+    let brokers = region.clients.split(',').count();
+    if brokers == 1 {
+        return Ok(());
+    }
+    let (group, region) = (&policy.name, &region.region);
+    let reason = format!(
+        "protection group {group} is active-active and region {region} has {brokers} brokers: that takes regions of one \
+         broker in this version"
+    );
+    Err(Refusal::BadPolicy { reason }.into())
 }
 
 fn not_movable(topic: &TopicName, giver: &GroupRow, to: &ProtectionGroup, other: &RegionName) -> Refusal {

@@ -48,6 +48,10 @@ impl Applying<'_> {
             return self.repeated_event(&args.run, &run, 0, &created).await;
         }
         let group = self.group(&args.plan.group).await?;
+        if group.policy.active_active.is_some() {
+            let reason = format!("protection group {} is active-active: nothing of it is moved", group.name());
+            return Err(Refusal::BadPolicy { reason }.into());
+        }
         self.check_no_run(&group).await?;
         if args.plan.ownership_epoch != group.ownership_epoch {
             let (current, asked) = (group.ownership_epoch, args.plan.ownership_epoch);

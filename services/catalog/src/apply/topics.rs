@@ -47,6 +47,10 @@ impl Applying<'_> {
         let groups = GroupRow::all(self.connection).await?;
         let grants: Vec<Grant> = groups.iter().map(GroupRow::grant).collect();
         let group = covering_grant(&grants, &new.name).ok_or(Refusal::Uncovered { topic: new.name.clone() })?;
+        let is_active = |row: &&GroupRow| *row.name() == group.group && row.policy.active_active.is_some();
+        if groups.iter().any(|row| is_active(&row)) {
+            check_active(new)?;
+        }
         self.make_room_below(&group.group, new).await?;
         self.insert_topic(new, &group.group).await
     }
@@ -130,6 +134,9 @@ impl Applying<'_> {
         topic.spec.config.retain(|name, _| !args.remove.contains(name));
         topic.spec.config.extend(args.set.clone());
         check_config(&topic.spec.config)?;
+        if self.group(&topic.spec.group).await?.policy.active_active.is_some() {
+            check_active_config(&topic.spec.config)?;
+        }
         if topic.spec.config == before {
             return Ok(Answer::Topic { topic: topic.spec, revision: topic.revision });
         }
@@ -235,6 +242,31 @@ fn check_partitions(topic: &TopicName, partitions: i32) -> Applied<()> {
 
 fn bad_partitions(topic: &TopicName, partitions: i32, reason: String) -> super::Stop {
     Refusal::BadPartitions { topic: topic.clone(), partitions, reason }.into()
+}
+
+/// Whether every region can take writes for the topic.
+fn check_active(new: &NewTopic) -> Applied<()> {
+    if new.state == TopicState::Restoring {
+        let reason = "an active-active group covers it, whose topics are not restored into; choose another name";
+        return Err(Refusal::unusable("topic", new.name.as_str(), reason).into());
+    }
+    check_active_config(&new.config)
+}
+
+/// Nothing is ever taken away from the logs of such topics yet: what is repeated is read again.
+fn check_active_config(config: &BTreeMap<String, String>) -> Applied<()> {
+    let takes_away = |(name, value): &(&String, &String)| match name.as_str() {
+        "cleanup.policy" => value.contains("compact"),
+        "retention.ms" | "retention.bytes" => value.as_str() != "-1",
+        _ => false,
+    };
+    match config.iter().find(takes_away) {
+        Some((name, value)) => {
+            let reason = "topics of active-active groups keep every record in this version; leave it out or give -1";
+            Err(Refusal::unusable("configuration entry", &format!("{name}={value}"), reason).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Which entries there are, and what they mean, is the broker's knowledge; here they only have to be of a decent size.

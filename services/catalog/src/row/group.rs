@@ -57,6 +57,7 @@ impl GroupRow {
             coverage: self.coverage.clone(),
             openings: self.openings.clone(),
             mode: self.mode.clone(),
+            active: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The catalog on real SQLite files in temporary directories.
 
+mod active;
 mod commands;
 mod council;
 mod durability;

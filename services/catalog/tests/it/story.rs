@@ -14,13 +14,15 @@ use dr_planner::run::{Event, Outcome, Output};
 use dr_planner::schedule::{Job, Missed, Overlap, Schedule};
 use mirror_core::mode;
 use model::{
-    AtRisk, BrokerSlot, ByteCount, Coverage, DivergedTail, ExposureReason, Gap, Incarnation, LeaderEpoch, ModeEpoch,
-    Offset, OffsetRange, Opening, OwnershipEpoch, Pattern, ProducerId, SlowTarget, Timestamp, TopicState,
+    AtRisk, BrokerSlot, ByteCount, ConflictPolicy, Coverage, DivergedTail, ExposureReason, Gap, Incarnation,
+    LeaderEpoch, ModeEpoch, Offset, OffsetRange, Opening, OwnershipEpoch, Pattern, ProducerId, SlowTarget, Timestamp,
+    TopicState,
 };
 
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
-    let changes = [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage()].concat();
+    let changes =
+        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active()].concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
 
@@ -131,6 +133,14 @@ fn diverged_tail() -> DivergedTail {
         last_time: Timestamp(14_000),
         file: "diverged/orders-0-1.log".into(),
     }
+}
+
+fn active() -> Vec<Change> {
+    let coverage = Coverage { topics: vec![Pattern::Prefix("both.".into())], consumer_groups: vec![] };
+    let order = ConflictPolicy::RegionPriority { order: vec![region("r2"), region("r1")] };
+    let policy =
+        policy::Group { name: group("both"), coverage, active_active: Some(order), automatic_failover: false, ..eu() };
+    vec![CreateGroup { policy, canary: topic_id(4) }.into()]
 }
 
 fn salvage() -> Vec<Change> {

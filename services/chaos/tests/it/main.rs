@@ -8,9 +8,11 @@
 //! FARSHORE_CHAOS_SECONDS, FARSHORE_CHAOS_SEED and FARSHORE_CHAOS_REGIONS, see `nemesis`; FARSHORE_CHAOS_ALL and
 //! FARSHORE_CHAOS_BOUNDARIES, see `executor`; FARSHORE_CHAOS_SERIES, see `brokers`, `sync` and `modes`, where
 //! FARSHORE_CHAOS_TOGGLES and FARSHORE_CHAOS_TOGGLE_MS say how often the mode changes; FARSHORE_CHAOS_AUTO_SECONDS, see
-//! `auto`; FARSHORE_CHAOS_PLACES, see `failpoints`; FARSHORE_CHAOS_CUT_SECONDS, see `cut`. FARSHORE_CHAOS_GAPS=1 holds the times
-//! in which writers stood still against their limits.
+//! `auto`; FARSHORE_CHAOS_PLACES, see `failpoints`; FARSHORE_CHAOS_CUT_SECONDS, see `cut`; FARSHORE_CHAOS_ACTIVE_SECONDS and
+//! FARSHORE_CHAOS_ACTIVE_KEYS, see `active`. FARSHORE_CHAOS_GAPS=1 holds the times in which writers stood still against
+//! their limits.
 
+mod active;
 mod attached;
 mod auto;
 mod backup;

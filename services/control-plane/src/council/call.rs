@@ -1,7 +1,7 @@
 //! What nodes of the council, and gateways, ask each other.
 
 use crate::observe::Picture;
-use crate::ports::ConsumerGroup;
+use crate::ports::{ConflictAnswer, ConflictAsk, ConflictRefusal, ConsumerGroup};
 use crate::work::{WorkCall, WorkReply};
 use api::routes::{FollowRoutes, RouteLease};
 use bytes::Bytes;
@@ -48,6 +48,8 @@ pub enum Call {
         /// At most so many.
         max: u32,
     },
+    /// About topics of active-active groups; answered with [`Reply::Conflicts`].
+    Conflicts(ConflictAsk),
     /// The leader: let a region's leases stand.
     RenewLease(LeaseRenewal),
     /// The leader: let a gateway's route leases stand, and tell it of newer routes. Other nodes pass it on.
@@ -108,6 +110,8 @@ pub enum Reply {
     BrokerOrdered(Result<(), BrokerOrderError>),
     /// Bytes of a diverged tail.
     Diverged(Vec<u8>),
+    /// See [`Call::Conflicts`].
+    Conflicts(Box<Result<ConflictAnswer, ConflictRefusal>>),
     /// The grants that stand.
     Leases {
         /// Which.

@@ -58,6 +58,7 @@ impl Desk {
             | Call::ConsumerGroups
             | Call::Brokers
             | Call::OrderBroker(_)
+            | Call::Conflicts(_)
             | Call::ReadDiverged { .. }) => match &self.ports.region {
                 Some(region) => ask_region(&**region, call).await.unwrap_or_else(Reply::not_served),
                 None => Reply::not_served("this node belongs to no region"),
@@ -99,6 +100,7 @@ async fn ask_region(region: &dyn Region, call: Call) -> Result<Reply, PortError>
         Call::ConsumerGroups => Reply::ConsumerGroups(region.consumer_groups().await?),
         Call::Brokers => Reply::Brokers(region.brokers().await?),
         Call::OrderBroker(order) => Reply::BrokerOrdered(region.order_broker(order).await),
+        Call::Conflicts(ask) => Reply::Conflicts(Box::new(region.conflicts(ask).await)),
         Call::ReadDiverged { file, at, max } => Reply::Diverged(region.read_diverged(file, at, max).await?),
         _ => {
             region.answers().await?;

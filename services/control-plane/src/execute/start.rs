@@ -78,6 +78,9 @@ pub enum RecoveryError {
     /// No such group.
     #[error("there is no protection group {0}")]
     UnknownGroup(ProtectionGroup),
+    /// There is nothing to move.
+    #[error("protection group {0} is active-active: every region takes its writes already, and nothing of it is moved")]
+    NothingMoves(ProtectionGroup),
     /// No such run.
     #[error("there is no run {0}")]
     UnknownRun(RunId),
@@ -142,6 +145,9 @@ impl Recovery {
 
     pub(crate) async fn draft_as(&self, id: PlanId, wish: Wish) -> Result<Draft, RecoveryError> {
         let (picture, policy) = (self.picture().await?, self.policy(&wish.group)?);
+        if policy.active_active.is_some() {
+            return Err(RecoveryError::NothingMoves(policy.name));
+        }
         let last = self.council.reader().newest_plan(&wish.group).await?;
         let request = Request {
             id,

@@ -65,7 +65,8 @@ struct Background {
 
 impl Judge<'_> {
     async fn group(&mut self, picture: &Picture, view: &View, group: &Group) -> Result<(), Undecided> {
-        if !picture.shows_harm() {
+        // Every region takes its writes: nothing of it is ever moved.
+        if group.policy.active_active.is_some() || !picture.shows_harm() {
             self.note(group, None);
             return Ok(());
         }

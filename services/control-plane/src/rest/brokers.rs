@@ -108,6 +108,7 @@ impl Api {
         }
     }
 
+    /// Asks the region's own node.
     pub(super) async fn ask_region(&self, region: &RegionName, call: &Call, within: Duration) -> Answered<Reply> {
         if self.view().region(region).is_none() {
             return Err(Refused::unknown("region", region));
@@ -119,6 +120,7 @@ impl Api {
     }
 }
 
+/// What is made of an answer to something else.
 pub(super) fn unexpected(region: &RegionName, reply: &Reply) -> Refused {
     match reply {
         Reply::Failed { what, .. } => Refused::new(ErrorCode::RegionUnavailable, format!("region {region}: {what}")),

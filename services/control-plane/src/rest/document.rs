@@ -31,6 +31,7 @@ use utoipa::{OpenApi as _, PartialSchema};
         (name = "runs", description = "Plans being carried out, their events and their reports."),
         (name = "backups", description = "Backups of protection groups in the object store."),
         (name = "restores", description = "Backups written back into new topics."),
+        (name = "conflicts", description = "Writes of one key in several regions that knew nothing of each other."),
         (name = "diverged tails", description = "Records that failovers left behind, and writing them again."),
         (name = "schedules", description = "Backups and drills by the clock."),
         (name = "drills", description = "Rehearsals."),

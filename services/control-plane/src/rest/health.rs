@@ -133,7 +133,10 @@ fn findings(
     }
     // Without a picture nothing is known of groups; that is said of the council already, or lasts for a moment.
     for group in groups.iter().filter(|_| picture.is_some()) {
-        findings.extend(group_finding(group));
+        let known = view.groups.iter().find(|known| known.grant.group.as_str() == group.name);
+        let is_active = known.is_some_and(|known| known.policy.active_active.is_some());
+        // Where every region takes writes, nobody has to be ready to take over.
+        findings.extend(group_finding(group).filter(|found| !is_active || found.status == HealthStatus::Failing));
     }
     for group in view.groups.iter() {
         let name = group.grant.group.as_str();

@@ -120,7 +120,9 @@ impl From<RecoveryError> for Refused {
             RecoveryError::NoPicture(_) => Self::new(ErrorCode::NotReady, error),
             RecoveryError::UnknownGroup(group) => Self::unknown("protection group", group),
             RecoveryError::UnknownRun(run) => Self::unknown("run", run),
-            RecoveryError::Refused(_) | RecoveryError::Unsound(_) => Self::new(ErrorCode::PlanRefused, error),
+            RecoveryError::Refused(_) | RecoveryError::Unsound(_) | RecoveryError::NothingMoves(_) => {
+                Self::new(ErrorCode::PlanRefused, error)
+            }
             RecoveryError::Illegal(_) => Self::new(ErrorCode::Conflict, error),
             RecoveryError::Council(error) => error.into(),
             RecoveryError::Catalog(error) => error.into(),

@@ -1,15 +1,17 @@
 //! A region that keeps book: what it was ordered, and where its logs would end.
 
 use control_plane::ports::{
-    ArchivedTopic, Archivist, BackupReceipt, BackupRequest, ConsumerGroup, InspectError, PortError, Progress, Region,
-    RestoreReceipt, RestoreRequest, RestoredPartition,
+    ActivePartition, ArchivedTopic, Archivist, BackupReceipt, BackupRequest, ConflictAnswer, ConflictAsk,
+    ConflictRefusal, ConsumerGroup, Disputed, InspectError, PortError, Progress, Region, RestoreReceipt,
+    RestoreRequest, RestoredPartition,
 };
 use env::{BootInstant, Clock, PortFuture};
+use mirror_core::active::{ConflictRecord, ConflictState, ConflictVersion, Dot, HybridTime, Payload, Reason};
 use model::{
     Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
     CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
     OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProtectionGroup,
-    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicSpec,
+    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicName, TopicSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -440,9 +442,58 @@ impl Region for Book {
         Box::pin(async move { Err(PortError(format!("this region keeps no files, not {file} either"))) })
     }
 
+    fn conflicts(&self, ask: ConflictAsk) -> PortFuture<'_, Result<ConflictAnswer, ConflictRefusal>> {
+        Box::pin(async move { conflicts(ask) })
+    }
+
     fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         self.pages().diverged.retain(|tail| !diverged.contains(tail));
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// Three conflicts, one of them in quarantine, and one partition.
+fn conflicts(ask: ConflictAsk) -> Result<ConflictAnswer, ConflictRefusal> {
+    let (topic, partition) = (TopicName::new("carts").unwrap(), PartitionId(0));
+    let version = |origin: u16, offset: i64, value: &str| ConflictVersion {
+        region: RegionName::new(format!("r{origin}")).unwrap(),
+        dot: Dot { origin: Incarnation(origin), offset: Offset(offset) },
+        local: Offset(offset + 10),
+        time: HybridTime::at(Timestamp(1_000)),
+        value: Payload::of(Some(value.as_bytes())),
+    };
+    let record = |at: i64| ConflictRecord {
+        topic: TopicName::new("carts").unwrap(),
+        topic_id: TopicId::ZERO,
+        partition,
+        key: Payload::of(Some(format!("k{at}").as_bytes())),
+        winner: version(1, at, "stands"),
+        loser: version(2, at, "lost"),
+        reason: Reason::LaterWrite,
+        state: ConflictState::Overwritten,
+    };
+    match ask {
+        ConflictAsk::List { from, max } => {
+            let end = (from.0 + i64::from(max)).min(3);
+            let next = (end < 3).then_some(Offset(end));
+            Ok(ConflictAnswer::List { conflicts: (from.0..end).map(record).collect(), next })
+        }
+        ConflictAsk::Disputes => {
+            let versions = vec![version(1, 7, "one"), version(2, 8, "two")];
+            Ok(ConflictAnswer::Disputes(vec![Disputed { topic, partition, key: b"k".to_vec(), versions }]))
+        }
+        ConflictAsk::Settle { topic: asked, .. } if asked != topic => Err(ConflictRefusal::Unknown(asked.to_string())),
+        ConflictAsk::Settle { known, .. } if known.len() < 2 => Err(ConflictRefusal::Changed("look again".to_owned())),
+        ConflictAsk::Settle { key, choice, .. } => {
+            assert_eq!((key, choice), (b"k".to_vec(), version(2, 8, "").dot));
+            Ok(ConflictAnswer::Settled(Offset(42)))
+        }
+        ConflictAsk::Partitions => {
+            let received = vec![(Incarnation(500), Offset(9))];
+            let (records, bytes, bytes_taken, repeats) = (4, 300, 290, 1);
+            let known = ActivePartition { topic, partition, received, records, bytes, bytes_taken, repeats };
+            Ok(ConflictAnswer::Partitions(vec![known]))
+        }
     }
 }
 

@@ -433,6 +433,45 @@ async fn brokers_are_listed_drained_and_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conflicts_are_listed_and_settled_and_nothing_of_their_group_is_moved() {
+    let served = Served::start(3).await;
+    let page = served.get("/v1/regions/r2/conflicts?limit=2").await.ok(200);
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (2, &json!("2")));
+    assert_eq!(page["items"][0]["loser"]["record"], json!({"origin": 2, "offset": 0}));
+    let rest = served.get("/v1/regions/r2/conflicts?after=2").await.ok(200);
+    assert_eq!((&rest["items"][0]["key"], &rest["next"]), (&json!({"text": "k2"}), &Value::Null));
+    served.get("/v1/regions/r2/conflicts?after=x").await.problem(400, "invalid_request");
+    served.get("/v1/regions/r9/conflicts").await.problem(404, "not_found");
+
+    let waits = served.get("/v1/regions/r1/quarantine").await.ok(200);
+    let (waits, chosen) = (&waits["items"][0], json!({"origin": 2, "offset": 8}));
+    assert_eq!((&waits["key_hex"], &waits["versions"][1]["record"]), (&json!("6b"), &chosen));
+    let known = json!([{"origin": 1, "offset": 7}, chosen]);
+    let choice = |topic: &str, key: &str, known: &Value| json!({"topic": topic, "partition": 0, "key_hex": key, "choice": chosen, "known": known});
+    let path = "/v1/regions/r1/quarantine/settle";
+    assert_eq!(served.post(path, choice("carts", "6b", &known)).await.ok(200)["offset"], 42);
+    served.post(path, choice("carts", "6b", &json!([chosen]))).await.problem(409, "conflict");
+    served.post(path, choice("bills", "6b", &known)).await.problem(404, "not_found");
+    served.post(path, choice("carts", "6", &known)).await.problem(422, "unprocessable");
+    let partitions = served.get("/v1/regions/r3/active-partitions").await.ok(200);
+    assert_eq!(partitions["items"][0]["received"], json!([{"incarnation": 500, "tail": 9}]));
+
+    let both = json!({
+        "name": "both", "home": "r1", "standbys": ["r2", "r3"], "coverage": {"topics": [{"prefix": "both."}]},
+        "active_active": {"region_priority": {"order": ["r3"]}},
+    });
+    let made = served.post("/v1/protection-groups", both.clone()).await.ok(201);
+    assert_eq!(made["policy"]["active_active"], both["active_active"]);
+    served.post("/v1/protection-groups/both/failover", json!({})).await.problem(409, "plan_refused");
+    let some = json!({
+        "name": "some", "home": "r1", "standbys": ["r2"], "coverage": {"topics": [{"prefix": "some."}]},
+        "active_active": "last_writer_wins",
+    });
+    served.post("/v1/protection-groups", some).await.problem(422, "unprocessable");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regions_health_probes_and_metrics_are_told() {
     let mut served = Served::start(3).await;
     let regions = served.get("/v1/regions").await.ok(200);

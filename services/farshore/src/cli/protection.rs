@@ -1,5 +1,7 @@
 //! `farshore protection`
 
+mod active;
+
 use super::place::{Place, escaped, list};
 use super::run::follow;
 use crate::http::Api;
@@ -47,6 +49,8 @@ pub(crate) enum Command {
         #[arg(default_value = "default")]
         name: String,
     },
+    /// Makes a group whose topics every region takes writes for, each for its own clients.
+    Active(active::Active),
     /// Changes a setting of a group.
     #[command(subcommand)]
     Set(Setting),
@@ -202,6 +206,10 @@ impl Command {
             Self::Ledger { name } => {
                 let ledger: Vec<Exposure> = list(&api, &format!("{}/exposures", path(&name))).await?;
                 table::print(place.json, &ledger, |ledger| exposures(ledger))?;
+            }
+            Self::Active(active) => {
+                let group = active.run(&api).await?;
+                table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))?;
             }
             Self::Set(setting) => setting.run(&api, place).await?,
         }

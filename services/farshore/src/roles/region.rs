@@ -2,7 +2,9 @@
 //! are processes of their own, and this one is the region's desk: it hosts no partitions, and keeps the region's lease
 //! whichever of them is lost.
 
+mod active;
 mod archivist;
+mod conflicts;
 mod council;
 mod ends;
 mod failpoint;
@@ -54,6 +56,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let broker = Broker::start(broker_config(&context, &region, None)?, broker_ports).await?;
     if context.platform.brokers == 1 {
         start_links(&context, &broker, clock.clone());
+        active::start(&broker);
     }
     let data_plane = Arc::new(DataPlane::new(broker.clone(), &region));
     let addresses = context.addresses(&ports);

@@ -60,6 +60,7 @@ impl Refusal {
             Refused::NotOwner | Refused::NotLed | Refused::Shut(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Refused::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
             Refused::NoRoom | Refused::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            Refused::Records(_) => ErrorCode::INVALID_RECORD,
             Refused::Log(error) => append_code(error),
         };
         Self::new(code, reason)

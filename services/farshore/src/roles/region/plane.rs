@@ -1,8 +1,9 @@
 //! The region's data plane as the control plane sees it.
 
+use super::conflicts;
 use super::failpoint::{Failpoint, Place};
 use broker::Broker;
-use control_plane::ports::{ConsumerGroup, PortError, Region};
+use control_plane::ports::{ConflictAnswer, ConflictAsk, ConflictRefusal, ConsumerGroup, PortError, Region};
 use env::{BootInstant, PortFuture};
 use model::{
     Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, DivergedTail, Done, Gap, Holding, LinkPartitionStatus,
@@ -86,6 +87,10 @@ impl Region for DataPlane {
 
     fn read_diverged(&self, file: String, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>> {
         Box::pin(async move { self.broker.read_diverged(file, at, max).await.map_err(failed) })
+    }
+
+    fn conflicts(&self, ask: ConflictAsk) -> PortFuture<'_, Result<ConflictAnswer, ConflictRefusal>> {
+        Box::pin(conflicts::answer(&self.broker, ask))
     }
 
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
