@@ -163,6 +163,7 @@ fn request(situation: &Situation<'_>, owner: &RegionName, lost_since: Timestamp,
         trigger: Trigger::RegionLost { region: owner.clone() },
         reason: format!("{owner} was last heard of at {lost_since}"),
         incident_at: Some(lost_since),
+        accept_unusable: false,
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Request {
     pub reason: String,
     /// The last good sign of the source, if it is silent.
     pub incident_at: Option<Timestamp>,
+    /// Whether a failover may go to copies that are no standby: deleted keys may be back there, or records differ. For who
+    /// has lost the source for good and has nothing better. What else is in the way still is.
+    #[serde(default)]
+    pub accept_unusable: bool,
 }
 
 /// Nothing can be planned, and why.
@@ -84,7 +88,10 @@ pub fn build(inventory: &Inventory, policy: &Group, request: Request, now: Times
 fn choose(inventory: &Inventory, policy: &Group, grant: &Grant, request: &Request) -> Result<RegionName, Vec<Refusal>> {
     let mut against = vec![];
     for candidate in candidates(inventory, policy, grant, request) {
-        let found = refusals(inventory, policy, grant, request.kind, &candidate);
+        let mut found = refusals(inventory, policy, grant, request.kind, &candidate);
+        if request.accept_unusable && request.kind == Kind::Failover {
+            found.retain(|refusal| !matches!(refusal, Refusal::CopyUnusable { .. }));
+        }
         if found.is_empty() {
             return Ok(candidate);
         }

@@ -100,6 +100,19 @@ fn what_cannot_take_over_is_refused_with_every_reason() {
 }
 
 #[test]
+fn who_accepts_copies_that_are_no_standby_may_fail_over_to_them_but_not_switch_over() {
+    let mut inventory = inventory();
+    let orders =
+        model::TopicPartition { topic: model::TopicName::new("orders").unwrap(), partition: model::PartitionId(1) };
+    inventory.links.iter_mut().for_each(|link| link.unusable = vec![(orders.clone(), "must_rebuild".to_owned())]);
+    let asked = |kind, accept_unusable| Request { accept_unusable, ..request(kind) };
+    build(&inventory, &policy(), asked(Kind::Failover, false), NOW).unwrap_err();
+    let plan = build(&inventory, &policy(), asked(Kind::Failover, true), NOW).unwrap();
+    assert_eq!(plan.target, region("r2"));
+    build(&inventory, &policy(), asked(Kind::Switchover, true), NOW).unwrap_err();
+}
+
+#[test]
 fn a_copy_that_never_began_does_not_take_over_but_one_new_topic_hinders_nobody() {
     let mut inventory = inventory();
     inventory.links[0].never_heard = 1;

@@ -121,6 +121,7 @@ pub(crate) fn request(kind: Kind) -> Request {
         trigger: Trigger::Manual { by: "ann".to_owned() },
         reason: "practice".to_owned(),
         incident_at: None,
+        accept_unusable: false,
     }
 }
 

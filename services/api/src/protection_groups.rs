@@ -381,6 +381,10 @@ pub struct FailoverRequest {
     /// Only make the plan and say what it would cost.
     #[serde(default)]
     pub dry_run: bool,
+    /// Also go to copies that are no standby, where deleted keys may be back or records differ: for an owner that is gone for
+    /// good, when there is nothing better.
+    #[serde(default)]
+    pub accept_unusable_copies: bool,
 }
 
 /// Cuts over after catching up; nothing is lost. Answered with 202 and the run.

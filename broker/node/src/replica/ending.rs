@@ -36,6 +36,7 @@ impl Partition {
     /// # Errors
     /// What the system says.
     pub(crate) fn put_aside(&self, why: Aside) -> Result<(), log::FileError> {
+        self.end_story();
         self.dir.forget_committed(self.place());
         let aside = why.place(&self.dir.log_path(&self.name), self.storage.clock.now());
         self.take_log().map_or(Ok(()), |log| log.put_aside(&aside))

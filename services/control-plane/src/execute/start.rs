@@ -45,6 +45,8 @@ pub struct Wish {
     pub trigger: Trigger,
     /// Why, for people.
     pub reason: String,
+    /// Whether a failover may go to copies that are no standby.
+    pub accept_unusable: bool,
 }
 
 /// A plan that has not been started, and what it would cost.
@@ -154,6 +156,7 @@ impl Recovery {
             parent: last.as_ref().map(|plan| plan.id.clone()),
             generation: last.as_ref().map_or(1, |plan| plan.generation + 1),
             incident_at: lost_since(&picture, &policy.name),
+            accept_unusable: wish.accept_unusable,
             kind: wish.kind,
             target: wish.target,
             trigger: wish.trigger,
@@ -298,7 +301,7 @@ impl Recovery {
 
 fn wish(group: &ProtectionGroup, kind: Kind, target: Option<RegionName>, by: &str, reason: &str) -> Wish {
     let (trigger, reason) = (Trigger::Manual { by: by.to_owned() }, reason.to_owned());
-    Wish { group: group.clone(), kind, target, trigger, reason }
+    Wish { group: group.clone(), kind, target, trigger, reason, accept_unusable: false }
 }
 
 fn weigh(picture: &Picture, policy: &policy::Group) -> Result<Assessment, RecoveryError> {

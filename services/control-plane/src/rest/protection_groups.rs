@@ -147,6 +147,7 @@ async fn failover(
     Json(asked): Json<FailoverRequest>,
 ) -> Answered<Response> {
     let wish = wish(&group, Kind::Failover, asked.target.as_deref(), asked.reason)?;
+    let wish = Wish { accept_unusable: asked.accept_unusable_copies, ..wish };
     api.carry_out(wish, asked.dry_run, &conditions).await
 }
 
@@ -235,6 +236,7 @@ pub(super) fn wish(group: &str, kind: Kind, target: Option<&str>, reason: Option
         target: maybe_name::<RegionName>(target)?,
         trigger: Trigger::Manual { by: super::BY.to_owned() },
         reason: reason.unwrap_or_else(|| "asked for through the API".to_owned()),
+        accept_unusable: false,
     })
 }
 

@@ -99,7 +99,7 @@ fn wish(drill: &Drill) -> Wish {
         None => Trigger::Manual { by: drill.started_by.clone() },
     };
     let reason = format!("drill {}", drill.id);
-    Wish { group: drill.group.clone(), kind: Kind::Drill, target: None, trigger, reason }
+    Wish { group: drill.group.clone(), kind: Kind::Drill, target: None, trigger, reason, accept_unusable: false }
 }
 
 /// The names of a drill's plan and run: whoever takes the drill up finds the run it already has.

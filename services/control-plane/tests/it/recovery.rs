@@ -147,6 +147,7 @@ async fn what_cannot_be_done_is_refused_with_every_reason() {
         target: None,
         trigger: dr_planner::plan::Trigger::Manual { by: "ann".into() },
         reason: "rehearsal".into(),
+        accept_unusable: false,
     });
     let draft = draft.await.unwrap();
     assert_eq!(draft.plan.target.as_str(), "r3", "the next one takes over");

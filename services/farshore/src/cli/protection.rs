@@ -28,7 +28,7 @@ pub(crate) enum Command {
         name: String,
     },
     /// Cuts over now and accepts the measured loss: for when the owner is lost or must not write any more.
-    Failover(Move),
+    Failover(Failover),
     /// Cuts over after catching up: nothing is lost and nothing is written twice.
     Switchover(Move),
     /// Says what a failover and a switchover would cost now. Changes nothing.
@@ -56,6 +56,17 @@ pub(crate) enum Command {
     Set(Setting),
 }
 
+/// A failover to another region.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Failover {
+    #[command(flatten)]
+    asked: Move,
+    /// Also goes to copies that are no standby, where deleted keys may be back or records differ: for an owner that is gone
+    /// for good, when there is nothing better.
+    #[arg(long)]
+    accept_unusable_copies: bool,
+}
+
 /// A move to another region.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Move {
@@ -74,6 +85,8 @@ pub(crate) struct Move {
     /// Answers with the run at once instead of following it to its end.
     #[arg(long)]
     no_wait: bool,
+    #[arg(skip)]
+    accept_unusable_copies: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -191,7 +204,9 @@ impl Command {
                 let group: ProtectionGroup = api.get(&path(&name)).await?;
                 println!("{}", serde_json::to_string_pretty(&group)?);
             }
-            Self::Failover(asked) => return asked.run(&api, place, Kind::Failover).await,
+            Self::Failover(Failover { asked, accept_unusable_copies }) => {
+                return Move { accept_unusable_copies, ..asked }.run(&api, place, Kind::Failover).await;
+            }
             Self::Switchover(asked) => return asked.run(&api, place, Kind::Switchover).await,
             Self::Assess { name } => {
                 let found = assess(&api, &name).await;
@@ -243,7 +258,9 @@ async fn ask<T: serde::de::DeserializeOwned>(api: &Api, name: &str, kind: Kind, 
     let (target, reason, dry_run) = (asked.target.clone(), asked.reason.clone(), asked.dry_run);
     match kind {
         Kind::Failover => {
-            api.post(&format!("{}/failover", path(name)), &FailoverRequest { target, reason, dry_run }).await
+            let accept_unusable_copies = asked.accept_unusable_copies;
+            let asked = FailoverRequest { target, reason, dry_run, accept_unusable_copies };
+            api.post(&format!("{}/failover", path(name)), &asked).await
         }
         Kind::Switchover => {
             api.post(&format!("{}/switchover", path(name)), &SwitchoverRequest { target, reason, dry_run }).await
@@ -252,7 +269,14 @@ async fn ask<T: serde::de::DeserializeOwned>(api: &Api, name: &str, kind: Kind, 
 }
 
 async fn assess(api: &Api, name: &str) -> Assessment {
-    let asked = Move { name: name.to_owned(), target: None, reason: None, dry_run: true, no_wait: true };
+    let asked = Move {
+        name: name.to_owned(),
+        target: None,
+        reason: None,
+        dry_run: true,
+        no_wait: true,
+        accept_unusable_copies: false,
+    };
     let mut refused = Vec::new();
     let mut plan = |what: &str, plan: Result<Plan>| match plan {
         Ok(plan) => Some(plan),
