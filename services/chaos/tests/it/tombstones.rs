@@ -6,7 +6,6 @@ use crate::regions::equal_tails;
 use crate::rest::list;
 use crate::sync::wait;
 use api::links::Link;
-use chaos::line::{Direction, Line, Plan};
 use chaos::platform::Platform;
 use rdkafka::Message;
 use rdkafka::config::ClientConfig;
@@ -21,11 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_key_deleted_while_the_mirror_was_away_does_not_come_back_at_failover() {
-    let line = Line::open(Plan::default()).unwrap_or_else(|error| panic!("this test needs a line: {error}"));
-    let platform = start_with(|options| {
+    let mut platform = start_with(|options| {
         options.regions = 2;
-        let far = line.far().to_string();
-        let arguments = ["--links-at", &far, "--link-hold-s", "0", "--link-hold-mib", "0", "--clean-every-s", "1"];
+        let arguments = ["--link-hold-s", "0", "--link-hold-mib", "0", "--clean-every-s", "1"];
         options.arguments = arguments.map(str::to_owned).to_vec();
     });
     let topic = unique("tombstones");
@@ -40,14 +37,15 @@ fn a_key_deleted_while_the_mirror_was_away_does_not_come_back_at_failover() {
     write(&others());
     equal_tails(&platform, &topic, 1);
 
-    cut(&line, true);
+    // Not a line that is cut: the answer under way on it, with the deletion, comes once it is let go.
+    platform.kill_region("r2").unwrap();
     write(&[("deleted", None)]);
     let forgotten = platform.wait_for("nothing at the source tells of the deletion any more", PATIENCE, || {
         write(&others());
         !state(&r1, &topic).contains_key("deleted")
     });
     forgotten.unwrap_or_else(|error| panic!("{error}\n{}", platform.logs()));
-    cut(&line, false);
+    platform.start_region("r2").unwrap();
     wait_for_link(&platform, "the copy is no standby", |link| {
         let of_topic = link.partitions.iter().find(|partition| partition.topic == topic);
         of_topic.is_some_and(|partition| partition.state == "must_rebuild" && partition.unusable.is_some())
@@ -66,11 +64,6 @@ fn a_key_deleted_while_the_mirror_was_away_does_not_come_back_at_failover() {
     let found = state(&platform.endpoints().gateway, &topic);
     assert_eq!(found.get("kept"), Some(&Some("always".to_owned())));
     assert_eq!(found.get("deleted"), None, "{found:?}");
-}
-
-fn cut(line: &Line, is_cut: bool) {
-    line.cut(Direction::There, is_cut);
-    line.cut(Direction::Back, is_cut);
 }
 
 fn others() -> Vec<(&'static str, Option<&'static str>)> {
