@@ -461,7 +461,7 @@ async fn conflicts_are_listed_and_settled_and_nothing_of_their_group_is_moved() 
         "active_active": {"region_priority": {"order": ["r3"]}},
     });
     let made = served.post("/v1/protection-groups", both.clone()).await.ok(201);
-    assert_eq!(made["policy"]["active_active"], both["active_active"]);
+    assert_eq!(made["active_active"], both["active_active"]);
     served.post("/v1/protection-groups/both/failover", json!({})).await.problem(409, "plan_refused");
     let some = json!({
         "name": "some", "home": "r1", "standbys": ["r2"], "coverage": {"topics": [{"prefix": "some."}]},
