@@ -104,11 +104,12 @@ impl Cluster {
         })
     }
 
-    /// Waits until all brokers are known to each other.
+    /// Waits until each broker knows all of them: any may be the one that is asked for a topic.
     fn ready(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let (bootstrap, deadline) = (self.bootstrap(), Instant::now() + PATIENCE);
         loop {
-            let known = metadata(&self.bootstrap()).map_or(0, |metadata| metadata.brokers().len());
+            let knows = |broker| metadata(broker).map_or(0, |metadata| metadata.brokers().len());
+            let known = bootstrap.split(',').map(knows).min().unwrap_or(0);
             if known == BROKERS {
                 return Ok(());
             }
