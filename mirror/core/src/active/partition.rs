@@ -111,14 +111,28 @@ impl Partition {
     pub fn replay(&mut self, local: Offset, key: &Arc<[u8]>) -> Vec<Conflict> {
         let Some(run) = self.log.run_at(local) else { return Vec::new() };
         match &run.content {
-            Content::Repeat(dot) => self.table.repeated(key, *dot),
-            Content::Control => {}
+            &Content::Repeat(dot) => {
+                let conflicts = self.restore(key, dot);
+                self.table.repeated(key, dot);
+                conflicts
+            }
+            Content::Control => Vec::new(),
             Content::Written(_) => {
                 let version = run.version_at(local).expect("a run of written records holds the offset");
-                return self.table.observe(key, version, local, &self.settings.policy);
+                self.table.observe(key, version, local, &self.settings.policy)
             }
         }
-        Vec::new()
+    }
+
+    /// Takes note of a repeated record below all that is replayed. What was replayed before its repeat does not stand
+    /// over it, and must not seem to be alone.
+    fn restore(&mut self, key: &Arc<[u8]>, dot: Dot) -> Vec<Conflict> {
+        if self.table.holds(key, dot) {
+            return Vec::new();
+        }
+        let place = self.log.local_of(dot);
+        let found = place.and_then(|place| Some((place, self.log.run_at(place)?.version_at(place)?)));
+        found.map_or_else(Vec::new, |(place, version)| self.table.observe(key, version, place, &self.settings.policy))
     }
 
     /// Takes `count` records of a client that are about to be appended at the tail under `epoch`. They have seen all

@@ -93,6 +93,11 @@ impl Table {
         conflicts
     }
 
+    /// Whether the version `dot` of `key` is held.
+    pub(super) fn holds(&self, key: &Arc<[u8]>, dot: Dot) -> bool {
+        self.keys.get(key).is_some_and(|entry| entry.place_of(dot).is_some())
+    }
+
     /// Takes note of a repeat of `dot` that is now the last record of `key`.
     pub(super) fn repeated(&mut self, key: &Arc<[u8]>, dot: Dot) {
         if let Some(entry) = self.keys.get_mut(key) {

@@ -185,6 +185,19 @@ fn a_restart_finds_the_same_conflicts_and_repeats() {
 }
 
 #[test]
+fn what_a_repeat_tells_of_stands_after_a_restart_though_its_record_is_not_replayed() {
+    let (mut one, mut two) = (partition(1, Policy::LastWriterWins), partition(2, Policy::LastWriterWins));
+    write(&mut one, "k", 9);
+    write(&mut two, "k", 2);
+    carry(&two, &mut one, &[2], "k");
+    assert_eq!(one.repeats().len(), 1, "the later one stands again at the end");
+    let key = &keyed("k")[0].key;
+    let mut again = Partition::new(Settings::new(REGIONS.to_vec(), Policy::LastWriterWins), one.log().clone());
+    (1..3).for_each(|local| drop(again.replay(Offset(local), key)));
+    assert_eq!(again.repeats(), []);
+}
+
+#[test]
 fn a_settled_dispute_is_settled_everywhere() {
     let (mut one, mut two) = (partition(1, Policy::Quarantine), partition(2, Policy::Quarantine));
     write(&mut one, "k", 1);
