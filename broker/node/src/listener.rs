@@ -3,6 +3,7 @@
 mod budget;
 mod connection;
 mod outgoing;
+mod pace;
 
 pub(crate) use budget::Budget;
 pub(crate) use outgoing::{FileRange, Outgoing};

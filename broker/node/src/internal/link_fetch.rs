@@ -219,7 +219,8 @@ impl LinkFetch {
             partitions: found.partitions,
             ..Default::default()
         };
-        self.call.encode_with_files(&response, found.files)
+        let is_steady = found.bytes > 0 && found.bytes < positive(self.request.max_bytes) / 2;
+        self.call.encode_with_files(&response, found.files).map(|outgoing| outgoing.steady(is_steady))
     }
 }
 

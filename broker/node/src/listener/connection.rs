@@ -1,6 +1,7 @@
 //! One connection: requests in, answers out, both in order.
 
 use super::Hall;
+use super::pace::Pace;
 use crate::api::{Call, Reply};
 use crate::listener::budget::Share;
 use crate::quotas::Mute;
@@ -74,6 +75,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, hall: &Arc<Hall>)
 
 /// Sends answers in the order of their requests.
 async fn answer(stream: &TcpStream, mut replies: mpsc::Receiver<Pending>) -> Result<(), Closed> {
+    let mut pace = Pace::default();
     while let Some((reply, share)) = replies.recv().await {
         let outgoing = match reply {
             Reply::Now(outgoing) => outgoing,
@@ -81,6 +83,9 @@ async fn answer(stream: &TcpStream, mut replies: mpsc::Receiver<Pending>) -> Res
             Reply::Nothing => continue,
             Reply::Close => return Err(Closed::Withheld),
         };
+        if outgoing.is_steady() {
+            pace.keep(stream);
+        }
         outgoing.send(stream, SEND_PATIENCE).await?;
         drop(share);
     }

@@ -51,6 +51,7 @@ pub(crate) struct Outgoing {
     chunks: VecDeque<Chunk>,
     /// The writes it acknowledges. They are looked at right before every system call that sends some of it.
     passes: Option<Passes>,
+    is_steady: bool,
 }
 
 impl Outgoing {
@@ -68,12 +69,22 @@ impl Outgoing {
                 }
             }
         }
-        Self { chunks, passes: None }
+        Self { chunks, ..Self::default() }
     }
 
     /// The same answer, which acknowledges writes.
     pub(crate) fn acknowledging(self, passes: Passes) -> Self {
         Self { passes: Some(passes), ..self }
+    }
+
+    /// The same answer, one of many that somebody far away waits for and that do not fill the line.
+    pub(crate) fn steady(self, is_steady: bool) -> Self {
+        Self { is_steady, ..self }
+    }
+
+    /// Whether it is one of many that do not fill the line.
+    pub(crate) const fn is_steady(&self) -> bool {
+        self.is_steady
     }
 
     /// Sends all of it. The peer has to take some of it within `patience`, again and again; an acknowledgement, for
@@ -156,7 +167,7 @@ impl Outgoing {
 
 impl From<Bytes> for Outgoing {
     fn from(bytes: Bytes) -> Self {
-        Self { chunks: VecDeque::from([Chunk::Bytes(bytes)]), passes: None }
+        Self { chunks: VecDeque::from([Chunk::Bytes(bytes)]), ..Self::default() }
     }
 }
 
