@@ -15,7 +15,7 @@ mod words;
 
 use crate::ports::{CopyKey, FetchPartition, FetchRequest, Source, SyncTerms, SyncWord};
 use line::Line;
-use mirror_core::flow::{DEPTH_MAX, Flow};
+use mirror_core::flow::{Arrived, DEPTH_MAX, Flow};
 use mirror_core::window::{Answer, Body, Fetch};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use words::Words;
 
 /// How many requests for idle partitions are under way to one source.
 const IDLE_REQUESTS_MAX: usize = 4;
-/// The same for busy ones over a short line; over a long one twice what one partition may have, so that none stalls the
+/// The same for busy ones over a short line; over a long one more than one partition may have, so that none stalls the
 /// others.
 const BUSY_REQUESTS_MIN: usize = 4;
 const BUSY_REQUESTS_MAX: usize = 2 * DEPTH_MAX;
@@ -156,7 +156,7 @@ struct Done {
 impl Line {
     /// How many requests for busy partitions may be under way.
     fn busy_requests(&self) -> usize {
-        let full = self.round_trip().map_or(0, |round_trip| 2 * Flow::over(round_trip, u64::MAX).depth);
+        let full = self.round_trip().map_or(0, |round_trip| 2 * Flow::over(round_trip, Arrived::ALL).depth);
         full.clamp(BUSY_REQUESTS_MIN, BUSY_REQUESTS_MAX)
     }
 

@@ -10,7 +10,7 @@ use model::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::ErrorCode;
 use wire::client::Connection;
@@ -31,7 +31,8 @@ pub struct WireConnector {
 
 impl Connector for WireConnector {
     fn source(&self, _: &RegionAddress, address: &str) -> Arc<dyn Source> {
-        Arc::new(WireSource { target: self.clone(), address: address.to_owned(), idle: Mutex::default() })
+        let (records, words) = (Pool::default(), Pool::default());
+        Arc::new(WireSource { target: self.clone(), address: address.to_owned(), records, words })
     }
 }
 
@@ -39,29 +40,47 @@ impl Connector for WireConnector {
 struct WireSource {
     target: WireConnector,
     address: String,
-    idle: Mutex<Vec<Connection>>,
+    /// What records come over. TCP has learned how fast that may be; a new connection has to learn it first.
+    records: Pool,
+    /// What everything else is said over.
+    words: Pool,
+}
+
+/// Connections that nobody uses now.
+#[derive(Default)]
+struct Pool(Mutex<Vec<Connection>>);
+
+impl Pool {
+    /// The connection that was used last and is still good; those that ended with the source's last start are dropped.
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        idle.retain(|connection| !connection.is_closed());
+        idle.pop()
+    }
+
+    fn give(&self, connection: Connection) {
+        self.idle().push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl WireSource {
     async fn with_connection<T>(
         &self,
+        pool: &Pool,
         work: impl AsyncFnOnce(&Connection) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let connection = match self.idle_connection() {
+        let connection = match pool.take() {
             Some(connection) => connection,
             None => Connection::connect(&self.address, "link", CONNECT_TIMEOUT).await.map_err(failed)?,
         };
         // A connection whose call failed or was broken off is not used again.
         let done = work(&connection).await?;
-        self.idle.lock().expect("no holder of this lock panics").push(connection);
+        pool.give(connection);
         Ok(done)
-    }
-
-    /// A connection that is still good; those that ended with the source's last start are dropped.
-    fn idle_connection(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().expect("no holder of this lock panics");
-        idle.retain(|connection| !connection.is_closed());
-        idle.pop()
     }
 
     /// Calls a method by name.
@@ -69,7 +88,7 @@ impl WireSource {
         let payload = serde_json::to_vec(ask).map_err(failed)?.into();
         let request = control::Request { method: method.to_owned(), payload, ..Default::default() };
         let response = self
-            .with_connection(async |connection| {
+            .with_connection(&self.words, async |connection| {
                 connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
             })
             .await?;
@@ -109,9 +128,10 @@ impl WireSource {
 impl Source for WireSource {
     fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>> {
         Box::pin(async move {
-            let request = self.request(request);
+            let brings = request.partitions.iter().any(|partition| partition.bytes_max > 0);
+            let (request, pool) = (self.request(request), if brings { &self.records } else { &self.words });
             let response = self
-                .with_connection(async |connection| {
+                .with_connection(pool, async |connection| {
                     connection.call_within(ANSWER_TIMEOUT, &request, 0).await.map_err(failed)
                 })
                 .await?;
@@ -243,7 +263,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let connector = WireConnector { region: RegionName::new("r2").unwrap(), incarnation: Incarnation(1) };
-        let source = WireSource { target: connector, address, idle: Mutex::default() };
+        let (records, words) = (Pool::default(), Pool::default());
+        let source = WireSource { target: connector, address, records, words };
         let nothing = || FetchRequest { partitions: Vec::new(), max_wait: Duration::ZERO, bytes_max: 1 };
         let hanging_up = async {
             drop(listener.accept().await.unwrap());
@@ -252,6 +273,7 @@ mod tests {
         let (answered, ()) = tokio::join!(source.fetch(nothing()), hanging_up);
         assert!(answered.is_err());
         assert!(source.fetch(nothing()).await.is_err());
-        assert!(source.idle.lock().unwrap().is_empty(), "no broken connection is kept");
+        let kept = [&source.records, &source.words].map(|pool| pool.idle().len());
+        assert_eq!(kept, [0, 0], "no broken connection is kept");
     }
 }

@@ -3,7 +3,11 @@
 //!
 //! ```text
 //!   under way   twice what arrives in a round trip: it doubles from one to the next until the line is full, and no more
-//!   one fetch   a quarter of that, within bounds
+//!   one fetch   asks for a quarter of that, within bounds
+//!   fetches     as many as that takes with answers as large as they come: a batch is never cut, so that one that asks for
+//!               two megabytes may bring one
+//!   spacing     while one answer travels and is asked for again, the others leave one after the other, so that one is
+//!               always waiting
 //! ```
 //!
 //! One connection carries no more than its window in a round trip (4 MiB as most systems are set up: 40 MB/s at 100 ms), so
@@ -19,6 +23,8 @@ const MEASURED_MIN: Duration = Duration::from_millis(50);
 /// What one fetch asks for at least, and at most: what a connection's window carries in one round trip.
 const FETCH_BYTES_MIN: u64 = 1 << 20;
 const FETCH_BYTES_MAX: u64 = 4 << 20;
+/// Answers that are smaller are not worth more fetches.
+const ANSWER_BYTES_MIN: u64 = FETCH_BYTES_MIN / 4;
 /// How many fetches of a partition are under way at the most.
 pub const DEPTH_MAX: usize = 16;
 /// At the least: while one fetch comes back, others wait at the source.
@@ -40,49 +46,70 @@ pub struct Flow {
     pub fetch_bytes: u32,
     /// How many fetches may be under way.
     pub depth: usize,
-    /// How long the source gathers records between two answers that are not full: as many answers as there are fetches leave
-    /// in one round trip, so that one is always waiting.
+    /// How long the source gathers records between two answers that are not full: a fetch is back before all the others
+    /// were answered. An answer takes longer than the line does: TCP spreads it over half a round trip.
     pub spacing: Duration,
 }
 
 impl Flow {
-    /// What fits a line with that round trip over which `rate` bytes have come per second.
-    pub fn over(round_trip: Duration, rate: u64) -> Self {
+    /// What fits a line with that round trip over which so much has come.
+    pub fn over(round_trip: Duration, Arrived { rate, answer }: Arrived) -> Self {
         let on_the_line =
             |rate: u64| (u128::from(rate).saturating_mul(round_trip.as_micros()) / 1_000_000).min(1 << 30) as u64;
         let under_way = on_the_line(rate.saturating_mul(2)).min(on_the_line(RATE_MAX));
         let fetch_bytes = (under_way / 4).clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX);
         let least = if round_trip < SHORT { DEPTH_MIN_SHORT } else { DEPTH_MIN };
-        let depth = (under_way.div_ceil(fetch_bytes) as usize + 1).clamp(least, DEPTH_MAX);
+        let answer = answer.clamp(ANSWER_BYTES_MIN, fetch_bytes);
+        let depth = (under_way.div_ceil(answer) as usize + 1).clamp(least, DEPTH_MAX);
         // A short line has an answer back before anything was gathered.
-        let spacing = round_trip / (2 * depth as u32);
+        let spacing = (round_trip / (2 * depth as u32) * 3).min(round_trip / 8);
         Self { round_trip, fetch_bytes: fetch_bytes as u32, depth, spacing }
     }
 }
 
-/// How many bytes arrive in a second, at the best of times lately.
+/// What came over a line at the best of times lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// Bytes per second.
+    pub rate: u64,
+    /// Bytes of the largest answers.
+    pub answer: u64,
+}
+
+impl Arrived {
+    /// More than any line carries.
+    pub const ALL: Self = Self { rate: u64::MAX, answer: u64::MAX };
+
+    /// What was possible once may be possible again, for a while.
+    fn or_lately(self, Self { rate, answer }: Self) -> Self {
+        Self { rate: self.rate.max(rate / 8 * 7), answer: self.answer.max(answer / 8 * 7) }
+    }
+}
+
+/// Measures what arrives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rate {
     began: Duration,
     bytes: u64,
-    estimate: u64,
+    largest: u64,
+    estimate: Arrived,
 }
 
 impl Rate {
-    /// So many bytes arrived at `now`, a time that never goes back, over a line with that round trip.
+    /// An answer of so many bytes arrived at `now`, a time that never goes back, over a line with that round trip.
     pub fn delivered(&mut self, now: Duration, bytes: u64, round_trip: Duration) {
         self.bytes += bytes;
+        self.largest = self.largest.max(bytes);
         let over = now.saturating_sub(self.began);
         if over >= round_trip.max(MEASURED_MIN) {
             let rate = (self.bytes as f64 / over.as_secs_f64()) as u64;
-            // What was possible once may be possible again, for a while.
-            self.estimate = rate.max(self.estimate / 8 * 7);
-            (self.began, self.bytes) = (now, 0);
+            self.estimate = Arrived { rate, answer: self.largest }.or_lately(self.estimate);
+            (self.began, self.bytes, self.largest) = (now, 0, 0);
         }
     }
 
-    /// Bytes per second.
-    pub const fn estimate(&self) -> u64 {
+    /// What has come lately.
+    pub const fn estimate(&self) -> Arrived {
         self.estimate
     }
 }
@@ -123,22 +150,27 @@ mod tests {
 
     #[test]
     fn a_short_line_needs_little_and_a_long_one_is_filled() {
-        let short = Flow::over(Duration::from_micros(200), RATE_MAX);
+        let short = Flow::over(Duration::from_micros(200), FULL);
         assert_eq!((short.fetch_bytes, short.depth), (1 << 20, 2));
         for round_trip in [20, 50, 100, 150, 200] {
-            let flow = Flow::over(ms(round_trip), RATE_MAX);
+            let flow = Flow::over(ms(round_trip), FULL);
             let under_way = u64::from(flow.fetch_bytes) * flow.depth as u64;
             assert!(under_way >= RATE_MAX * round_trip / 1000, "{flow:?}");
             assert!(under_way <= 2 * RATE_MAX * round_trip / 1000, "{flow:?}");
         }
     }
 
-    /// What is under way over a line of 100 ms that carries so much, from the beginning on.
-    fn filled(carries: u64) -> Vec<u64> {
-        let (mut rate, mut flow) = (Rate::default(), Flow::over(ms(100), 0));
+    const FULL: Arrived = Arrived { rate: RATE_MAX, ..Arrived::ALL };
+
+    /// What is under way over a line of 100 ms that carries so much, from the beginning on, in answers of at most `batch`.
+    fn filled(carries: u64, batch: u64) -> Vec<u64> {
+        let (mut rate, mut flow) = (Rate::default(), Flow::over(ms(100), Arrived::default()));
         let round_trips = (1..=12).map(|number| {
-            let under_way = u64::from(flow.fetch_bytes) * flow.depth as u64;
-            rate.delivered(ms(100 * number), under_way.min(carries / 10), ms(100));
+            let answer = u64::from(flow.fetch_bytes).min(batch);
+            let under_way = answer * flow.depth as u64;
+            let answers = under_way.min(carries / 10).div_ceil(answer);
+            (0..answers).for_each(|_| rate.delivered(ms(100 * number - 1), answer, ms(100)));
+            rate.delivered(ms(100 * number), 0, ms(100));
             flow = Flow::over(ms(100), rate.estimate());
             under_way
         });
@@ -147,17 +179,20 @@ mod tests {
 
     #[test]
     fn a_wide_line_is_full_after_a_few_round_trips_and_a_narrow_one_never_flooded() {
-        assert!(filled(200_000_000)[6] >= 20_000_000, "{:?}", filled(200_000_000));
-        let narrow = filled(2_000_000);
+        for batch in [u64::MAX, 1_000_000] {
+            let wide = filled(200_000_000, batch);
+            assert!(wide[7] >= 15_000_000, "{wide:?}");
+        }
+        let narrow = filled(2_000_000, u64::MAX);
         assert!(narrow.iter().all(|under_way| *under_way <= 4 << 20), "{narrow:?}");
-        let middling = filled(40_000_000);
+        let middling = filled(40_000_000, u64::MAX);
         assert!((4_000_000..=14_000_000).contains(&middling[11]), "{middling:?}");
     }
 
     #[test]
     fn what_is_under_way_is_bounded_on_any_line() {
         for round_trip in [ms(1000), Duration::from_secs(3600), Duration::MAX] {
-            let flow = Flow::over(round_trip, u64::MAX);
+            let flow = Flow::over(round_trip, Arrived::ALL);
             assert_eq!((flow.fetch_bytes, flow.depth), (4 << 20, DEPTH_MAX));
         }
     }
@@ -166,18 +201,22 @@ mod tests {
     fn a_lull_is_not_taken_for_a_narrow_line_at_once() {
         let mut rate = Rate::default();
         rate.delivered(ms(100), 10_000_000, ms(100));
-        assert_eq!(rate.estimate(), 100_000_000);
+        assert_eq!(rate.estimate(), Arrived { rate: 100_000_000, answer: 10_000_000 });
         rate.delivered(ms(200), 0, ms(100));
-        assert!(rate.estimate() > 80_000_000);
+        assert!(rate.estimate().rate > 80_000_000);
         (3..100).for_each(|n| rate.delivered(ms(n * 100), 0, ms(100)));
-        assert!(rate.estimate() < 10_000);
+        assert!(rate.estimate().rate < 10_000 && rate.estimate().answer < 1_000);
     }
 
     #[test]
     fn an_answer_is_always_waiting_to_leave() {
-        let flow = Flow::over(ms(100), 20_000_000);
-        assert!(flow.spacing * flow.depth as u32 <= flow.round_trip);
-        assert!(flow.spacing >= ms(1));
+        let steady = |answer| Flow::over(ms(100), Arrived { rate: 20_000_000, answer });
+        for flow in [steady(0), steady(300_000), steady(400_000)] {
+            assert!(flow.spacing * flow.depth as u32 >= flow.round_trip + flow.round_trip / 4, "{flow:?}");
+            assert!(flow.spacing <= ms(13), "{flow:?}");
+        }
+        let slow = Flow::over(ms(100), Arrived { rate: 100_000, answer: 1_000 });
+        assert_eq!((slow.depth, slow.spacing), (DEPTH_MIN, ms(12) + Duration::from_micros(500)));
     }
 
     #[test]

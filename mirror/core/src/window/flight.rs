@@ -15,6 +15,9 @@ use super::copy_log::CopyLog;
 use model::{LeaderEpoch, Offset};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many answers may be parked before they count as fetches under way.
+const PARKED_FREE: usize = 8;
+
 /// The fetches of one run, and what came of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flight {
@@ -28,6 +31,8 @@ pub(super) struct Flight {
     asked: BTreeSet<u64>,
     /// Answers whose turn has not come, by where they begin.
     parked: BTreeMap<Offset, Answer>,
+    /// The last fetch that can bring what they wait for: it was under way when the first of them came.
+    awaited_until: u64,
     /// Whether the source hands out one run to several fetches.
     is_shared: bool,
     /// How many fetches may be under way: more while records come, fewer while none do.
@@ -71,14 +76,14 @@ impl Flight {
         self.asked.len()
     }
 
-    /// How many more fetches may go out.
+    /// How many more fetches may go out. While one answer is late, because TCP has lost a packet of it, the others go on.
     pub(super) fn room(&self) -> usize {
-        self.width.saturating_sub(self.asked.len() + self.parked.len())
+        self.width.saturating_sub(self.asked.len() + self.parked.len().saturating_sub(PARKED_FREE))
     }
 
-    /// Whether something is missing that no fetch will bring.
+    /// Whether something is missing that no fetch will bring: what was asked for later is handed out later.
     pub(super) fn has_lost(&self) -> bool {
-        self.asked.is_empty() && !self.parked.is_empty()
+        !self.parked.is_empty() && self.asked.range(..=self.awaited_until).next().is_none()
     }
 
     /// Takes note of an answer, and says whether it and the rest of the run may still be followed: not if another leader
@@ -92,13 +97,22 @@ impl Flight {
     }
 
     pub(super) fn park(&mut self, at: Offset, answer: Answer) {
+        if self.parked.is_empty() {
+            self.await_all();
+        }
         self.parked.insert(at, answer);
+    }
+
+    fn await_all(&mut self) {
+        self.awaited_until = self.asked.last().copied().unwrap_or_default();
     }
 
     /// The answer whose turn it is when the copy ends at `tail`.
     pub(super) fn due(&mut self, tail: Offset) -> Option<Answer> {
         let first = self.parked.first_entry().filter(|first| *first.key() <= tail);
-        first.map(std::collections::btree_map::OccupiedEntry::remove)
+        let due = first.map(std::collections::btree_map::OccupiedEntry::remove)?;
+        self.await_all();
+        Some(due)
     }
 
     /// More fetches, up to `depth`, when an answer brought records; fewer when it did not.

@@ -4,7 +4,7 @@ use super::answer::{Command, Event, Fault, Fetch, StopReason, Ticket};
 use super::copy_log::{CopyLog, LogState};
 use super::flight::Flight;
 use crate::EpochList;
-use crate::flow::{Flow, Rate};
+use crate::flow::{Arrived, Flow, Rate};
 use crate::lag::{Lag, LagReport};
 use model::{
     Baseline, ByteCount, CopyTerm, LeaderEpoch, Offset, OffsetRange, OwnershipEpoch, PartitionId, Timestamp, TopicId,
@@ -114,7 +114,7 @@ impl Partition {
             phase: Phase::Disconnected,
             ticket,
             flight,
-            flow: Flow::over(Duration::ZERO, 0),
+            flow: Flow::over(Duration::ZERO, Arrived::default()),
             rate: Rate::default(),
             is_measured: false,
             pause: Duration::ZERO,

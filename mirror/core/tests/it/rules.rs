@@ -453,8 +453,16 @@ fn another_copy_is_read_by_one_fetch_after_the_other() {
 }
 
 #[test]
-fn what_waits_for_its_turn_counts_as_under_way() {
+fn while_an_answer_is_late_the_others_go_on_within_bounds() {
     let (mut window, under_way) = run();
-    let commands = reply(&mut window, under_way[1], part(20, 22));
+    let mut commands = reply(&mut window, under_way[1], part(20, 22));
+    let mut parked = 1;
+    while let [next] = fetches(&commands)[..] {
+        parked += 1;
+        commands = reply(&mut window, next, part(18 + 2 * parked, 20 + 2 * parked));
+    }
     assert_eq!((fetches(&commands).len(), window.under_way()), (0, 1));
+    assert!((4..=16).contains(&parked), "{parked}");
+    let commands = reply(&mut window, under_way[0], part(12, 20));
+    assert_eq!(window.tail(), Offset(20 + 2 * parked), "{commands:?}");
 }
