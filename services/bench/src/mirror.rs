@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// Of what four raw streams bring.
 const SHARE_MIN: f64 = 0.7;
-/// Beyond one round trip, on a line without loss: TCP learns of a lost packet a round trip later, and what comes behind it
-/// waits for as long.
+/// Beyond one round trip, on a line without loss. With one of a thousand packets lost, two are in every second of this load;
+/// TCP learns of each a round trip later, and what comes behind it waits for as long: that lag is shown, and has no goal.
 const ADDED_LAG_MAX_MS: f64 = 50.0;
 /// Of what MirrorMaker 2 reaches, and of what it takes.
 const TIMES_MIN: f64 = 3.0;
@@ -52,6 +52,8 @@ pub(crate) struct OnLine {
 pub(crate) struct Results {
     round_trip_ms: u64,
     mtu: u16,
+    /// What the system's TCP goes by.
+    congestion_control: String,
     rate_mb_s: f64,
     lines: Vec<OnLine>,
 }
@@ -67,7 +69,12 @@ pub(crate) fn run(asked: &Mirror) -> anyhow::Result<Results> {
     let lines: anyhow::Result<Vec<_>> = asked.loss.iter().map(|loss| bench.on_line(*loss)).collect();
     let _best_effort = std::fs::remove_dir_all(&bench.directory);
     let (round_trip_ms, mtu, rate_mb_s) = (asked.round_trip_ms, asked.mtu, asked.rate);
-    Ok(Results { round_trip_ms, mtu, rate_mb_s, lines: lines? })
+    Ok(Results { round_trip_ms, mtu, congestion_control: congestion_control(), rate_mb_s, lines: lines? })
+}
+
+fn congestion_control() -> String {
+    let told = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    told.map_or_else(|_| "unknown control".to_owned(), |told| told.trim().to_owned())
 }
 
 struct Bench {
@@ -143,7 +150,9 @@ impl OnLine {
             let share = flood.mb_s / self.raw_mb_s;
             goals.push(Goal::new("one partition / four raw TCP streams", share, true, SHARE_MIN, "x"));
             let p99_ms = lag.map_or(f64::INFINITY, |lag| lag.p99_ms);
-            goals.push(Goal::new("added lag p99", p99_ms, false, lag_max_ms, "ms"));
+            if self.loss_percent == 0.0 {
+                goals.push(Goal::new("added lag p99", p99_ms, false, lag_max_ms, "ms"));
+            }
         }
         if let (Some(ours), Some(theirs)) = (self.attached, self.mirror_maker) {
             goals.extend(against(&ours, &theirs));
@@ -191,11 +200,12 @@ impl Results {
 
     fn table(&self) -> String {
         let mut text = format!(
-            "one partition, records of 1 KiB, a round trip of {} ms, packets of {} bytes; lag at {} MB/s\n\
+            "one partition, records of 1 KiB, a round trip of {} ms, packets of {} bytes, TCP with {}; lag at {} MB/s\n\
              farshore: two regions of ours, flush before ack, whose brokers are the mirror; attach and MirrorMaker 2: one after \
              the other between the same two clusters of Apache Kafka\n\n{:24}{:>8}{:>10}{:>14}{:>14}{:>12}{:>10}{:>10}\n",
             self.round_trip_ms,
             self.mtu,
+            self.congestion_control,
             self.rate_mb_s,
             "",
             "loss %",
@@ -246,13 +256,21 @@ mod tests {
             mirror_maker: Some(found(20.0, 10.0, 2000.0, 400.0)),
             ..OnLine::default()
         };
-        let results = |line| Results { round_trip_ms: 100, mtu: 1500, rate_mb_s: 20.0, lines: vec![line] };
+        let results = |line| Results {
+            round_trip_ms: 100,
+            mtu: 1500,
+            congestion_control: "bbr".to_owned(),
+            rate_mb_s: 20.0,
+            lines: vec![line],
+        };
         let met = |line| results(line).goals().iter().map(Goal::is_met).collect::<Vec<_>>();
         assert_eq!(met(line), [true; 6]);
         let slow = OnLine { raw_mb_s: 110.0, farshore: Some(found(75.0, 2.0, 100.0, 151.0)), ..OnLine::default() };
         assert_eq!(met(slow), [false; 2]);
         let silent = OnLine { farshore: Some(Found { lag: None, ..found(100.0, 1.0, 1.0, 1.0) }), ..slow };
         assert_eq!(met(silent), [true, false], "a mirror that does not keep up has no lag to be proud of");
+        let lossy = OnLine { loss_percent: 0.1, ..slow };
+        assert_eq!(met(lossy), [false], "lag has no goal where packets are lost");
         let mut even = line;
         even.mirror_maker = line.attached;
         assert_eq!(met(even), [true, true, false, false, false, false]);
