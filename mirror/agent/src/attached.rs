@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use wire::client::{ClientError, Cluster, Options};
+use wire::client::{ClientError, Cluster, Options, Security};
 
 /// How many partitions one link copies: each has connections of its own.
 pub const PARTITIONS_MAX: usize = 1000;
@@ -54,13 +54,30 @@ pub const CAPABILITIES: [(&str, bool, &str); 5] = [
     ("fencing", false, "the source is not told to stop; use ACLs or the gateway"),
 ];
 
+/// A cluster, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Where its brokers listen.
+    pub bootstrap: String,
+    /// How connections to it are protected, and as whom the link comes.
+    pub security: Security,
+}
+
+impl Side {
+    /// A client with connections of its own.
+    fn cluster(&self) -> Cluster {
+        let client_id = "farshore-link".to_owned();
+        Cluster::new(&self.bootstrap, Options { client_id, security: self.security.clone(), ..Options::default() })
+    }
+}
+
 /// Where a link reads and writes, and what it keeps.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Bootstrap addresses of the source cluster.
-    pub source: String,
-    /// Bootstrap addresses of the target cluster.
-    pub target: String,
+    /// The source cluster.
+    pub source: Side,
+    /// The target cluster.
+    pub target: Side,
     /// Names of topics, or prefixes that end with `*`. Internal topics (`__...`) never match.
     pub topics: Vec<String>,
     /// Where journals and the groups' ledger lie; nobody else uses it.
@@ -105,7 +122,7 @@ impl AttachedError {
     /// Whether it may go away by itself.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Cluster { source, .. } => source.code().is_none_or(wire::ErrorCode::is_retriable),
+            Self::Cluster { source, .. } => source.may_pass(),
             Self::Disk { .. } | Self::Refused(_) => false,
         }
     }
@@ -168,8 +185,8 @@ impl Link {
     /// # Errors
     /// When its directory cannot be used.
     pub fn open(settings: Settings) -> Result<Self, AttachedError> {
-        let source = Arc::new(Cluster::new(&settings.source, options()));
-        let target = Arc::new(Cluster::new(&settings.target, options()));
+        let source = Arc::new(settings.source.cluster());
+        let target = Arc::new(settings.target.cluster());
         let groups = GroupSync::open(&settings.directory, source.clone(), target.clone())?;
         let room = Arc::new(Semaphore::new(FETCHES_AHEAD_MAX));
         Ok(Self { settings, source, target, views: Views::new(), tasks: JoinSet::new(), room, groups })
@@ -272,8 +289,4 @@ fn status(topic: &str, partition: i32, view: &View) -> PartitionStatus {
         tally: view.tally,
         failure: view.failure.clone(),
     }
-}
-
-fn options() -> Options {
-    Options { client_id: "farshore-link".to_owned(), ..Options::default() }
 }

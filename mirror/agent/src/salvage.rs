@@ -104,8 +104,8 @@ pub struct Salvor {
 impl Salvor {
     /// Reads and writes at the owner's listener `bootstrap`.
     pub fn new(bootstrap: &str) -> Self {
-        let options =
-            Options { client_id: "farshore-salvage".to_owned(), call_timeout: CALL_TIMEOUT, deadline: DEADLINE };
+        let client_id = "farshore-salvage".to_owned();
+        let options = Options { client_id, call_timeout: CALL_TIMEOUT, deadline: DEADLINE, ..Options::default() };
         Self { cluster: Arc::new(Cluster::new(bootstrap, options)) }
     }
 

@@ -22,6 +22,15 @@ pub struct Kafka {
     guard: Option<Guard>,
 }
 
+/// What a broker has beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Further lines of its settings; of two of the same name the last one counts.
+    pub properties: String,
+    /// Users with a password for SCRAM, a line each: `SCRAM-SHA-512=[name=N,password=P]`.
+    pub users: String,
+}
+
 impl Kafka {
     /// Starts a broker with its data in `directory` and waits until it listens. `properties` are further lines of its
     /// settings; of two of the same name the last one counts.
@@ -29,13 +38,23 @@ impl Kafka {
     /// # Errors
     /// When its jars cannot be fetched, or it does not come up; the message says what it last logged.
     pub fn start(directory: PathBuf, properties: &str) -> io::Result<Self> {
+        Self::start_with(directory, 0, |_| Extras { properties: properties.to_owned(), users: String::new() })
+    }
+
+    /// The same with `ports` more ports behind its own two, and what `extras` make of the first of all of them.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_with(directory: PathBuf, ports: u16, extras: impl FnOnce(u16) -> Extras) -> io::Result<Self> {
         fs::create_dir_all(&directory)?;
         let cache =
             peers::cache().ok_or_else(|| io::Error::other("HOME, XDG_CACHE_HOME or FARSHORE_CACHE must be set"))?;
         let starter = peers::unpack(&cache.join("peers"))?;
-        let port = free_base(2).ok_or_else(|| io::Error::other("no two free ports in a row"))?;
+        let port = free_base(2 + ports).ok_or_else(|| io::Error::other("not as many free ports in a row"))?;
+        let Extras { properties, users } = extras(port);
         let mut format = Command::new(&starter);
         format.arg("format").arg(&directory).arg(port.to_string()).env("KAFKA_PROPERTIES", properties);
+        format.env("KAFKA_SCRAM", users);
         if !format.stdin(Stdio::null()).stdout(Stdio::null()).status()?.success() {
             return Err(io::Error::other("Apache Kafka could not be fetched or formatted (see above)"));
         }
@@ -70,6 +89,11 @@ impl Kafka {
     /// Where clients connect.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The first of its ports.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What it last logged.

@@ -48,7 +48,8 @@ impl Canary for WireCanary {
 /// # Errors
 /// When either does not succeed within a few seconds.
 pub(crate) async fn fly(bootstrap: &str, group: &str) -> Result<CanaryPass> {
-    let options = Options { client_id: "farshore-canary".to_owned(), call_timeout: CALL_TIMEOUT, deadline: DEADLINE };
+    let client_id = "farshore-canary".to_owned();
+    let options = Options { client_id, call_timeout: CALL_TIMEOUT, deadline: DEADLINE, ..Options::default() };
     let cluster = Arc::new(Cluster::new(bootstrap, options));
     let (topic, value) = (canary_topic(group), uuid::Uuid::new_v4().to_string());
     let batch = BatchBuilder::new().record(now().0, None, Some(value.as_bytes()), &[]).build();

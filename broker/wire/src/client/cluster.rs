@@ -1,8 +1,10 @@
-use super::{ClientError, Connection, Outcome};
+use super::security::{self, Opened, Security, SecurityFault};
+use super::{ClientError, Outcome};
 use crate::api::metadata;
-use crate::codec::{Request, Versions};
+use crate::codec::Request;
 use crate::{ApiKey, ErrorCode};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -21,6 +23,8 @@ pub struct Options {
     pub call_timeout: Duration,
     /// How long to try again, all attempts together.
     pub deadline: Duration,
+    /// How connections are protected.
+    pub security: Security,
 }
 
 impl Default for Options {
@@ -29,6 +33,7 @@ impl Default for Options {
             client_id: "farshore".to_owned(),
             call_timeout: Duration::from_secs(10),
             deadline: Duration::from_secs(30),
+            security: Security::default(),
         }
     }
 }
@@ -56,8 +61,9 @@ struct State {
 /// A connection and what its broker speaks.
 #[derive(Debug)]
 struct Link {
-    connection: Connection,
-    versions: HashMap<i16, Versions>,
+    opened: Opened,
+    /// Whether a call was answered: the broker takes us for somebody who may ask.
+    is_proven: AtomicBool,
 }
 
 impl Cluster {
@@ -127,27 +133,47 @@ impl Cluster {
         extra: Duration,
     ) -> Result<R::Response, ClientError> {
         let link = self.link(peer).await?;
-        let version = link.version::<R>(newest)?;
-        let result = link.connection.call_within(self.options.call_timeout + extra, request, version).await;
-        if result.is_err() {
-            self.drop_link(&link);
+        let version = link.opened.version::<R>(newest)?;
+        let result = link.opened.connection.call_within(self.options.call_timeout + extra, request, version).await;
+        match result {
+            Ok(response) => {
+                link.is_proven.store(true, Ordering::Relaxed);
+                Ok(response)
+            }
+            Err(error) => {
+                self.drop_link(&link);
+                Err(self.explained(error, &link).await)
+            }
         }
-        result
+    }
+
+    /// A listener with SASL answers which versions it speaks, and ends the connection at anything else.
+    async fn explained(&self, error: ClientError, link: &Link) -> ClientError {
+        let is_puzzling = matches!(error, ClientError::Closed { .. })
+            && self.options.security.credentials.is_none()
+            && !link.is_proven.load(Ordering::Relaxed);
+        if !is_puzzling {
+            return error;
+        }
+        let peer = link.opened.connection.peer();
+        match security::mechanisms_asked_for(peer, &self.options).await {
+            Some(offered) => ClientError::security(peer, SecurityFault::AsksForSasl { offered }),
+            None => error,
+        }
     }
 
     /// Sends what has no answer.
     pub(super) async fn send<R: Request>(&self, peer: &str, request: &R, newest: i16) -> Result<(), ClientError> {
         let link = self.link(peer).await?;
-        link.connection.send(request, link.version::<R>(newest)?).await
+        link.opened.connection.send(request, link.opened.version::<R>(newest)?).await
     }
 
     async fn link(&self, peer: &str) -> Result<Arc<Link>, ClientError> {
-        if let Some(link) = self.state().links.get(peer).filter(|link| !link.connection.is_closed()) {
+        if let Some(link) = self.state().links.get(peer).filter(|link| link.is_usable()) {
             return Ok(link.clone());
         }
-        let connection = Connection::connect(peer, &self.options.client_id, self.options.call_timeout).await?;
-        let versions = connection.api_versions().await?;
-        let link = Arc::new(Link { connection, versions });
+        let opened = security::open(peer, &self.options).await?;
+        let link = Arc::new(Link { opened, is_proven: AtomicBool::new(false) });
         self.state().links.insert(peer.to_owned(), link.clone());
         Ok(link)
     }
@@ -155,8 +181,9 @@ impl Cluster {
     /// A connection that failed a call may have answers under way that nobody waits for; the next call gets a new one.
     fn drop_link(&self, link: &Arc<Link>) {
         let links = &mut self.state().links;
-        if links.get(link.connection.peer()).is_some_and(|known| Arc::ptr_eq(known, link)) {
-            links.remove(link.connection.peer());
+        let peer = link.opened.connection.peer();
+        if links.get(peer).is_some_and(|known| Arc::ptr_eq(known, link)) {
+            links.remove(peer);
         }
     }
 
@@ -222,7 +249,7 @@ impl Cluster {
     /// Whom to ask when anybody will do: brokers with a connection first, then the bootstrap addresses, then the rest.
     fn peers(&self) -> Vec<String> {
         let state = self.state();
-        let connected = state.links.iter().filter(|(_, link)| !link.connection.is_closed()).map(|(peer, _)| peer);
+        let connected = state.links.iter().filter(|(_, link)| link.is_usable()).map(|(peer, _)| peer);
         let mut peers: Vec<String> = Vec::new();
         for peer in connected.chain(&self.bootstrap).chain(state.nodes.values()) {
             if !peers.contains(peer) {
@@ -274,14 +301,9 @@ impl Cluster {
 }
 
 impl Link {
-    fn version<R: Request>(&self, newest: i16) -> Result<i16, ClientError> {
-        let ours = Versions::new(R::VERSIONS.min, R::VERSIONS.max.min(newest));
-        let theirs = self.versions.get(&R::KEY).copied();
-        theirs.and_then(|theirs| ours.newest_common(theirs)).ok_or_else(|| ClientError::NoCommonVersion {
-            peer: self.connection.peer().to_owned(),
-            api: R::NAME,
-            theirs: theirs.map_or_else(|| "not at all".to_owned(), |versions| versions.to_string()),
-            ours,
-        })
+    /// Whether calls may begin on it: those under way on one that may not end there all the same.
+    fn is_usable(&self) -> bool {
+        let is_ours = self.opened.until.is_none_or(|until| Instant::now() < until);
+        is_ours && !self.opened.connection.is_closed()
     }
 }

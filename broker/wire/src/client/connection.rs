@@ -1,4 +1,5 @@
 use super::ClientError;
+use super::security::{self, SecurityFault};
 use crate::codec::{Message, Request, Versions};
 use crate::{ErrorCode, api::api_versions, decode_response_header, frame};
 use bytes::{Bytes, BytesMut};
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -18,6 +18,8 @@ use tokio::time::timeout;
 const QUEUE_MAX: usize = 64;
 /// How many requests may be without an answer.
 const IN_FLIGHT_MAX: usize = 1024;
+/// How a TLS port answers plain text, if at all (RFC 8446, section 5.1).
+const TLS_ALERT: [u8; 2] = [0x15, 3];
 /// How much memory is taken for a frame before its bytes have come.
 const RESERVE_BYTES_MAX: usize = 1 << 20;
 
@@ -29,7 +31,7 @@ pub struct Connection {
     timeout: Duration,
     next_correlation_id: AtomicI32,
     outgoing: mpsc::Sender<Outgoing>,
-    end: Arc<OnceLock<String>>,
+    end: Arc<OnceLock<End>>,
     driver: AbortHandle,
 }
 
@@ -39,21 +41,36 @@ struct Outgoing {
     waiting: Option<Waiting>,
 }
 
+/// Why a connection is of no use any more.
+#[derive(Clone, Debug)]
+struct End {
+    reason: String,
+    /// When nothing else can come of the next one.
+    fault: Option<SecurityFault>,
+}
+
+impl End {
+    fn of(error: &io::Error, peer: &str) -> Self {
+        Self { reason: error.to_string(), fault: SecurityFault::of_stream(error, peer) }
+    }
+
+    fn unused() -> Self {
+        Self { reason: "nobody uses it any more".to_owned(), fault: None }
+    }
+}
+
 struct Waiting {
     correlation_id: i32,
     answer: oneshot::Sender<Bytes>,
 }
 
 impl Connection {
-    /// Connects to `peer` (`host:port`); connecting and each call may take `timeout`.
+    /// Connects to `peer` (`host:port`) in plain text; connecting and each call may take `timeout`.
     ///
     /// # Errors
     /// [`ClientError::Connect`].
     pub async fn connect(peer: &str, client_id: &str, timeout: Duration) -> Result<Self, ClientError> {
-        let connecting = tokio::time::timeout(timeout, TcpStream::connect(peer));
-        let connected = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        let stream = stream.map_err(|source| ClientError::Connect { peer: peer.to_owned(), source })?;
+        let stream = security::tcp(peer, timeout).await?;
         let (read, write) = stream.into_split();
         Ok(Self::over(read, write, peer, client_id, timeout))
     }
@@ -68,7 +85,7 @@ impl Connection {
     ) -> Self {
         let (outgoing, queue) = mpsc::channel(QUEUE_MAX);
         let end = Arc::new(OnceLock::new());
-        let driver = tokio::spawn(drive(read, write, queue, end.clone())).abort_handle();
+        let driver = tokio::spawn(drive(read, write, queue, peer.to_owned(), end.clone())).abort_handle();
         Self {
             peer: peer.to_owned(),
             client_id: client_id.to_owned(),
@@ -160,8 +177,11 @@ impl Connection {
     }
 
     fn closed(&self) -> ClientError {
-        let reason = self.end.get().cloned().unwrap_or_else(|| "its task has ended".to_owned());
-        ClientError::Closed { peer: self.peer.clone(), reason }
+        match self.end.get().cloned() {
+            Some(End { fault: Some(fault), .. }) => ClientError::security(&self.peer, fault),
+            Some(End { reason, .. }) => ClientError::Closed { peer: self.peer.clone(), reason },
+            None => ClientError::Closed { peer: self.peer.clone(), reason: "its task has ended".to_owned() },
+        }
     }
 
     fn timed_out<R: Request>(&self, after: Duration) -> ClientError {
@@ -180,7 +200,8 @@ async fn drive(
     read: impl AsyncRead + Unpin,
     write: impl AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<Outgoing>,
-    end: Arc<OnceLock<String>>,
+    peer: String,
+    end: Arc<OnceLock<End>>,
 ) {
     // Both live until the reason is known: those who wait learn of the end when they are dropped.
     let (in_flight, mut waiting) = mpsc::channel(IN_FLIGHT_MAX);
@@ -188,8 +209,7 @@ async fn drive(
         ended = write_requests(write, &mut queue, &in_flight) => ended,
         ended = read_responses(read, &mut waiting) => ended,
     };
-    let reason = ended.map_or_else(|error| error.to_string(), |()| "nobody uses it any more".to_owned());
-    let _ = end.set(reason);
+    let _ = end.set(ended.map_or_else(|error| End::of(&error, &peer), |()| End::unused()));
 }
 
 async fn write_requests(
@@ -202,6 +222,8 @@ async fn write_requests(
             in_flight.send(waiting).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
         write.write_all(&frame).await?;
+        // A stream with a buffer of its own, as that of TLS, sends what is there.
+        write.flush().await?;
     }
     Ok(())
 }
@@ -223,6 +245,10 @@ async fn read_responses(mut read: impl AsyncRead + Unpin, in_flight: &mut mpsc::
 async fn read_frame(read: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
     let mut prefix = [0; 4];
     read.read_exact(&mut prefix).await?;
+    // An alert, where a frame of 352 MB would begin otherwise.
+    if prefix[..2] == TLS_ALERT {
+        return Err(io::Error::other(SecurityFault::SpeaksTls));
+    }
     let len = frame::length(prefix, INTERNAL_FRAME_BYTES_MAX).map_err(io::Error::other)?;
     let mut frame = BytesMut::with_capacity(len.min(RESERVE_BYTES_MAX));
     let mut rest = read.take(len as u64);

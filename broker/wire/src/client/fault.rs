@@ -1,3 +1,4 @@
+use super::security::SecurityFault;
 use crate::codec::{DecodeError, EncodeError, Versions};
 use crate::{ApiKey, ErrorCode};
 use std::io;
@@ -13,6 +14,14 @@ pub enum ClientError {
         peer: String,
         /// Why not.
         source: io::Error,
+    },
+    /// The cluster and this client do not trust each other.
+    #[error("{peer} {fault}")]
+    Security {
+        /// The broker.
+        peer: String,
+        /// Why, and what to do.
+        fault: SecurityFault,
     },
     /// No answer in time. It may have been done all the same.
     #[error("{peer} has not answered {api} within {after:?}")]
@@ -115,6 +124,10 @@ impl ClientError {
         Self::Refused { api: key.name(), code, message }
     }
 
+    pub(super) fn security(peer: &str, fault: SecurityFault) -> Self {
+        Self::Security { peer: peer.to_owned(), fault }
+    }
+
     /// Kafka's code, when a broker refused the call.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -129,8 +142,17 @@ impl ClientError {
         match self {
             Self::Connect { .. } | Self::Timeout { .. } | Self::Closed { .. } | Self::NoLeader { .. } => true,
             Self::Refused { code, .. } => code.is_retriable(),
+            Self::Security { .. } => false,
             Self::NoCommonVersion { .. } | Self::Missing(_) | Self::Encode(_) | Self::Decode(_) => false,
             Self::Records { .. } | Self::GaveUp { .. } => false,
+        }
+    }
+
+    /// Whether the same call may succeed much later: also when it was tried for as long as it may be.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::GaveUp { last, .. } => last.as_ref().is_none_or(|last| last.may_pass()),
+            other => other.is_retryable(),
         }
     }
 
@@ -141,7 +163,7 @@ impl ClientError {
             Self::Refused { code, .. } => outcome_of(*code),
             Self::GaveUp { outcome, .. } => *outcome,
             Self::Connect { .. } | Self::NoCommonVersion { .. } | Self::NoLeader { .. } => Outcome::NotDone,
-            Self::Encode(_) | Self::Records { .. } => Outcome::NotDone,
+            Self::Security { .. } | Self::Encode(_) | Self::Records { .. } => Outcome::NotDone,
         }
     }
 }

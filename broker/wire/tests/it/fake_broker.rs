@@ -7,9 +7,10 @@ use bytes::{Bytes, BytesMut};
 use model::limits::FRAME_BYTES_MAX;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// The topic it has.
 pub(crate) const TOPIC: &str = "orders";
@@ -29,6 +30,8 @@ pub(crate) struct Fake {
     pub(crate) mix_up: bool,
     /// Whether it knows ApiVersions of version 0 only.
     pub(crate) old_api_versions: bool,
+    /// The last token of a SCRAM server that knows no password, and how many iterations it asks for.
+    pub(crate) impostor: Option<(&'static str, u32)>,
     /// Correlation ids of all requests with acks=0 so far.
     pub(crate) unanswered: Vec<i32>,
 }
@@ -77,25 +80,40 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) async fn start(fake: Fake) -> Self {
+        Self::start_with(fake, None).await
+    }
+
+    /// The same, over TLS if there is an acceptor.
+    pub(crate) async fn start_with(fake: Fake, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let fake = Arc::new(Mutex::new(fake));
         let shared = fake.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, address, shared.clone()));
+                let (shared, tls) = (shared.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, address, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, address, shared).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, fake, accepting }
     }
 }
 
-async fn serve(mut stream: TcpStream, address: SocketAddr, fake: Arc<Mutex<Fake>>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, address: SocketAddr, fake: Arc<Mutex<Fake>>) {
     let mut received = BytesMut::new();
     loop {
         while let Some(request) = frame::take(&mut received, FRAME_BYTES_MAX).unwrap() {
             let Some(answer) = answer(request, address, &mut fake.lock().unwrap()) else { return };
-            if stream.write_all(&answer).await.is_err() {
+            if stream.write_all(&answer).await.is_err() || stream.flush().await.is_err() {
                 return;
             }
         }
@@ -130,6 +148,10 @@ fn answer(request: Bytes, address: SocketAddr, fake: &mut Fake) -> Option<Bytes>
                 create_topics::TopicResponse { name: request.topics[0].name.clone(), error_code, ..Default::default() };
             create_topics::Response { topics: vec![topic], ..Default::default() }
         }),
+        ApiKey::SaslHandshake => {
+            handle(id, version, body, |_: sasl_handshake::Request| sasl_handshake::Response::default())
+        }
+        ApiKey::SaslAuthenticate => handle(id, version, body, |request| authenticate(&request, fake)),
         other => panic!("nobody was to ask for {other}"),
     }
 }
@@ -144,6 +166,17 @@ fn api_versions(id: i32, version: i16, fake: &Fake) -> Option<Bytes> {
     let asked = if fake.old_api_versions && version > 0 { i16::MAX } else { version };
     let (version, response) = api_versions::Response::answer(asked, keys);
     Some(frame::encode_response(id, version, &response).unwrap())
+}
+
+/// A SCRAM server that has to guess.
+fn authenticate(request: &sasl_authenticate::Request, fake: &Fake) -> sasl_authenticate::Response {
+    let (verdict, iterations) = fake.impostor.unwrap();
+    let token = str::from_utf8(&request.auth_bytes).unwrap();
+    let answer = match token.strip_prefix("n,,") {
+        Some(first) => format!("r={}theirs,s=c2FsdA==,i={iterations}", first.split_once(",r=").unwrap().1),
+        None => verdict.to_owned(),
+    };
+    sasl_authenticate::Response { auth_bytes: answer.into(), ..Default::default() }
 }
 
 fn metadata_of(address: SocketAddr) -> metadata::Response {

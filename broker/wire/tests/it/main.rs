@@ -6,4 +6,5 @@ mod compare;
 mod fake_broker;
 mod frames;
 mod hostile;
+mod security;
 mod split;

@@ -3,7 +3,7 @@
 use super::journal::Journal;
 use super::reader::Reader;
 use super::topics::Pair;
-use super::{AttachedError, Settings, Shared, look, options};
+use super::{AttachedError, Settings, Shared, Side, look};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -34,7 +34,7 @@ const OF_TARGET: FetchLimits =
 pub(super) struct PartitionCopy {
     pair: Pair,
     partition: i32,
-    bootstrap: String,
+    side: Side,
     source: Cluster,
     target: Cluster,
     room: Arc<Semaphore>,
@@ -55,9 +55,9 @@ impl PartitionCopy {
     pub(super) fn new(pair: &Pair, partition: i32, settings: &Settings, room: &Arc<Semaphore>, view: Shared) -> Self {
         Self {
             partition,
-            bootstrap: settings.source.clone(),
-            source: Cluster::new(&settings.source, options()),
-            target: Cluster::new(&settings.target, options()),
+            side: settings.source.clone(),
+            source: settings.source.cluster(),
+            target: settings.target.cluster(),
             room: room.clone(),
             path: Journal::path(&settings.directory, &pair.name, partition),
             pair: pair.clone(),
@@ -107,7 +107,7 @@ impl PartitionCopy {
         let journal = Journal::write(&self.path, &copy)?;
         let is_unnamed = copy.identity().is_none();
         look(&self.view).copy = Some(copy);
-        let reader = Reader::new(&self.bootstrap, &self.pair.name, self.partition, self.room.clone());
+        let reader = Reader::new(&self.side, &self.pair.name, self.partition, self.room.clone());
         let mut running = Running { task: self, journal, reader, log_start: Offset::ZERO };
         if is_unnamed {
             running.take_identity().await?;

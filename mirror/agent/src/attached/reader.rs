@@ -1,6 +1,6 @@
 //! Reads one partition of the source ahead of what is dealt with, as [`Ahead`] says.
 
-use super::options;
+use super::Side;
 use mirror_core::attached::ahead::{Ahead, Ask, Sizes};
 use model::Offset;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const WIDTH_MAX: usize = 6;
 
 /// Answers in order. Each fetch has a connection of its own: over a long line one is bound by its window.
 pub(super) struct Reader {
-    bootstrap: String,
+    side: Side,
     topic: String,
     partition: i32,
     ahead: Ahead<Came>,
@@ -35,9 +35,9 @@ type Asked = (Offset, Result<Came, ClientError>);
 
 impl Reader {
     /// A reader that has asked for nothing. Of `room` it takes what fetches ahead of the first one need.
-    pub(super) fn new(bootstrap: &str, topic: &str, partition: i32, room: Arc<Semaphore>) -> Self {
+    pub(super) fn new(side: &Side, topic: &str, partition: i32, room: Arc<Semaphore>) -> Self {
         Self {
-            bootstrap: bootstrap.to_owned(),
+            side: side.clone(),
             topic: topic.to_owned(),
             partition,
             ahead: Ahead::new(Offset::ZERO, WIDTH_MAX),
@@ -103,7 +103,7 @@ impl Reader {
         if let Some(free) = self.lanes.iter().find(|lane| Arc::strong_count(lane) == 1) {
             return free.clone();
         }
-        let lane = Arc::new(Cluster::new(&self.bootstrap, options()));
+        let lane = Arc::new(self.side.cluster());
         self.lanes.push(lane.clone());
         lane
     }

@@ -7,14 +7,25 @@
 //! [150 per partition].
 
 mod scene;
+mod secure;
 
 use crate::setting;
 use scene::{Ends, Scene};
+use secure::Listener::{Bare, Mutual, Plain, Secure};
+use secure::{refusal, succeeds};
+
+/// Whether the long ones are played.
+fn is_played() -> bool {
+    let is_played = setting("FARSHORE_CHAOS_ATTACHED", 0u8) != 0;
+    if !is_played {
+        eprintln!("SKIPPED: FARSHORE_CHAOS_ATTACHED=1 plays it");
+    }
+    is_played
+}
 
 #[test]
 fn records_and_groups_come_through_farshore_to_another_kafka_exactly() {
-    if setting("FARSHORE_CHAOS_ATTACHED", 0u8) == 0 {
-        eprintln!("SKIPPED: FARSHORE_CHAOS_ATTACHED=1 plays it");
+    if !is_played() {
         return;
     }
     let mut scene = Scene::start();
@@ -37,6 +48,74 @@ fn records_and_groups_come_through_farshore_to_another_kafka_exactly() {
     scene.copy_to_the_end(Ends::Outward);
     scene.every_record_is_there_once();
     scene.every_group_is_exact();
+}
+
+/// The link comes as its user, over TLS.
+fn protected(side: &str, mechanism: &str, password: &str) -> String {
+    format!(
+        "--{side}-security-protocol SASL_SSL --{side}-ca-file @ca.pem --{side}-sasl-mechanism {mechanism} --{side}-user link \
+         {password}"
+    )
+}
+
+#[test]
+fn a_kafka_that_wants_tls_and_sasl_is_attached() {
+    if !is_played() {
+        return;
+    }
+    let scene = secure::Scene::start();
+    let end = "--topics orders --exit-at-end";
+    scene.write(0..40);
+    scene.commit_groups();
+    let as_user = |mechanism| protected("source", mechanism, "--source-password-file @password");
+    succeeds(scene.inward(Secure, &format!("{end} {}", as_user("SCRAM-SHA-512"))));
+    scene.everything_has_arrived();
+    scene.write(40..60);
+    succeeds(scene.inward(Secure, &format!("{end} {}", as_user("PLAIN"))));
+    scene.everything_has_arrived();
+    scene.write(60..80);
+    let with_certificate = "--source-security-protocol SSL --source-ca-file @ca.pem \
+                            --source-certificate-file @client.crt --source-key-file @client.key";
+    succeeds(scene.inward(Mutual, &format!("{end} {with_certificate}")));
+    scene.everything_has_arrived();
+    // The password is in the environment this time.
+    scene.follow_for_some_sessions(
+        scene.inward(Secure, &format!("--topics orders {}", protected("source", "SCRAM-SHA-256", ""))),
+        80,
+    );
+    scene.write_answers(30);
+    let as_target_user = protected("target", "SCRAM-SHA-512", "--target-password-file @password");
+    succeeds(scene.outward(Secure, &format!("--topics answers --exit-at-end {as_target_user}")));
+    scene.answers_have_arrived();
+
+    let cases = [
+        (
+            Secure,
+            protected("source", "SCRAM-SHA-512", "--source-password-file @wrong-password"),
+            "does not accept user link",
+        ),
+        (Secure, protected("source", "PLAIN", "--source-password-file @wrong-password"), "with this password by PLAIN"),
+        (Secure, as_user("PLAIN").replace("@ca.pem", "@other-ca.pem"), "authority that is not trusted here"),
+        (Secure, String::new(), "speaks TLS there: use the security protocol SSL or SASL_SSL"),
+        (Secure, "--source-security-protocol SSL --source-ca-file @ca.pem".into(), "asks for SASL there"),
+        (Plain, as_user("PLAIN"), "speaks plain text there, not TLS"),
+        (
+            Plain,
+            as_user("PLAIN").replace("SASL_SSL --source-ca-file @ca.pem", "SASL_PLAINTEXT"),
+            "does not ask for SASL",
+        ),
+        (Bare, String::new(), "one of its mechanisms (SCRAM-SHA-256)"),
+        (
+            Bare,
+            as_user("PLAIN").replace("SASL_SSL --source-ca-file @ca.pem", "SASL_PLAINTEXT"),
+            "does not offer the mechanism PLAIN: choose one of those it offers (SCRAM-SHA-256)",
+        ),
+        (Mutual, "--source-security-protocol SSL --source-ca-file @ca.pem".into(), "refuses this client's certificate"),
+    ];
+    for (listener, options, expected) in cases {
+        let told = refusal(scene.inward(listener, &format!("{end} {options}")));
+        assert!(told.contains(expected) && told.contains("source cluster"), "{listener:?} {options}: {told}");
+    }
 }
 
 #[test]

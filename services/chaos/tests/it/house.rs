@@ -8,7 +8,7 @@ const CORES: [&str; 6] = ["broker-model", "broker-record", "broker-wire", "broke
 /// What a core must not be able to call.
 const EFFECTS: [&str; 8] = ["tokio", "rustix", "rand", "getrandom", "sqlx", "axum", "hyper", "openraft"];
 /// Dependencies with one home each.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 9] = [
     ("openraft", &["broker-quorum"]),
     ("memmap2", &["broker-log"]),
     ("sqlx", &["catalog"]),
@@ -16,6 +16,8 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("s3s", &["object-store"]),
     ("rdkafka", &["bench"]),
     ("tun-rs", &["chaos"]),
+    ("rustls", &["broker-wire"]),
+    ("ring", &["broker-wire"]),
 ];
 
 struct Package {

@@ -1,11 +1,14 @@
 //! `farshore attach`: a link from and to clusters that are reached through the Kafka protocol alone.
 
+mod protection;
+
 use super::place::Place;
 use crate::roles::asked_to_end;
 use crate::table::Table;
 use crate::up::data_dir::DataDir;
 use anyhow::{Context, Result, ensure};
-use mirror::attached::{CAPABILITIES, Link, PartitionStatus, Round, Settings};
+use mirror::attached::{CAPABILITIES, Link, PartitionStatus, Round, Settings, Side};
+use protection::Protection;
 use serde_json::{Value, json};
 
 /// Copies topics and group offsets between clusters, one of which is not Farshore's: Apache Kafka, Redpanda, MSK.
@@ -18,7 +21,8 @@ use serde_json::{Value, json};
 /// only those with holes are made anew. Aborted transactions and control batches stay behind. Consumer groups are
 /// translated exactly, once a second, and left alone where they consume in the target themselves.
 ///
-/// It connects in plain text: listeners that ask for SASL or TLS are not supported yet.
+/// Each cluster may ask for TLS, also with a certificate of this client, and for SASL. Passwords are read from a file or from
+/// FARSHORE_SOURCE_PASSWORD and FARSHORE_TARGET_PASSWORD.
 ///
 /// Everything it must remember (what was sent under which number, and where each record went) is in --data-dir
 /// [default: farshore/attach-NAME under the user's state directory]. Keep it: without it the link refuses to write to a
@@ -40,6 +44,8 @@ pub(crate) struct Attach {
     /// Ends when everything committed in the source is in the target and all groups are translated: for a move.
     #[arg(long)]
     exit_at_end: bool,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Attach {
@@ -51,10 +57,11 @@ impl Attach {
         for (flag, address) in [("--source", &self.source), ("--target", &self.target)] {
             ensure!(address.split(',').all(has_port), "{flag} {address}: name each broker as HOST:PORT");
         }
+        let [source, target] = self.protection.prepare()?;
         capabilities(place.json);
         let settings = Settings {
-            source: self.source,
-            target: self.target,
+            source: Side { bootstrap: self.source, security: source },
+            target: Side { bootstrap: self.target, security: target },
             topics: self.topics,
             directory: data.path().to_owned(),
             exit_at_end: self.exit_at_end,

@@ -84,7 +84,7 @@ impl Place {
         let options = Options {
             client_id: "farshore-cli".to_owned(),
             call_timeout: Duration::from_secs(10),
-            deadline: Duration::from_secs(30),
+            ..Options::default()
         };
         Arc::new(Cluster::new(&peer, options))
     }

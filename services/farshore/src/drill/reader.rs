@@ -20,6 +20,7 @@ pub(super) fn client(bootstrap: &str) -> Arc<Cluster> {
         client_id: "farshore-drill".to_owned(),
         call_timeout: Duration::from_secs(10),
         deadline: Duration::from_secs(12),
+        ..Options::default()
     };
     Arc::new(Cluster::new(bootstrap, options))
 }

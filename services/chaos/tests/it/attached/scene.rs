@@ -23,7 +23,7 @@ const PARTITIONS: i32 = 3;
 const GROUPS: usize = 200;
 const ORDERS: &str = "orders";
 const STATES: &str = "states";
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// A cleaner that does not take its time.
 const PROPERTIES: &str = "log.cleaner.backoff.ms=100\nlog.cleaner.dedupe.buffer.size=4194304\n\
                           offsets.topic.num.partitions=2\ntransaction.state.log.num.partitions=2";
@@ -39,15 +39,15 @@ pub(super) enum Ends {
 
 /// A record as any reader of committed records sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+pub(super) struct Seen {
     offset: i64,
     key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
     timestamp: Option<i64>,
 }
 
 /// A process that ends with us.
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -344,7 +344,7 @@ fn places() -> Vec<(&'static str, i32)> {
     (0..PARTITIONS).map(|partition| (ORDERS, partition)).chain([(STATES, 0)]).collect()
 }
 
-fn start_farshore(directory: &std::path::Path) -> (Process, String) {
+pub(super) fn start_farshore(directory: &std::path::Path) -> (Process, String) {
     std::fs::create_dir_all(directory).unwrap();
     let port = free_base(5).expect("five free ports in a row");
     let log = std::fs::File::create(directory.join("broker.log")).unwrap();
@@ -362,7 +362,7 @@ fn start_farshore(directory: &std::path::Path) -> (Process, String) {
 }
 
 /// One batch of `orders`, of a compression that its number says.
-fn orders(batch: u64, partition: i32) -> Vec<u8> {
+pub(super) fn orders(batch: u64, partition: i32) -> Vec<u8> {
     let compression = Compression::ALL[batch as usize % Compression::ALL.len()];
     let mut builder = BatchBuilder::new().leader_epoch(LeaderEpoch(-1)).base_offset(Offset(0)).compression(compression);
     for at in 0..1 + batch % 7 {
@@ -387,7 +387,7 @@ fn now() -> i64 {
     since.expect("the clock is past 1970").as_millis() as i64
 }
 
-async fn tail(cluster: &Cluster, topic: &str, partition: i32) -> i64 {
+pub(super) async fn tail(cluster: &Cluster, topic: &str, partition: i32) -> i64 {
     cluster.list_offset(topic, partition, wire::api::list_offsets::LATEST).await.unwrap().offset
 }
 
@@ -397,7 +397,7 @@ fn latest(seen: &[Seen]) -> BTreeMap<Option<Vec<u8>>, Option<Vec<u8>>> {
 }
 
 /// All committed records of a partition, as librdkafka reads them.
-fn committed(bootstrap: &str, topic: &str, partition: i32) -> Vec<Seen> {
+pub(super) fn committed(bootstrap: &str, topic: &str, partition: i32) -> Vec<Seen> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "attached-reader")
