@@ -14,7 +14,7 @@ mod producer;
 mod security;
 mod topics;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, Trouble};
 pub use connection::Connection;
 pub use consumer::{Consumer, Start};
 pub use fault::{ClientError, Outcome};

@@ -17,6 +17,7 @@ mod journal;
 mod partition;
 mod reader;
 mod topics;
+mod watching;
 
 use groups::GroupSync;
 pub use groups::Round;
@@ -32,6 +33,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+pub use watching::Obstacle;
+use watching::Watch;
 use wire::client::{ClientError, Cluster, Options, Security};
 
 /// How many partitions one link copies: each has connections of its own.
@@ -84,6 +87,15 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Whether to end when the end of every partition is reached and groups are translated.
     pub exit_at_end: bool,
+}
+
+/// What a link has to tell.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// A cluster does not answer, or refuses; it is asked again.
+    Obstacles(&'a [Obstacle]),
+    /// All groups were looked at once.
+    Round(&'a [PartitionStatus], &'a Round),
 }
 
 /// Why a link, or one partition of it, does not go on.
@@ -192,31 +204,37 @@ impl Link {
         Ok(Self { settings, source, target, views: Views::new(), tasks: JoinSet::new(), room, groups })
     }
 
-    /// Copies for ever, or until all ends are reached if that was asked for. `tell` hears of every round.
+    /// Copies for ever, or until all ends are reached if that was asked for. `tell` hears of every round, and soon of
+    /// everything that has to be tried again.
     ///
     /// # Errors
-    /// What stops all of it, or, at the end, that a partition has failed.
-    pub async fn run(mut self, mut tell: impl FnMut(&[PartitionStatus], &Round)) -> Result<(), AttachedError> {
-        topics::refuse_the_same_cluster(&self.source, &self.target).await?;
-        self.find_topics().await?;
+    /// What stops all of it: clusters that cannot be reached at the start; or, at the end, that a partition has failed.
+    pub async fn run(mut self, mut tell: impl FnMut(News<'_>)) -> Result<(), AttachedError> {
+        let watch = Watch::over(&self.source, &self.target);
+        watch.while_(self.start(), &mut tell).await?;
         let mut found_at = Instant::now();
         loop {
             let was_at_end = self.is_at_end();
-            let round = match self.groups.round(&self.views).await {
+            let round = match watch.while_(self.groups.round(&self.views), &mut tell).await {
                 Ok(round) => round,
                 Err(error) if error.may_pass() => Round { failure: Some(error.to_string()), ..Round::default() },
                 Err(error) => return Err(error),
             };
-            tell(&self.status(), &round);
+            tell(News::Round(&self.status(), &round));
             if was_at_end && self.settings.exit_at_end && round.failure.is_none() {
                 return self.failures();
             }
             sleep(if self.settings.exit_at_end { END_PAUSE } else { GROUPS_EVERY }).await;
             if found_at.elapsed() >= TOPICS_EVERY {
-                self.look_again().await?;
+                watch.while_(self.look_again(), &mut tell).await?;
                 found_at = Instant::now();
             }
         }
+    }
+
+    async fn start(&mut self) -> Result<(), AttachedError> {
+        topics::refuse_the_same_cluster(&self.source, &self.target).await?;
+        self.find_topics().await
     }
 
     async fn look_again(&mut self) -> Result<(), AttachedError> {

@@ -49,8 +49,21 @@ pub struct Cluster {
     state: Mutex<State>,
 }
 
+/// A call that is tried again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is tried.
+    pub doing: &'static str,
+    /// Since when.
+    pub since: Instant,
+    /// Why the last attempt failed; `None` while the first is under way.
+    pub last: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    /// The call under way, unless its last attempt succeeded.
+    trouble: Option<Trouble>,
     /// Brokers by node id, as the last metadata had them.
     nodes: HashMap<i32, String>,
     links: HashMap<String, Arc<Link>>,
@@ -76,6 +89,11 @@ impl Cluster {
     /// How it behaves.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What does not succeed at the moment, from its first attempt on until one succeeds.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state().trouble.clone()
     }
 
     /// The cluster as one of its brokers sees it: `topics`, or all of them.
@@ -274,18 +292,28 @@ impl Cluster {
     {
         let start = Instant::now();
         let end = start + self.options.deadline;
+        self.state().trouble.get_or_insert(Trouble { doing, since: start, last: None });
         let mut pause = PAUSE_MIN;
         let (mut last, mut outcome) = (None, Outcome::NotDone);
         loop {
             let fault = match timeout_at(end, attempt()).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(fault)) if !fault.is_retryable() && outcome == Outcome::NotDone => return Err(fault),
+                Ok(Ok(value)) => {
+                    self.state().trouble = None;
+                    return Ok(value);
+                }
+                Ok(Err(fault)) if !fault.is_retryable() && outcome == Outcome::NotDone => {
+                    self.state().trouble = None;
+                    return Err(fault);
+                }
                 Ok(Err(fault)) => fault,
                 Err(_) => {
                     let after = start.elapsed();
                     return Err(ClientError::GaveUp { doing, after, last, outcome: Outcome::Unknown });
                 }
             };
+            if let Some(trouble) = &mut self.state().trouble {
+                (trouble.doing, trouble.last) = (doing, Some(fault.to_string()));
+            }
             if fault.outcome() == Outcome::Unknown {
                 outcome = Outcome::Unknown;
             }

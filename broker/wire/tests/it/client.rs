@@ -84,6 +84,26 @@ async fn nobody_there_means_not_done() {
 }
 
 #[tokio::test]
+async fn what_is_tried_again_can_be_seen_until_it_succeeds() {
+    let broker = Running::start(Fake { refuse_to_lead: u32::MAX, ..Fake::default() }).await;
+    let cluster = cluster_of(&broker);
+    assert_eq!(cluster.trouble(), None);
+    let producing = tokio::spawn({
+        let cluster = cluster.clone();
+        async move { cluster.produce(TOPIC, 0, batch(&["a"]).build().into(), -1).await }
+    });
+    let refused = |cluster: &Cluster| cluster.trouble().and_then(|trouble| trouble.last);
+    while refused(&cluster).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(refused(&cluster).unwrap().contains("NOT_LEADER_OR_FOLLOWER"));
+    assert_eq!(cluster.trouble().unwrap().doing, "produce");
+    broker.fake.lock().unwrap().refuse_to_lead = 0;
+    producing.await.unwrap().unwrap();
+    assert_eq!(cluster.trouble(), None);
+}
+
+#[tokio::test]
 async fn acks_0_is_not_waited_for_and_later_answers_still_match() {
     let broker = Running::start(Fake::default()).await;
     let cluster = cluster_of(&broker);

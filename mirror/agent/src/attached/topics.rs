@@ -153,8 +153,9 @@ pub(super) async fn refuse_the_same_cluster(source: &Cluster, target: &Cluster) 
     let brokers = |answer: metadata::Response| -> BTreeSet<String> {
         answer.brokers.into_iter().map(|broker| format!("{}:{}", broker.host, broker.port)).collect()
     };
-    let theirs = brokers(source.metadata(Some(&[])).await.map_err(AttachedError::of_source)?);
-    let ours = brokers(target.metadata(Some(&[])).await.map_err(AttachedError::of_target)?);
+    let (theirs, ours) = tokio::join!(source.metadata(Some(&[])), target.metadata(Some(&[])));
+    let theirs = brokers(theirs.map_err(AttachedError::of_source)?);
+    let ours = brokers(ours.map_err(AttachedError::of_target)?);
     match theirs.intersection(&ours).next() {
         None => Ok(()),
         Some(broker) => Err(AttachedError::Refused(format!(

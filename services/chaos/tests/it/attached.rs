@@ -13,6 +13,8 @@ use crate::setting;
 use scene::{Ends, Scene};
 use secure::Listener::{Bare, Mutual, Plain, Secure};
 use secure::{refusal, succeeds};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 
 /// Whether the long ones are played.
 fn is_played() -> bool {
@@ -136,4 +138,36 @@ fn a_link_refuses_what_it_cannot_do_and_names_the_remedy() {
     assert!(told.contains("--source kafka") && told.contains("HOST:PORT"), "{told}");
     let told = refused(&["--source", "127.0.0.1:1", "--target", "127.0.0.1:1"]);
     assert!(told.contains("--topics"), "{told}");
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached_is_told_at_once_and_given_up_after_a_while() {
+    let home = tempfile::tempdir().unwrap();
+    let port = chaos::platform::free_base(1).expect("a free port");
+    let mut link = std::process::Command::new(crate::cluster::binary());
+    link.args(["attach", "--source", &format!("127.0.0.1:{port}"), "--target", "127.0.0.1:1", "--topics", "orders"]);
+    link.arg("--data-dir").arg(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = scene::Process(link.spawn().unwrap());
+    let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let told = |side: &str, line: &str| {
+        line.contains(side) && line.contains("cannot connect") && line.contains("trying again")
+    };
+    let mut seen = Vec::new();
+    for line in lines.map(Result::unwrap) {
+        let is_last = told("source cluster", &line) || told("target cluster", &line);
+        seen.push(line);
+        if is_last {
+            break;
+        }
+    }
+    assert!(running.0.try_wait().unwrap().is_none(), "it goes on trying: {seen:?}");
+    let ended = running.0.wait().unwrap();
+    let mut failed = String::new();
+    running.0.stderr.take().unwrap().read_to_string(&mut failed).unwrap();
+    assert_eq!(ended.code(), Some(1), "{failed}");
+    let expected = format!("cannot connect to 127.0.0.1:{port}");
+    assert!(
+        failed.contains("source cluster") && failed.contains("has not succeeded in") && failed.contains(&expected),
+        "{failed}"
+    );
 }

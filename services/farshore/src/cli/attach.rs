@@ -7,7 +7,7 @@ use crate::roles::asked_to_end;
 use crate::table::Table;
 use crate::up::data_dir::DataDir;
 use anyhow::{Context, Result, ensure};
-use mirror::attached::{CAPABILITIES, Link, PartitionStatus, Round, Settings, Side};
+use mirror::attached::{CAPABILITIES, Link, News, Obstacle, PartitionStatus, Round, Settings, Side};
 use protection::Protection;
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 ///
 /// Each cluster may ask for TLS, also with a certificate of this client, and for SASL. Passwords are read from a file or from
 /// FARSHORE_SOURCE_PASSWORD and FARSHORE_TARGET_PASSWORD.
+///
+/// A cluster that cannot be reached is named at once, with the reason. At the start the link gives up after half a minute;
+/// later on it tries again for as long as it runs.
 ///
 /// Everything it must remember (what was sent under which number, and where each record went) is in --data-dir
 /// [default: farshore/attach-NAME under the user's state directory]. Keep it: without it the link refuses to write to a
@@ -80,8 +83,13 @@ fn has_port(address: &str) -> bool {
 async fn follow(settings: Settings, is_json: bool) -> Result<()> {
     let link = Link::open(settings)?;
     let mut last = String::new();
-    let tell = |partitions: &[PartitionStatus], round: &Round| {
-        let told = if is_json { as_json(partitions, round).to_string() } else { as_text(partitions, round) };
+    let tell = |news: News<'_>| {
+        let told = match news {
+            News::Obstacles(obstacles) if is_json => obstacles_as_json(obstacles).to_string(),
+            News::Obstacles(obstacles) => obstacles_as_text(obstacles),
+            News::Round(partitions, round) if is_json => as_json(partitions, round).to_string(),
+            News::Round(partitions, round) => as_text(partitions, round),
+        };
         if told != last {
             println!("{told}");
             last = told;
@@ -132,6 +140,16 @@ fn as_text(partitions: &[PartitionStatus], round: &Round) -> String {
     let failures = partitions.iter().filter_map(|status| status.failure.as_ref()).chain(&round.failure);
     failures.for_each(|failure| add("FAILED", failure.clone()));
     told
+}
+
+fn obstacles_as_text(obstacles: &[Obstacle]) -> String {
+    let one = |Obstacle { side, doing, reason }: &Obstacle| format!("{side} cluster, {doing}: {reason}; trying again");
+    obstacles.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+fn obstacles_as_json(obstacles: &[Obstacle]) -> Value {
+    let one = |Obstacle { side, doing, reason }: &Obstacle| json!({"side": side, "doing": doing, "reason": reason});
+    json!({"trying_again": obstacles.iter().map(one).collect::<Vec<_>>()})
 }
 
 fn as_json(partitions: &[PartitionStatus], round: &Round) -> Value {
