@@ -18,14 +18,19 @@
 //!
 //! - [`ahead`] decides what to read next, so that a long line is full.
 //! - [`carry`] decides what of a source becomes which batch: most pass without being decompressed.
+//! - [`chart`] is the map as records of a topic, which both clusters keep; [`keep`] says which account of it stands.
+//! - [`routes`] refuses links that would send records round for ever.
 //! - [`Copy`] is the state of one partition; every change of it is an [`Entry`] of its journal.
 
 pub mod ahead;
 pub mod carry;
+pub mod chart;
 mod copy;
 pub mod groups;
 pub mod journal;
+pub mod keep;
 mod map;
+pub mod routes;
 
 pub use copy::{Begin, Copy, CopyError, Identity, Planned, Translated};
 pub use journal::Entry;

@@ -250,6 +250,11 @@ impl Copy {
         self.identity
     }
 
+    /// The sequence number of the next record.
+    pub const fn next_sequence(&self) -> i32 {
+        self.next_sequence
+    }
+
     /// What may have been sent, oldest first.
     pub const fn planned(&self) -> &VecDeque<Planned> {
         &self.planned

@@ -3,9 +3,20 @@
 //! A group that consumes in the target, after a failover or beside its other half, commits there itself. What it committed
 //! is its own and is never overwritten; what this link wrote may be, forwards and backwards as the group does in the
 //! source. To tell the two apart the link writes down what it is about to commit before it does.
+//!
+//! A commit that is gone in the source, because it expired or somebody deleted it, is the source's decision and is followed,
+//! but not at once: what was deleted by mistake, or was lost with the source, stays where it is needed then.
+//!
+//! ```text
+//!             gone in the source              for as long as the grace
+//!   Written ----------------------> waiting ---------------------------> deleted, if it is still what the link wrote
+//!      ^                               |
+//!      '------- there again -----------'
+//! ```
 
-use model::Offset;
+use model::{Offset, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What the link has committed for one group in one partition of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +25,9 @@ pub struct Written {
     pub done: Option<Offset>,
     /// What it was about to commit when it wrote this down: it may be there, or not.
     pub intended: Option<Offset>,
+    /// Since when the source has no such commit any more.
+    #[serde(default)]
+    pub gone_since: Option<Timestamp>,
 }
 
 /// What to do about one commit.
@@ -28,6 +42,17 @@ pub enum Decision {
         /// What it committed there.
         found: Offset,
     },
+}
+
+/// What to do about a commit that the source has no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Wait, and remember this.
+    Wait(Written),
+    /// Delete it in the target, too.
+    Delete,
+    /// Forget it: in the target it is gone, or somebody else's.
+    Forget,
 }
 
 impl Written {
@@ -48,12 +73,32 @@ impl Written {
     /// To be written down before `translated` is committed.
     #[must_use]
     pub const fn intending(self, found: Option<Offset>, translated: Offset) -> Self {
-        Self { done: found, intended: Some(translated) }
+        Self { done: found, intended: Some(translated), gone_since: None }
     }
 
     /// After it was committed, or found there.
     pub const fn committed(translated: Offset) -> Self {
-        Self { done: Some(translated), intended: None }
+        Self { done: Some(translated), intended: None, gone_since: None }
+    }
+
+    /// When the source has the commit, perhaps again.
+    #[must_use]
+    pub const fn present(self) -> Self {
+        Self { gone_since: None, ..self }
+    }
+
+    /// What to do at `now` when the source has the commit no more and the target says `found`.
+    pub fn part(self, found: Option<Offset>, now: Timestamp, grace: Duration) -> Farewell {
+        let Some(found) = found else { return Farewell::Forget };
+        if self.done != Some(found) && self.intended != Some(found) {
+            return Farewell::Forget;
+        }
+        match self.gone_since {
+            Some(since) if now.since(since) >= grace => Farewell::Delete,
+            Some(_) => Farewell::Wait(self),
+            None if grace.is_zero() => Farewell::Delete,
+            None => Farewell::Wait(Self { gone_since: Some(now), ..self }),
+        }
     }
 }
 
@@ -86,5 +131,27 @@ mod tests {
         // The group has moved on since.
         assert_eq!(intended.decide(Some(FIRST), Offset(12)), Decision::Commit);
         assert_eq!(intended.decide(Some(NEXT), Offset(12)), Decision::Commit);
+    }
+
+    #[test]
+    fn what_is_gone_in_the_source_goes_after_a_grace() {
+        let (grace, at) = (Duration::from_secs(60), Timestamp);
+        let written = Written::committed(FIRST);
+        let Farewell::Wait(waiting) = written.part(Some(FIRST), at(1_000), grace) else { panic!("at once") };
+        assert_eq!(waiting.part(Some(FIRST), at(60_999), grace), Farewell::Wait(waiting));
+        assert_eq!(waiting.part(Some(FIRST), at(61_000), grace), Farewell::Delete);
+        assert_eq!(waiting.present(), written, "it came back, and the grace begins anew");
+        assert_eq!(written.part(Some(FIRST), at(0), Duration::ZERO), Farewell::Delete);
+        // Not ours, or not there.
+        assert_eq!(waiting.part(Some(NEXT), at(99_000), grace), Farewell::Forget);
+        assert_eq!(waiting.part(None, at(99_000), grace), Farewell::Forget);
+        let intended = written.intending(Some(FIRST), NEXT);
+        assert!(matches!(intended.part(Some(NEXT), at(0), grace), Farewell::Wait(_)));
+    }
+
+    #[test]
+    fn a_ledger_of_old_is_read() {
+        let old: Written = serde_json::from_str(r#"{"done":5,"intended":null}"#).unwrap();
+        assert_eq!(old, Written::committed(FIRST));
     }
 }
