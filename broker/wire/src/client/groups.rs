@@ -1,7 +1,7 @@
 use super::partitions::refused_unless_ok;
 use super::{ClientError, Cluster};
 use crate::ApiKey;
-use crate::api::{find_coordinator, list_groups, offset_commit, offset_fetch};
+use crate::api::{delete_groups, find_coordinator, list_groups, offset_commit, offset_delete, offset_fetch};
 
 /// A consumer group's offset in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,51 @@ impl Cluster {
         let ask = async {
             let response = self.call(&coordinator, request).await?;
             group_offsets(response)
+        };
+        self.forgetting_coordinator(group, ask.await)
+    }
+
+    /// Has a group forget where it stands in some partitions. Either all are forgotten, or the first refusal comes back.
+    ///
+    /// # Errors
+    /// When one is refused for good (`GROUP_SUBSCRIBED_TO_TOPIC`, `GROUP_ID_NOT_FOUND`) or the deadline passes.
+    pub async fn delete_offsets(&self, group: &str, places: &[(String, i32)]) -> Result<(), ClientError> {
+        let topic = |(name, partition): &(String, i32)| offset_delete::Topic {
+            name: name.clone(),
+            partitions: vec![offset_delete::Partition { partition_index: *partition, ..Default::default() }],
+            ..Default::default()
+        };
+        let topics = places.iter().map(topic).collect();
+        let request = offset_delete::Request { group_id: group.to_owned(), topics, ..Default::default() };
+        self.retry("delete offsets", || self.delete_offsets_once(group, &request)).await
+    }
+
+    async fn delete_offsets_once(&self, group: &str, request: &offset_delete::Request) -> Result<(), ClientError> {
+        let coordinator = self.coordinator(group).await?;
+        let ask = async {
+            let response = self.call(&coordinator, request).await?;
+            refused_unless_ok(ApiKey::OffsetDelete, response.error_code, None)?;
+            let mut partitions = response.topics.into_iter().flat_map(|topic| topic.partitions);
+            partitions.try_for_each(|found| refused_unless_ok(ApiKey::OffsetDelete, found.error_code, None))
+        };
+        self.forgetting_coordinator(group, ask.await)
+    }
+
+    /// Removes a group without members, offsets and all.
+    ///
+    /// # Errors
+    /// When it is refused for good (`NON_EMPTY_GROUP`, `GROUP_ID_NOT_FOUND`) or the deadline passes.
+    pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
+        let request = delete_groups::Request { groups_names: vec![group.to_owned()], ..Default::default() };
+        self.retry("delete group", || self.delete_group_once(group, &request)).await
+    }
+
+    async fn delete_group_once(&self, group: &str, request: &delete_groups::Request) -> Result<(), ClientError> {
+        let coordinator = self.coordinator(group).await?;
+        let ask = async {
+            let response = self.call(&coordinator, request).await?;
+            let found = response.results.into_iter().next().ok_or(ClientError::Missing("DeleteGroups"))?;
+            refused_unless_ok(ApiKey::DeleteGroups, found.error_code, None)
         };
         self.forgetting_coordinator(group, ask.await)
     }
