@@ -9,28 +9,35 @@
 //!   coordinators ----> groups task ----------------------->    coordinators
 //! ```
 //!
-//! What such a link cannot do is said, not pretended ([`CAPABILITIES`]): the copy has offsets of its own, and no
+//! What such a link cannot do is said, not pretended ([`capabilities`]): the copy has offsets of its own, and no
 //! acknowledgement of the source waits for it.
 
 mod groups;
 mod journal;
+mod keeper;
 mod partition;
 mod reader;
+mod routes;
+mod table;
 mod topics;
 mod watching;
 
 use groups::GroupSync;
 pub use groups::Round;
+use keeper::{Accounts, Keeper};
+pub use keeper::{Keeping, Kept};
 use mirror_core::attached::Copy;
 use mirror_core::attached::carry::Tally;
+use mirror_core::attached::routes::Ring;
 use model::Offset;
 use partition::PartitionCopy;
+use routes::Routes;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 pub use watching::Obstacle;
@@ -48,14 +55,21 @@ const TOPICS_EVERY: Duration = Duration::from_secs(5);
 /// How soon all of it is looked at again while the end is awaited.
 const END_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a link between such clusters can do, and what it cannot.
-pub const CAPABILITIES: [(&str, bool, &str); 5] = [
-    ("records once, in order", true, "also after lost answers and restarts, by an idempotent producer of the link"),
-    ("group offsets", true, "translated exactly, never past the true one; idle groups included"),
-    ("offset identity", false, "the target assigns its own offsets; the link's map translates"),
-    ("sync mode", false, "no acknowledgement of the source waits for the target"),
-    ("fencing", false, "the source is not told to stop; use ACLs or the gateway"),
-];
+/// What a link between such clusters can do, and what it cannot: name, whether, and what that means.
+pub const fn capabilities(source_read_only: bool) -> [(&'static str, bool, &'static str); 6] {
+    let map = match source_read_only {
+        false => "kept in both clusters, in runs; lost on one side, it is restored from the other",
+        true => "kept in the target alone: the source is left read-only",
+    };
+    [
+        ("records once, in order", true, "also after lost answers and restarts, by an idempotent producer of the link"),
+        ("group offsets", true, "translated exactly, never past the true one; idle groups included"),
+        ("offset map on both sides", !source_read_only, map),
+        ("offset identity", false, "the target assigns its own offsets; the link's map translates"),
+        ("sync mode", false, "no acknowledgement of the source waits for the target"),
+        ("fencing", false, "the source is not told to stop; use ACLs or the gateway"),
+    ]
+}
 
 /// A cluster, and how it is reached.
 #[derive(Clone, Debug)]
@@ -83,6 +97,8 @@ pub struct Settings {
     pub target: Side,
     /// Names of topics, or prefixes that end with `*`. Internal topics (`__...`) never match.
     pub topics: Vec<String>,
+    /// Whether nothing is written to the source, not even the link's own map.
+    pub source_read_only: bool,
     /// Where journals and the groups' ledger lie; nobody else uses it.
     pub directory: PathBuf,
     /// Whether to end when the end of every partition is reached and groups are translated.
@@ -95,7 +111,20 @@ pub enum News<'a> {
     /// A cluster does not answer, or refuses; it is asked again.
     Obstacles(&'a [Obstacle]),
     /// All groups were looked at once.
-    Round(&'a [PartitionStatus], &'a Round),
+    Round(&'a Report),
+}
+
+/// How a link stands.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How far each partition is.
+    pub partitions: Vec<PartitionStatus>,
+    /// What came of the last look at all groups.
+    pub round: Round,
+    /// Where the map of offsets is kept.
+    pub keeping: Keeping,
+    /// Topics that would go round for ever.
+    pub left_out: Vec<Ring>,
 }
 
 /// Why a link, or one partition of it, does not go on.
@@ -189,6 +218,11 @@ pub struct Link {
     tasks: JoinSet<()>,
     room: Arc<Semaphore>,
     groups: GroupSync,
+    /// What the clusters tell of partitions that are not copied yet.
+    accounts: Accounts,
+    keeping: Arc<watch::Sender<Keeping>>,
+    /// Known when both clusters were reached.
+    routes: Option<Routes>,
 }
 
 impl Link {
@@ -201,7 +235,18 @@ impl Link {
         let target = Arc::new(settings.target.cluster());
         let groups = GroupSync::open(&settings.directory, source.clone(), target.clone())?;
         let room = Arc::new(Semaphore::new(FETCHES_AHEAD_MAX));
-        Ok(Self { settings, source, target, views: Views::new(), tasks: JoinSet::new(), room, groups })
+        Ok(Self {
+            settings,
+            source,
+            target,
+            views: Views::new(),
+            tasks: JoinSet::new(),
+            room,
+            groups,
+            accounts: Accounts::new(),
+            keeping: Arc::default(),
+            routes: None,
+        })
     }
 
     /// Copies for ever, or until all ends are reached if that was asked for. `tell` hears of every round, and soon of
@@ -211,7 +256,9 @@ impl Link {
     /// What stops all of it: clusters that cannot be reached at the start; or, at the end, that a partition has failed.
     pub async fn run(mut self, mut tell: impl FnMut(News<'_>)) -> Result<(), AttachedError> {
         let watch = Watch::over(&self.source, &self.target);
-        watch.while_(self.start(), &mut tell).await?;
+        let keeper = watch.while_(self.start(), &mut tell).await?;
+        let (views, followed) = watch::channel(self.views.clone());
+        let keeper = tokio::spawn(keeper.run(followed, self.keeping.clone()));
         let mut found_at = Instant::now();
         loop {
             let was_at_end = self.is_at_end();
@@ -220,21 +267,35 @@ impl Link {
                 Err(error) if error.may_pass() => Round { failure: Some(error.to_string()), ..Round::default() },
                 Err(error) => return Err(error),
             };
-            tell(News::Round(&self.status(), &round));
             if was_at_end && self.settings.exit_at_end && round.failure.is_none() {
+                drop(views);
+                let _ended = keeper.await;
+                tell(News::Round(&self.report(round)));
                 return self.failures();
             }
+            tell(News::Round(&self.report(round)));
             sleep(if self.settings.exit_at_end { END_PAUSE } else { GROUPS_EVERY }).await;
             if found_at.elapsed() >= TOPICS_EVERY {
                 watch.while_(self.look_again(), &mut tell).await?;
+                views.send_replace(self.views.clone());
                 found_at = Instant::now();
             }
         }
     }
 
-    async fn start(&mut self) -> Result<(), AttachedError> {
-        topics::refuse_the_same_cluster(&self.source, &self.target).await?;
-        self.find_topics().await
+    fn report(&self, round: Round) -> Report {
+        let left_out = self.routes.iter().flat_map(Routes::left_out).cloned().collect();
+        Report { partitions: self.status(), round, keeping: self.keeping.borrow().clone(), left_out }
+    }
+
+    async fn start(&mut self) -> Result<Keeper, AttachedError> {
+        let [source, target] = topics::two_clusters(&self.source, &self.target).await?;
+        let (of_source, of_target) = ((&self.settings.source, &*source), (&self.settings.target, &*target));
+        let mut keeper = Keeper::new(of_source, of_target, self.settings.source_read_only);
+        self.routes = Some(Routes::new(of_source, of_target, self.settings.source_read_only));
+        self.accounts = keeper.accounts().await?;
+        self.find_topics().await?;
+        Ok(keeper)
     }
 
     async fn look_again(&mut self) -> Result<(), AttachedError> {
@@ -249,7 +310,8 @@ impl Link {
 
     /// Makes what is missing in the target, and begins to copy what is new.
     async fn find_topics(&mut self) -> Result<(), AttachedError> {
-        let found = topics::prepare(&self.source, &self.target, &self.settings.topics).await?;
+        let Some(routes) = &mut self.routes else { return Ok(()) };
+        let found = topics::prepare(&self.source, &self.target, &self.settings.topics, routes).await?;
         for topic in found {
             for partition in 0..topic.partitions {
                 let key = (topic.name.clone(), partition);
@@ -271,7 +333,8 @@ impl Link {
         }
         let view = Shared::default();
         self.views.insert((topic.name.clone(), partition), view.clone());
-        let copy = PartitionCopy::new(topic, partition, &self.settings, &self.room, view);
+        let known = self.accounts.remove(&(topic.name.clone(), partition)).unwrap_or_default();
+        let copy = PartitionCopy::new(topic, partition, &self.settings, &self.room, known, view);
         self.tasks.spawn(copy.run());
         Ok(())
     }

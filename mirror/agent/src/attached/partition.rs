@@ -1,5 +1,7 @@
 //! One partition, copied.
 
+mod restore;
+
 use super::journal::Journal;
 use super::reader::Reader;
 use super::topics::Pair;
@@ -8,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use mirror_core::attached::carry::{Aborted, Load, Parcel, carry};
+use mirror_core::attached::keep::Home;
 use mirror_core::attached::{Begin, Copy, Entry, Identity, Planned};
 use model::limits::PRODUCER_BATCHES_KEPT;
 use model::{Offset, OffsetRange, ProducerId};
@@ -39,6 +42,8 @@ pub(super) struct PartitionCopy {
     target: Cluster,
     room: Arc<Semaphore>,
     path: PathBuf,
+    /// What the clusters told of it when the link began.
+    known: Vec<(Home, Copy)>,
     view: Shared,
 }
 
@@ -51,8 +56,16 @@ struct Running<'a> {
 }
 
 impl PartitionCopy {
-    /// A copy that has not begun; `room` is what fetches ahead of their turn may take, of all copies together.
-    pub(super) fn new(pair: &Pair, partition: i32, settings: &Settings, room: &Arc<Semaphore>, view: Shared) -> Self {
+    /// A copy that has not begun; `room` is what fetches ahead of their turn may take, of all copies together, and `known` what
+    /// the clusters tell of it.
+    pub(super) fn new(
+        pair: &Pair,
+        partition: i32,
+        settings: &Settings,
+        room: &Arc<Semaphore>,
+        known: Vec<(Home, Copy)>,
+        view: Shared,
+    ) -> Self {
         Self {
             partition,
             side: settings.source.clone(),
@@ -61,6 +74,7 @@ impl PartitionCopy {
             room: room.clone(),
             path: Journal::path(&settings.directory, &pair.name, partition),
             pair: pair.clone(),
+            known,
             view,
         }
     }
@@ -95,14 +109,10 @@ impl PartitionCopy {
     }
 
     async fn open(&self) -> Result<Running<'_>, AttachedError> {
-        let copy = match Journal::read(&self.path)? {
+        let copy = match self.account().await? {
             Some(copy) => copy,
             None => Copy::new(self.begin().await?),
         };
-        let begin = copy.begin();
-        if let Some(difference) = self.pair.difference(begin.source_topic, begin.target_topic) {
-            return Err(AttachedError::Refused(difference));
-        }
         // What was read may not have been flushed yet, and is relied upon from now on.
         let journal = Journal::write(&self.path, &copy)?;
         let is_unnamed = copy.identity().is_none();
@@ -122,8 +132,8 @@ impl PartitionCopy {
         let tail = self.target.list_offset(topic, partition, LATEST).await.map_err(AttachedError::of_target)?;
         if first.offset != tail.offset {
             return Err(AttachedError::Refused(format!(
-                "the target partition holds offsets {} to {} already and {} does not exist: give the link the data directory \
-                 it last used, or delete the topic in the target cluster",
+                "the target partition holds offsets {} to {} already, {} does not exist, and no map in the clusters tells what \
+                 they are: give the link the data directory it last used, or delete the topic in the target cluster",
                 first.offset,
                 tail.offset,
                 self.path.display()
@@ -203,9 +213,11 @@ impl Running<'_> {
             let before = at;
             for batch in Batches::new(&fetched.records) {
                 let batch = batch.map_err(|error| AttachedError::Refused(format!("target offset {at}: {error}")))?;
-                let landed = self.with(|copy| copy.recognise(&batch));
-                if let Some(landed) = landed.map_err(|error| AttachedError::Refused(error.to_string()))? {
-                    self.note(landed)?;
+                match self.with(|copy| copy.recognise(&batch)) {
+                    Ok(Some(landed)) => self.note(landed)?,
+                    Ok(None) => {}
+                    Err(_) if self.adopt(batch.header()).await? => {}
+                    Err(error) => return Err(AttachedError::Refused(error.to_string())),
                 }
                 at = batch.next_offset().0;
             }

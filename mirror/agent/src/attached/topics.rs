@@ -1,6 +1,9 @@
 //! Which topics are copied, and their like in the target.
 
+use super::keeper::is_map;
+use super::routes::{self, Routes};
 use super::{AttachedError, Shared, look};
+use mirror_core::attached::routes::Topic;
 use model::TopicId;
 use std::collections::BTreeSet;
 use wire::ErrorCode;
@@ -53,35 +56,56 @@ impl Pair {
     }
 }
 
-/// The topics that `patterns` select, made in the target where they are missing, and grown where they have too few
-/// partitions.
+/// The topics that `patterns` select and that do not go round, made in the target where they are missing, and grown where
+/// they have too few partitions.
 pub(super) async fn prepare(
     source: &Cluster,
     target: &Cluster,
     patterns: &[String],
+    routes: &mut Routes,
 ) -> Result<Vec<Pair>, AttachedError> {
-    let known = source.metadata(None).await.map_err(AttachedError::of_source)?;
-    let is_meant = |name: &str| !name.starts_with("__") && patterns.iter().any(|pattern| matches(pattern, name));
+    let meant = meant(source, patterns).await?;
+    refuse_unknown(patterns, &meant)?;
+    let there = target.metadata(None).await.map_err(AttachedError::of_target)?;
+    let id = |name: &str| {
+        let found = there.topics.iter().find(|topic| topic.name.as_deref() == Some(name));
+        found.filter(|topic| topic.error_code == ErrorCode::NONE).map(|topic| topic.topic_id)
+    };
+    let known: Vec<_> = meant
+        .iter()
+        .map(|(name, topic)| Topic { name: name.clone(), source: topic.topic_id, target: id(name) })
+        .collect();
+    routes.claim(&known, |name| patterns.iter().any(|pattern| pattern == name)).await?;
     let mut pairs = Vec::new();
-    for topic in known.topics {
-        let Some(name) = topic.name.clone().filter(|name| is_meant(name)) else { continue };
-        if topic.error_code == ErrorCode::NONE && !topic.partitions.is_empty() {
-            pairs.push(pair(source, target, &name, &topic).await?);
-        }
+    for (name, topic) in meant.iter().filter(|(name, _)| routes.has(name)) {
+        pairs.push(pair(source, target, name, topic).await?);
     }
-    refuse_unknown(patterns, &pairs)?;
     Ok(pairs)
+}
+
+async fn meant(source: &Cluster, patterns: &[String]) -> Result<Vec<(String, metadata::TopicResponse)>, AttachedError> {
+    let known = source.metadata(None).await.map_err(AttachedError::of_source)?;
+    let is_meant = |name: &str| !is_internal(name) && patterns.iter().any(|pattern| matches(pattern, name));
+    let is_there =
+        |topic: &metadata::TopicResponse| topic.error_code == ErrorCode::NONE && !topic.partitions.is_empty();
+    let found = known.topics.into_iter().filter(is_there).filter_map(|topic| Some((topic.name.clone()?, topic)));
+    Ok(found.filter(|(name, _)| is_meant(name)).collect())
+}
+
+/// Whether a cluster, or a link, keeps it for itself.
+fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__") || topic == routes::TOPIC || is_map(topic)
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
 }
 
-fn refuse_unknown(patterns: &[String], pairs: &[Pair]) -> Result<(), AttachedError> {
-    let is_there = |name: &String| pairs.iter().any(|pair| pair.name == *name);
+fn refuse_unknown(patterns: &[String], meant: &[(String, metadata::TopicResponse)]) -> Result<(), AttachedError> {
+    let is_there = |name: &String| meant.iter().any(|(found, _)| found == name);
     match patterns.iter().find(|pattern| !pattern.ends_with('*') && !is_there(pattern)) {
         None => Ok(()),
-        Some(name) if name.starts_with("__") => {
+        Some(name) if is_internal(name) => {
             Err(AttachedError::Refused(format!("topic {name} is internal: each cluster keeps its own")))
         }
         Some(name) => Err(AttachedError::Refused(format!(
@@ -148,20 +172,37 @@ async fn make(
     })
 }
 
-/// Refuses to copy a cluster onto itself.
-pub(super) async fn refuse_the_same_cluster(source: &Cluster, target: &Cluster) -> Result<(), AttachedError> {
-    let brokers = |answer: metadata::Response| -> BTreeSet<String> {
-        answer.brokers.into_iter().map(|broker| format!("{}:{}", broker.host, broker.port)).collect()
-    };
+/// The ids of both clusters, which are two.
+pub(super) async fn two_clusters(source: &Cluster, target: &Cluster) -> Result<[String; 2], AttachedError> {
     let (theirs, ours) = tokio::join!(source.metadata(Some(&[])), target.metadata(Some(&[])));
-    let theirs = brokers(theirs.map_err(AttachedError::of_source)?);
-    let ours = brokers(ours.map_err(AttachedError::of_target)?);
-    match theirs.intersection(&ours).next() {
-        None => Ok(()),
-        Some(broker) => Err(AttachedError::Refused(format!(
+    let theirs = theirs.map_err(AttachedError::of_source)?;
+    let ours = ours.map_err(AttachedError::of_target)?;
+    let brokers = |answer: &metadata::Response| -> BTreeSet<String> {
+        answer.brokers.iter().map(|broker| format!("{}:{}", broker.host, broker.port)).collect()
+    };
+    if let Some(broker) = brokers(&theirs).intersection(&brokers(&ours)).next() {
+        return Err(AttachedError::Refused(format!(
             "source and target are one cluster: broker {broker} is in both; name two clusters with --source and --target"
+        )));
+    }
+    let ids = [id(theirs, "source")?, id(ours, "target")?];
+    match ids[0] == ids[1] {
+        false => Ok(ids),
+        true => Err(AttachedError::Refused(format!(
+            "both clusters call themselves {}: they are one, or one was made as a copy of the other. A link tells clusters \
+             apart by their ids; name two clusters with --source and --target",
+            ids[0]
         ))),
     }
+}
+
+fn id(answer: metadata::Response, side: &'static str) -> Result<String, AttachedError> {
+    answer.cluster_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+        AttachedError::Refused(format!(
+            "the {side} cluster does not tell its id (Metadata version 2, Apache Kafka 0.10.1): a link cannot tell it apart \
+             from others"
+        ))
+    })
 }
 
 #[cfg(test)]

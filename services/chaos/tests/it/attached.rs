@@ -6,10 +6,12 @@
 //! FARSHORE_CHAOS_KILLS says how often it is killed [3], FARSHORE_CHAOS_BATCHES how many batches there are to begin with
 //! [150 per partition].
 
+mod kept;
 mod scene;
 mod secure;
 
 use crate::setting;
+use kept::At;
 use scene::{Ends, Scene};
 use secure::Listener::{Bare, Mutual, Plain, Secure};
 use secure::{refusal, succeeds};
@@ -118,6 +120,62 @@ fn a_kafka_that_wants_tls_and_sasl_is_attached() {
         let told = refusal(scene.inward(listener, &format!("{end} {options}")));
         assert!(told.contains(expected) && told.contains("source cluster"), "{listener:?} {options}: {told}");
     }
+}
+
+#[test]
+fn a_lost_map_or_directory_is_restored_from_what_is_left() {
+    if !is_played() {
+        return;
+    }
+    let scene = secure::Scene::start();
+    scene.write(0..40);
+    scene.commit_groups();
+    scene.copy("");
+    scene.both_maps_are_whole_and_the_same();
+    for at in [At::Farshore, At::Kafka] {
+        scene.lose_the_map(at);
+        scene.copy("");
+        scene.both_maps_are_whole_and_the_same();
+    }
+    scene.lose_the_map_of_the_target_while_a_link_follows(40);
+    scene.write(41..60);
+    scene.lose_the_directory();
+    scene.lose_the_map(At::Farshore);
+    let told = scene.copy("");
+    assert!(told.contains("the copy goes on from the map in the source cluster"), "{told}");
+    scene.everything_has_arrived();
+    scene.both_maps_are_whole_and_the_same();
+    let next = scene.kill_a_link_and_lose_its_directory(60);
+    scene.write(next..next + 20);
+    let told = scene.copy("");
+    assert!(told.contains("the copy goes on from the map in the"), "{told}");
+    scene.everything_has_arrived();
+    scene.both_maps_are_whole_and_the_same();
+    scene.lose_the_directory();
+    [At::Farshore, At::Kafka].into_iter().for_each(|at| scene.lose_the_map(at));
+    let told = refusal(scene.inward(Plain, kept::END));
+    assert!(told.contains("no map in the clusters tells what they are"), "{told}");
+    scene.a_source_that_is_read_only_gets_no_map();
+}
+
+#[test]
+fn a_link_does_not_send_back_what_another_brought() {
+    if !is_played() {
+        return;
+    }
+    let scene = secure::Scene::start();
+    scene.write(0..20);
+    scene.commit_groups();
+    scene.copy("");
+    let told = refusal(scene.outward(Plain, kept::END));
+    assert!(told.contains("topic orders is copied from cluster") && told.contains("farshore.links"), "{told}");
+    scene.write_answers(10);
+    let told = succeeds(scene.outward(Plain, "--topics * --exit-at-end"));
+    assert!(told.contains("left out: topic orders is copied from cluster"), "{told}");
+    scene.answers_have_arrived();
+    let told = succeeds(scene.inward(Plain, "--topics * --exit-at-end"));
+    assert!(told.contains("left out: topic answers is copied from cluster"), "{told}");
+    scene.everything_has_arrived();
 }
 
 #[test]

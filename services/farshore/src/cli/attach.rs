@@ -7,7 +7,7 @@ use crate::roles::asked_to_end;
 use crate::table::Table;
 use crate::up::data_dir::DataDir;
 use anyhow::{Context, Result, ensure};
-use mirror::attached::{CAPABILITIES, Link, News, Obstacle, PartitionStatus, Round, Settings, Side};
+use mirror::attached::{Kept, Link, News, Obstacle, PartitionStatus, Report, Settings, Side, capabilities};
 use protection::Protection;
 use serde_json::{Value, json};
 
@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 /// Source and target may each be such a cluster or a region of Farshore (its gateway, or a broker): Kafka to Farshore to
 /// move or to protect, Farshore to Kafka to feed, Kafka to Kafka. Runs in the foreground until it is ended; whatever ends
 /// it, the next start with the same --data-dir goes on where it stood, without a record twice or left out.
+///
+/// Copies have the name of their source. A topic that other links already copy the other way, also by way of further clusters,
+/// would go round for ever: it is refused, or left out where a prefix selects it. Links write what they copy to a topic
+/// farshore.links of both clusters.
 ///
 /// Topics that are missing in the target are made like those in the source. Batches pass without being decompressed;
 /// only those with holes are made anew. Aborted transactions and control batches stay behind. Consumer groups are
@@ -28,8 +32,9 @@ use serde_json::{Value, json};
 /// later on it tries again for as long as it runs.
 ///
 /// Everything it must remember (what was sent under which number, and where each record went) is in --data-dir
-/// [default: farshore/attach-NAME under the user's state directory]. Keep it: without it the link refuses to write to a
-/// topic that already holds records.
+/// [default: farshore/attach-NAME under the user's state directory]. The map of offsets is kept in both clusters, too, in a
+/// compacted topic farshore.map.SOURCE.TARGET: a link that has lost its directory goes on from there, and refuses to
+/// write to a topic whose records neither explains.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Attach {
     /// Where the source cluster's brokers listen, several separated by commas.
@@ -47,6 +52,9 @@ pub(crate) struct Attach {
     /// Ends when everything committed in the source is in the target and all groups are translated: for a move.
     #[arg(long)]
     exit_at_end: bool,
+    /// Writes nothing to the source cluster: the map of offsets is then kept in the target alone.
+    #[arg(long)]
+    source_read_only: bool,
     #[command(flatten)]
     protection: Protection,
 }
@@ -61,11 +69,12 @@ impl Attach {
             ensure!(address.split(',').all(has_port), "{flag} {address}: name each broker as HOST:PORT");
         }
         let [source, target] = self.protection.prepare()?;
-        capabilities(place.json);
+        print_capabilities(self.source_read_only, place.json);
         let settings = Settings {
             source: Side { bootstrap: self.source, security: source },
             target: Side { bootstrap: self.target, security: target },
             topics: self.topics,
+            source_read_only: self.source_read_only,
             directory: data.path().to_owned(),
             exit_at_end: self.exit_at_end,
         };
@@ -87,8 +96,8 @@ async fn follow(settings: Settings, is_json: bool) -> Result<()> {
         let told = match news {
             News::Obstacles(obstacles) if is_json => obstacles_as_json(obstacles).to_string(),
             News::Obstacles(obstacles) => obstacles_as_text(obstacles),
-            News::Round(partitions, round) if is_json => as_json(partitions, round).to_string(),
-            News::Round(partitions, round) => as_text(partitions, round),
+            News::Round(report) if is_json => as_json(report).to_string(),
+            News::Round(report) => as_text(report),
         };
         if told != last {
             println!("{told}");
@@ -101,20 +110,21 @@ async fn follow(settings: Settings, is_json: bool) -> Result<()> {
     }
 }
 
-fn capabilities(is_json: bool) {
+fn print_capabilities(source_read_only: bool, is_json: bool) {
+    let capabilities = capabilities(source_read_only);
     if is_json {
         let of = |(name, can, why): &(&str, bool, &str)| json!({"capability": name, "supported": can, "meaning": why});
-        println!("{}", json!({"capabilities": CAPABILITIES.iter().map(of).collect::<Vec<_>>()}));
+        println!("{}", json!({"capabilities": capabilities.iter().map(of).collect::<Vec<_>>()}));
         return;
     }
     let mut table = Table::new(["this link", "", "meaning"]);
-    for (name, can, why) in CAPABILITIES {
+    for (name, can, why) in capabilities {
         table.row([name.to_owned(), if can { "yes" } else { "no" }.to_owned(), why.to_owned()]);
     }
     print!("{}", table.render());
 }
 
-fn as_text(partitions: &[PartitionStatus], round: &Round) -> String {
+fn as_text(Report { partitions, round, keeping, left_out }: &Report) -> String {
     let behind: u64 = partitions.iter().map(|status| status.source_tail.since(status.position)).sum();
     let count = |of: fn(&PartitionStatus) -> u64| partitions.iter().map(of).sum::<u64>();
     let mut told = format!(
@@ -137,6 +147,14 @@ fn as_text(partitions: &[PartitionStatus], round: &Round) -> String {
     if !round.foreign.is_empty() {
         add("committed in the target by themselves:", format!("{} groups", round.foreign.len()));
     }
+    for ring in left_out {
+        add("left out:", ring.to_string());
+    }
+    for (side, kept) in [("source", &keeping.source), ("target", &keeping.target)] {
+        if let Kept::Not(reason) = kept {
+            add("map not kept in the", format!("{side}: {reason}"));
+        }
+    }
     let failures = partitions.iter().filter_map(|status| status.failure.as_ref()).chain(&round.failure);
     failures.for_each(|failure| add("FAILED", failure.clone()));
     told
@@ -152,7 +170,7 @@ fn obstacles_as_json(obstacles: &[Obstacle]) -> Value {
     json!({"trying_again": obstacles.iter().map(one).collect::<Vec<_>>()})
 }
 
-fn as_json(partitions: &[PartitionStatus], round: &Round) -> Value {
+fn as_json(Report { partitions, round, keeping, left_out }: &Report) -> Value {
     let partition = |status: &PartitionStatus| {
         json!({
             "topic": status.topic,
@@ -170,6 +188,8 @@ fn as_json(partitions: &[PartitionStatus], round: &Round) -> Value {
         })
     };
     json!({
+        "left_out": left_out.iter().map(|ring| json!({"topic": ring.topic, "way": ring.way})).collect::<Vec<_>>(),
+        "map_kept": {"source": kept_as_json(&keeping.source), "target": kept_as_json(&keeping.target)},
         "partitions": partitions.iter().map(partition).collect::<Vec<_>>(),
         "groups": {
             "count": round.groups,
@@ -182,9 +202,19 @@ fn as_json(partitions: &[PartitionStatus], round: &Round) -> Value {
     })
 }
 
+fn kept_as_json(kept: &Kept) -> Value {
+    match kept {
+        Kept::Yes => json!({"kept": true}),
+        Kept::ReadOnly => json!({"kept": false, "reason": "the source is left read-only"}),
+        Kept::Not(reason) => json!({"kept": false, "reason": reason}),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mirror::attached::Keeping;
+    use mirror_core::attached::routes::Ring;
     use model::Offset;
 
     #[test]
@@ -206,8 +236,16 @@ mod tests {
             tally: Default::default(),
             failure: Some("orders-0: too large".into()),
         };
-        let told = as_text(&[status], &Round::default());
+        let keeping = Keeping { source: Kept::Not("not authorized".into()), target: Kept::Yes };
+        let left_out = vec![Ring { topic: "bills".into(), way: vec!["A".into(), "B".into()] }];
+        let told = as_text(&Report { partitions: vec![status], keeping, left_out, ..Report::default() });
+        assert!(told.contains("left out: topic bills is copied from cluster A to cluster B already"), "{told}");
         assert!(told.starts_with("1 partitions, 4 offsets behind"), "{told}");
-        assert!(told.contains("copied: 2") && told.ends_with("FAILED orders-0: too large"), "{told}");
+        assert!(
+            told.contains("copied: 2")
+                && told.contains("map not kept in the source: not authorized")
+                && told.ends_with("FAILED orders-0: too large"),
+            "{told}"
+        );
     }
 }

@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use wire::client::{Cluster, GroupOffset, Options};
@@ -29,13 +30,18 @@ pub(super) enum Listener {
     Bare = 4,
 }
 
+/// How many groups there are.
+pub(super) const USUAL_GROUPS: i64 = 5;
+
+/// The Kafka, a Farshore, and links both ways.
 pub(super) struct Scene {
-    runtime: Runtime,
-    directory: PathBuf,
+    pub(super) runtime: Runtime,
+    pub(super) directory: PathBuf,
     kafka: Kafka,
-    plain: Cluster,
+    /// The Kafka, at its plain listener.
+    pub(super) plain: Cluster,
     _farshore: Process,
-    middle: String,
+    pub(super) middle: String,
 }
 
 impl Drop for Scene {
@@ -46,7 +52,9 @@ impl Drop for Scene {
 
 impl Scene {
     pub(super) fn start() -> Self {
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secure-{}", std::process::id()));
+        static SCENES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("secure-{}-{}", std::process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&directory).unwrap();
         make_certificates(&directory);
         fs::write(directory.join("password"), format!("{PASSWORD}\n")).unwrap();
@@ -60,7 +68,7 @@ impl Scene {
         Self { runtime, directory, kafka, plain, _farshore: farshore, middle }
     }
 
-    fn at(&self, listener: Listener) -> String {
+    pub(super) fn at(&self, listener: Listener) -> String {
         format!("127.0.0.1:{}", self.kafka.port() + listener as u16)
     }
 
@@ -77,7 +85,7 @@ impl Scene {
     }
 
     pub(super) fn commit_groups(&self) {
-        for group in 0..5 {
+        for group in 0..USUAL_GROUPS {
             let seat = |partition| GroupOffset {
                 topic: "orders".into(),
                 partition,
@@ -121,7 +129,7 @@ impl Scene {
             assert!(!truth.is_empty());
             assert_eq!(found, truth, "partition {partition}");
         }
-        for group in 0..5 {
+        for group in 0..USUAL_GROUPS {
             let found = self.runtime.block_on(target.committed(&format!("group-{group}"))).unwrap();
             let mut offsets: Vec<_> = found.iter().map(|found| (found.partition, found.offset)).collect();
             offsets.sort_unstable();
@@ -176,11 +184,12 @@ impl Scene {
     }
 }
 
-/// What a link told on standard error that succeeded.
-pub(super) fn succeeds(link: Command) {
+/// What a link told that succeeded.
+pub(super) fn succeeds(link: Command) -> String {
     let ran = ran(&link);
-    assert!(ran.status.success(), "{}", told(&ran));
-    assert!(!told(&ran).contains(PASSWORD));
+    let told = told(&ran);
+    assert!(ran.status.success() && !told.contains(PASSWORD), "{told}");
+    told
 }
 
 /// What a link told that refused to go on, the password not included.
