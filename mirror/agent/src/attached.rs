@@ -99,6 +99,8 @@ pub struct Settings {
     pub topics: Vec<String>,
     /// Whether nothing is written to the source, not even the link's own map.
     pub source_read_only: bool,
+    /// How long the commit of a group stays in the target when the source has it no more.
+    pub group_grace: Duration,
     /// Where journals and the groups' ledger lie; nobody else uses it.
     pub directory: PathBuf,
     /// Whether to end when the end of every partition is reached and groups are translated.
@@ -233,7 +235,7 @@ impl Link {
     pub fn open(settings: Settings) -> Result<Self, AttachedError> {
         let source = Arc::new(settings.source.cluster());
         let target = Arc::new(settings.target.cluster());
-        let groups = GroupSync::open(&settings.directory, source.clone(), target.clone())?;
+        let groups = GroupSync::open(&settings, source.clone(), target.clone())?;
         let room = Arc::new(Semaphore::new(FETCHES_AHEAD_MAX));
         Ok(Self {
             settings,

@@ -1,6 +1,9 @@
 //! Commits of consumer groups, translated.
 
-use super::{AttachedError, Views, look};
+mod gone;
+
+use super::{AttachedError, Settings, Shared, Views, look};
+use gone::committed_or_none;
 use mirror_core::attached::Translated;
 use mirror_core::attached::groups::{Decision, Written};
 use model::Offset;
@@ -10,6 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use wire::ErrorCode;
 use wire::client::{Cluster, GroupOffset};
 
@@ -35,6 +39,10 @@ pub struct Round {
     pub exact: usize,
     /// Commits written to the target in this round.
     pub written: usize,
+    /// Commits that the source has no more and that wait for their grace to pass.
+    pub gone: usize,
+    /// Commits deleted in the target in this round, because the source has them no more.
+    pub deleted: usize,
     /// Groups with members in the target: they commit there themselves.
     pub active: BTreeSet<String>,
     /// Groups that have committed in the target by themselves: left alone.
@@ -56,21 +64,28 @@ pub(super) struct GroupSync {
     target: Arc<Cluster>,
     path: PathBuf,
     ledger: BTreeMap<Seat, Written>,
+    /// How long a commit outlives the one in the source.
+    grace: Duration,
 }
 
 impl GroupSync {
-    pub(super) fn open(directory: &Path, source: Arc<Cluster>, target: Arc<Cluster>) -> Result<Self, AttachedError> {
-        let path = directory.join("groups.json");
+    pub(super) fn open(settings: &Settings, source: Arc<Cluster>, target: Arc<Cluster>) -> Result<Self, AttachedError> {
+        let path = settings.directory.join("groups.json");
         let ledger = read(&path).map_err(|source| AttachedError::Disk { path: path.clone(), source })?;
-        Ok(Self { source, target, path, ledger })
+        Ok(Self { source, target, path, ledger, grace: settings.group_grace })
     }
 
     /// Looks at every group of the source once and commits in the target what has changed.
     pub(super) async fn round(&mut self, views: &Views) -> Result<Round, AttachedError> {
         let mut round = Round::default();
-        let mut due = Vec::new();
-        for group in self.source.groups().await.map_err(AttachedError::of_source)? {
+        let (mut due, mut present) = (Vec::new(), BTreeSet::new());
+        let is_open = |view: &Shared| look(view).copy.is_some();
+        let copied: BTreeSet<_> =
+            views.iter().filter(|(_, view)| is_open(view)).map(|(place, _)| place.clone()).collect();
+        for group in self.all_groups().await? {
             let wishes = self.wishes(&group, views).await?;
+            self.take_as_present(&wishes);
+            present.extend(wishes.iter().map(|wish| wish.seat.clone()));
             round.groups += usize::from(!wishes.is_empty());
             round.commits += wishes.len();
             round.exact += wishes.iter().filter(|wish| wish.translated.is_exact).count();
@@ -86,11 +101,25 @@ impl GroupSync {
             }
             self.save()?;
         }
+        self.let_go(&present, &copied, &mut round).await?;
         Ok(round)
     }
 
+    /// Those that the source lists, and those that it may list no more: whether they are gone, or only their coordinator is,
+    /// each is asked for by name.
+    async fn all_groups(&self) -> Result<BTreeSet<String>, AttachedError> {
+        let listed = self.source.groups().await.map_err(AttachedError::of_source)?;
+        Ok(listed.into_iter().chain(self.ledger.keys().map(|seat| seat.group.clone())).collect())
+    }
+
+    fn take_as_present(&mut self, wishes: &[Wish]) {
+        for wish in wishes {
+            self.ledger.entry(wish.seat.clone()).and_modify(|written| *written = written.present());
+        }
+    }
+
     async fn wishes(&self, group: &str, views: &Views) -> Result<Vec<Wish>, AttachedError> {
-        let committed = self.source.committed(group).await.map_err(AttachedError::of_source)?;
+        let committed = committed_or_none(self.source.committed(group).await).map_err(AttachedError::of_source)?;
         let wish = |commit: GroupOffset| {
             let view = views.get(&(commit.topic.clone(), commit.partition))?;
             let translated = look(view).copy.as_ref()?.translate(Offset(commit.offset));
@@ -111,7 +140,7 @@ impl GroupSync {
         stale: Vec<Wish>,
         round: &mut Round,
     ) -> Result<Option<Vec<Wish>>, AttachedError> {
-        let found = self.target.committed(group).await.map_err(AttachedError::of_target)?;
+        let found = committed_or_none(self.target.committed(group).await).map_err(AttachedError::of_target)?;
         let mut commits = Vec::new();
         for wish in stale {
             let is_there =

@@ -179,6 +179,33 @@ fn a_link_does_not_send_back_what_another_brought() {
 }
 
 #[test]
+fn a_commit_that_is_deleted_in_the_source_goes_after_its_grace_and_comes_back_with_it() {
+    if !is_played() {
+        return;
+    }
+    let scene = secure::Scene::start();
+    let usual = secure::Scene::usual;
+    scene.write(0..20);
+    scene.commit_groups();
+    scene.copy("");
+    scene.everything_has_arrived();
+    scene.commit_in_the_target("group-2", 0, 1);
+    ["group-2", "group-4"].into_iter().for_each(|group| scene.delete_group(group));
+    scene.delete_offset("group-3", 1);
+    scene.copy("");
+    assert_eq!(scene.seats("group-4"), usual(4), "for as long as the grace");
+    assert_eq!(scene.seats("group-3"), usual(3));
+    scene.copy("--group-grace-seconds 0");
+    assert_eq!(scene.seats("group-4"), []);
+    assert_eq!(scene.seats("group-3"), usual(3)[..1]);
+    assert_eq!(scene.seats("group-2"), [(0, 1)], "what it committed in the target is its own");
+    assert_eq!(scene.seats("group-1"), usual(1));
+    scene.commit_groups();
+    scene.copy("--group-grace-seconds 0");
+    assert_eq!((scene.seats("group-4"), scene.seats("group-3")), (usual(4), usual(3)));
+}
+
+#[test]
 fn a_link_refuses_what_it_cannot_do_and_names_the_remedy() {
     let refused = |arguments: &[&str]| {
         let home = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use mirror::attached::{Kept, Link, News, Obstacle, PartitionStatus, Report, Settings, Side, capabilities};
 use protection::Protection;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Copies topics and group offsets between clusters, one of which is not Farshore's: Apache Kafka, Redpanda, MSK.
 ///
@@ -23,7 +24,8 @@ use serde_json::{Value, json};
 ///
 /// Topics that are missing in the target are made like those in the source. Batches pass without being decompressed;
 /// only those with holes are made anew. Aborted transactions and control batches stay behind. Consumer groups are
-/// translated exactly, once a second, and left alone where they consume in the target themselves.
+/// translated exactly, once a second, and left alone where they consume in the target themselves. What a group had
+/// committed is deleted in the target, too, a day after it was deleted in the source (--group-grace-seconds).
 ///
 /// Each cluster may ask for TLS, also with a certificate of this client, and for SASL. Passwords are read from a file or from
 /// FARSHORE_SOURCE_PASSWORD and FARSHORE_TARGET_PASSWORD.
@@ -52,6 +54,9 @@ pub(crate) struct Attach {
     /// Ends when everything committed in the source is in the target and all groups are translated: for a move.
     #[arg(long)]
     exit_at_end: bool,
+    /// How long a group's commit stays in the target after it was deleted, or expired, in the source.
+    #[arg(long, default_value_t = 24 * 60 * 60, value_name = "SECONDS")]
+    group_grace_seconds: u64,
     /// Writes nothing to the source cluster: the map of offsets is then kept in the target alone.
     #[arg(long)]
     source_read_only: bool,
@@ -75,6 +80,7 @@ impl Attach {
             target: Side { bootstrap: self.target, security: target },
             topics: self.topics,
             source_read_only: self.source_read_only,
+            group_grace: Duration::from_secs(self.group_grace_seconds),
             directory: data.path().to_owned(),
             exit_at_end: self.exit_at_end,
         };
@@ -195,6 +201,8 @@ fn as_json(Report { partitions, round, keeping, left_out }: &Report) -> Value {
             "count": round.groups,
             "commits": round.commits,
             "exact": round.exact,
+            "gone": round.gone,
+            "deleted": round.deleted,
             "active": round.active,
             "foreign": round.foreign,
             "failure": round.failure,
