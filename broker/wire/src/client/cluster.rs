@@ -168,6 +168,7 @@ impl Cluster {
     /// A listener with SASL answers which versions it speaks, and ends the connection at anything else.
     async fn explained(&self, error: ClientError, link: &Link) -> ClientError {
         let is_puzzling = matches!(error, ClientError::Closed { .. })
+            && self.options.security.probes
             && self.options.security.credentials.is_none()
             && !link.is_proven.load(Ordering::Relaxed);
         if !is_puzzling {

@@ -38,6 +38,9 @@ pub struct Security {
     pub tls: Option<Tls>,
     /// As whom we come, or as nobody.
     pub credentials: Option<Credentials>,
+    /// Whether to find out by further connections what a port wants that ends one without a word. That takes a moment, which
+    /// is well spent where somebody waits for the reason, and not by clients that only go on to the next broker.
+    pub probes: bool,
 }
 
 /// A connection over which anything may be asked.

@@ -31,7 +31,7 @@ async fn broker_of(name: &str) -> (Running, PathBuf) {
 
 fn trusting(authorities: &PathBuf, any_name: bool) -> Security {
     let files = TlsFiles { authorities: Some(authorities.clone()), any_name, own: None };
-    Security { tls: Some(Tls::new(&files).unwrap()), credentials: None }
+    Security { tls: Some(Tls::new(&files).unwrap()), credentials: None, probes: true }
 }
 
 async fn asked(broker: &Running, security: Security) -> Result<i32, ClientError> {
@@ -58,7 +58,7 @@ async fn a_certificate_counts_by_its_authority_and_its_name() {
     let told = fault(asked(&stranger, trusting(&elsewhere, false)).await);
     assert_eq!(told, SecurityFault::WrongName { name: "127.0.0.1".into() });
     assert_eq!(asked(&stranger, trusting(&elsewhere, true)).await.unwrap(), 1);
-    assert_eq!(fault(asked(&broker, Security::default()).await), SecurityFault::SpeaksTls);
+    assert_eq!(fault(asked(&broker, Security { probes: true, ..Security::default() }).await), SecurityFault::SpeaksTls);
     let plain = Running::start(Fake::default()).await;
     assert_eq!(fault(asked(&plain, trusting(&authority, false)).await), SecurityFault::SpeaksPlainText);
     [authority, elsewhere].iter().for_each(|path| std::fs::remove_file(path).unwrap());
@@ -73,13 +73,13 @@ async fn who_does_not_know_the_password_is_not_taken_for_the_cluster() {
         let impostor = Running::start(Fake { impostor: Some((verdict, iterations)), ..Fake::default() }).await;
         let mechanism = Mechanism::ScramSha256;
         let credentials = Credentials { mechanism, user: "link".into(), password: Password::new("pencil") };
-        let told = fault(asked(&impostor, Security { tls: None, credentials: Some(credentials) }).await);
+        let told = fault(asked(&impostor, Security { credentials: Some(credentials), ..Security::default() }).await);
         assert!(matches!(told, SecurityFault::ServerNotProven { .. }) && told.to_string().contains(expected), "{told}");
     }
     let refusing = Running::start(Fake { impostor: Some(("e=unknown-user", 4096)), ..Fake::default() }).await;
     let credentials =
         Credentials { mechanism: Mechanism::ScramSha512, user: "link".into(), password: Password::new("pencil") };
-    let told = fault(asked(&refusing, Security { tls: None, credentials: Some(credentials) }).await);
+    let told = fault(asked(&refusing, Security { credentials: Some(credentials), ..Security::default() }).await);
     assert!(told.to_string().contains("user link with this password by SCRAM-SHA-512 (unknown-user)"), "{told}");
 }
 

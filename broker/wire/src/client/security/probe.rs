@@ -20,7 +20,7 @@ pub(super) async fn failed_handshake(error: io::Error, peer: &str, options: &Opt
     if let Some(fault) = SecurityFault::of_stream(&error, host_of(peer)) {
         return ClientError::security(peer, fault);
     }
-    match speaks_plain_kafka(peer, options).await {
+    match options.security.probes && speaks_plain_kafka(peer, options).await {
         true => ClientError::security(peer, SecurityFault::SpeaksPlainText),
         false => ClientError::Connect { peer: peer.to_owned(), source: error },
     }
@@ -36,8 +36,8 @@ async fn speaks_plain_kafka(peer: &str, options: &Options) -> bool {
 
 /// What it means that the first question on a new connection failed with `error`.
 pub(super) async fn closed_at_once(error: ClientError, peer: &str, options: &Options) -> ClientError {
-    let is_closed = matches!(error, ClientError::Closed { .. });
-    match is_closed && options.security.tls.is_none() && speaks_tls(peer).await {
+    let is_puzzling = options.security.probes && matches!(error, ClientError::Closed { .. });
+    match is_puzzling && options.security.tls.is_none() && speaks_tls(peer).await {
         true => ClientError::security(peer, SecurityFault::SpeaksTls),
         false => error,
     }

@@ -151,7 +151,7 @@ impl Asked {
                 self.names.side
             );
         }
-        Ok(Security { tls, credentials })
+        Ok(Security { tls, credentials, probes: true })
     }
 
     /// An option that would change nothing was meant to change something.
