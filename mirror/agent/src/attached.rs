@@ -297,6 +297,9 @@ impl Link {
         self.routes = Some(Routes::new(of_source, of_target, self.settings.source_read_only));
         self.accounts = keeper.accounts().await?;
         self.find_topics().await?;
+        let commits = keeper::commits_topic(&source, &target);
+        let is_ours = |topic: &str| self.routes.as_ref().is_some_and(|routes| routes.has(topic));
+        self.groups.keep_in(&self.settings.target, &commits, is_ours).await?;
         Ok(keeper)
     }
 

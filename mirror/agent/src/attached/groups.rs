@@ -1,9 +1,11 @@
 //! Commits of consumer groups, translated.
 
 mod gone;
+mod kept;
 
 use super::{AttachedError, Settings, Shared, Views, look};
 use gone::committed_or_none;
+use kept::KeptLedger;
 use mirror_core::attached::Translated;
 use mirror_core::attached::groups::{Decision, Written};
 use model::Offset;
@@ -66,13 +68,18 @@ pub(super) struct GroupSync {
     ledger: BTreeMap<Seat, Written>,
     /// How long a commit outlives the one in the source.
     grace: Duration,
+    /// The same ledger in the target cluster, when it is known which that is.
+    kept: Option<KeptLedger>,
+    /// Whether the directory had one.
+    is_found: bool,
 }
 
 impl GroupSync {
     pub(super) fn open(settings: &Settings, source: Arc<Cluster>, target: Arc<Cluster>) -> Result<Self, AttachedError> {
         let path = settings.directory.join("groups.json");
-        let ledger = read(&path).map_err(|source| AttachedError::Disk { path: path.clone(), source })?;
-        Ok(Self { source, target, path, ledger, grace: settings.group_grace })
+        let found = read(&path).map_err(|source| AttachedError::Disk { path: path.clone(), source })?;
+        let (is_found, ledger) = (found.is_some(), found.unwrap_or_default());
+        Ok(Self { source, target, path, ledger, grace: settings.group_grace, kept: None, is_found })
     }
 
     /// Looks at every group of the source once and commits in the target what has changed.
@@ -95,11 +102,11 @@ impl GroupSync {
             }
         }
         if !due.is_empty() {
-            self.save()?;
+            self.save().await?;
             for (group, commits) in due {
                 self.commit(&group, commits, &mut round).await?;
             }
-            self.save()?;
+            self.save().await?;
         }
         self.let_go(&present, &copied, &mut round).await?;
         Ok(round)
@@ -195,8 +202,12 @@ impl GroupSync {
         }
     }
 
-    fn save(&self) -> Result<(), AttachedError> {
-        write(&self.path, &self.ledger).map_err(|source| AttachedError::Disk { path: self.path.clone(), source })
+    async fn save(&mut self) -> Result<(), AttachedError> {
+        write(&self.path, &self.ledger).map_err(|source| AttachedError::Disk { path: self.path.clone(), source })?;
+        if let Some(kept) = &mut self.kept {
+            kept.follow(&self.ledger).await;
+        }
+        Ok(())
     }
 }
 
@@ -210,10 +221,10 @@ fn is_active(code: Option<ErrorCode>) -> bool {
     code.is_some_and(|code| codes.contains(&code))
 }
 
-fn read(path: &Path) -> io::Result<BTreeMap<Seat, Written>> {
+fn read(path: &Path) -> io::Result<Option<BTreeMap<Seat, Written>>> {
     match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice::<Vec<(Seat, Written)>>(&bytes)?.into_iter().collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Ok(bytes) => Ok(Some(serde_json::from_slice::<Vec<(Seat, Written)>>(&bytes)?.into_iter().collect())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -235,11 +246,11 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("farshore-groups-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("groups.json");
-        assert!(read(&path).unwrap().is_empty());
+        assert!(read(&path).unwrap().is_none());
         let seat = Seat { group: "billing \"eu\"".into(), topic: "orders".into(), partition: 3 };
         let ledger = BTreeMap::from([(seat, Written::committed(Offset(7)).intending(Some(Offset(7)), Offset(9)))]);
         write(&path, &ledger).unwrap();
-        assert_eq!(read(&path).unwrap(), ledger);
+        assert_eq!(read(&path).unwrap(), Some(ledger));
         fs::remove_dir_all(directory).unwrap();
     }
 }

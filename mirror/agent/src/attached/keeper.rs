@@ -1,21 +1,25 @@
 //! Keeps the map of every partition in both clusters, beside the journals: whoever loses one has the other.
 
-use super::table::Table;
-use super::{Side, Views, look};
+use super::table::{Table, unless_refused};
+use super::{AttachedError, Side, Views, look};
 use mirror_core::attached::Copy;
-use mirror_core::attached::chart::{Chart, Place};
+use mirror_core::attached::chart::{Chart, Place, Record};
 use mirror_core::attached::keep::{Home, agree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use wire::client::ClientError;
 
 /// How often what has changed is written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the topic is still there while nothing changes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Maps by topics of this name and the ids of both clusters.
 const PREFIX: &str = "farshore.map.";
+/// Ledgers of commits likewise.
+const COMMITS_PREFIX: &str = "farshore.commits.";
 /// How many characters of the id of a cluster are in the name.
 const ID_CHARS_MAX: usize = 100;
 
@@ -43,9 +47,18 @@ pub struct Keeping {
 /// What is known of a partition from the clusters.
 pub(super) type Accounts = BTreeMap<Place, Vec<(Home, Copy)>>;
 
-/// Whether a topic is one of those.
+/// Whether a topic is one of those, or a ledger of commits.
 pub(super) fn is_map(topic: &str) -> bool {
-    topic.starts_with(PREFIX)
+    topic.starts_with(PREFIX) || topic.starts_with(COMMITS_PREFIX)
+}
+
+/// Where the target keeps the ledger of the commits that the link between these clusters made there.
+pub(super) fn commits_topic(source: &str, target: &str) -> String {
+    name(COMMITS_PREFIX, source, target)
+}
+
+fn name(prefix: &str, source: &str, target: &str) -> String {
+    format!("{prefix}{}.{}", safe(source), safe(target))
 }
 
 /// The map of one link, in both clusters.
@@ -62,20 +75,22 @@ struct Shelf {
     /// Partitions whose chart is known to be of the copy that runs.
     checked: BTreeSet<Place>,
     is_read: bool,
+    looked_at: Instant,
 }
 
 impl Keeper {
     /// The map of the link between these clusters. Nothing is written to a source that is `read_only`.
     pub(super) fn new(source: (&Side, &str), target: (&Side, &str), read_only: bool) -> Self {
-        let topic = format!("{PREFIX}{}.{}", safe(source.1), safe(target.1));
+        let topic = name(PREFIX, source.1, target.1);
         let kept = if read_only { Kept::ReadOnly } else { Kept::Yes };
         Self { source: Shelf::new(source.0, &topic, kept), target: Shelf::new(target.0, &topic, Kept::Yes) }
     }
 
     /// What both clusters tell of each partition.
-    pub(super) async fn accounts(&mut self) -> Result<Accounts, super::AttachedError> {
-        self.source.read().await.map_err(super::AttachedError::of_source)?;
-        self.target.read().await.map_err(super::AttachedError::of_target)?;
+    pub(super) async fn accounts(&mut self) -> Result<Accounts, AttachedError> {
+        let (source, target) = (self.source.read().await, self.target.read().await);
+        unless_refused(self.source.table.topic(), source).map_err(AttachedError::of_source)?;
+        unless_refused(self.target.table.topic(), target).map_err(AttachedError::of_target)?;
         let mut accounts = Accounts::new();
         for (home, shelf) in [(Home::Target, &self.target), (Home::Source, &self.source)] {
             for (place, chart) in &shelf.charts {
@@ -109,7 +124,14 @@ fn safe(id: &str) -> String {
 impl Shelf {
     fn new(side: &Side, topic: &str, kept: Kept) -> Self {
         let table = Table::new(&Arc::new(side.cluster()), topic);
-        Self { table, kept, charts: BTreeMap::new(), checked: BTreeSet::new(), is_read: false }
+        Self {
+            table,
+            kept,
+            charts: BTreeMap::new(),
+            checked: BTreeSet::new(),
+            is_read: false,
+            looked_at: Instant::now(),
+        }
     }
 
     async fn read(&mut self) -> Result<(), ClientError> {
@@ -136,6 +158,10 @@ impl Shelf {
     }
 
     async fn try_to_follow(&mut self, views: &Views) -> Result<(), ClientError> {
+        if self.looked_at.elapsed() >= LOOK_EVERY {
+            self.looked_at = Instant::now();
+            self.is_read &= self.charts.is_empty() || self.table.is_there().await?;
+        }
         if !self.is_read {
             self.table.make().await?;
             self.read().await?;
@@ -152,7 +178,7 @@ impl Shelf {
         Ok(())
     }
 
-    fn step(&self, place: &Place, copy: &Copy) -> (Vec<mirror_core::attached::chart::Record>, Chart) {
+    fn step(&self, place: &Place, copy: &Copy) -> (Vec<Record>, Chart) {
         let chart = self.charts.get(place).cloned().unwrap_or_default();
         let is_of_it = self.checked.contains(place) || chart.copy().is_some_and(|told| agree(&told, copy));
         if is_of_it { chart.follow(place, copy) } else { chart.replace(place, copy) }

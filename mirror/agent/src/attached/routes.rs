@@ -1,6 +1,6 @@
 //! Writes to both clusters which topics a link copies, and leaves out those that would go round for ever.
 
-use super::table::Table;
+use super::table::{Table, unless_refused};
 use super::{AttachedError, Side};
 use mirror_core::attached::chart::Record;
 use mirror_core::attached::routes::{Leg, Ring, Route, Topic, route};
@@ -106,18 +106,14 @@ impl Routes {
         if records.is_empty() {
             return Ok(());
         }
-        put(&mut self.target, &records).await.map_err(AttachedError::of_target)?;
-        if self.source_read_only {
-            return Ok(());
+        // Whoever may write in one cluster only is seen there.
+        let written = put(&mut self.target, &records).await;
+        unless_refused(TOPIC, written).map_err(AttachedError::of_target)?;
+        if !self.source_read_only {
+            let written = put(&mut self.source, &records).await;
+            unless_refused(TOPIC, written).map_err(AttachedError::of_source)?;
         }
-        match put(&mut self.source, &records).await {
-            // Whoever may not write there is seen in the target.
-            Err(error) if !error.may_pass() => {
-                tracing::warn!(%error, "routes are not written to the source cluster; --source-read-only says that it is meant");
-                Ok(())
-            }
-            written => written.map_err(AttachedError::of_source),
-        }
+        Ok(())
     }
 }
 
@@ -127,7 +123,7 @@ async fn read(table: &Table) -> Result<Vec<Route>, ClientError> {
         let route = record.value.and_then(|value| serde_json::from_slice::<Route>(&value).ok());
         _ = routes.insert(record.key, route);
     };
-    table.read(take).await?;
+    unless_refused(TOPIC, table.read(take).await)?;
     Ok(routes.into_values().flatten().collect())
 }
 

@@ -27,6 +27,11 @@ impl Table {
         Self { cluster: cluster.clone(), topic: topic.to_owned(), producer }
     }
 
+    /// Its name.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     /// Makes it where it is missing.
     pub(super) async fn make(&self) -> Result<(), ClientError> {
         if self.is_there().await? {
@@ -38,7 +43,8 @@ impl Table {
         }
     }
 
-    async fn is_there(&self) -> Result<bool, ClientError> {
+    /// Whether it is there.
+    pub(super) async fn is_there(&self) -> Result<bool, ClientError> {
         let answer = self.cluster.metadata(Some(&[&self.topic])).await?;
         let is_it = |topic: &wire::api::metadata::TopicResponse| topic.name.as_deref() == Some(&self.topic);
         match answer.topics.iter().find(|topic| is_it(topic)).map(|topic| topic.error_code) {
@@ -81,6 +87,17 @@ impl Table {
             rest = later;
         }
         Ok(())
+    }
+}
+
+/// `None` where the cluster refuses for good, as to a client without the right to it: a link can do without what is kept there.
+pub(super) fn unless_refused<T>(topic: &str, result: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match result {
+        Err(error) if error.code().is_some() && !error.may_pass() => {
+            tracing::warn!(topic, %error, "the link goes on without this topic");
+            Ok(None)
+        }
+        result => result.map(Some),
     }
 }
 

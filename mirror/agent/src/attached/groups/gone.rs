@@ -26,7 +26,7 @@ impl GroupSync {
         for (group, seats) in gone {
             is_changed |= self.part(&group, seats, round).await?;
         }
-        if is_changed { self.save() } else { Ok(()) }
+        if is_changed { self.save().await } else { Ok(()) }
     }
 
     /// Whether the ledger has changed.

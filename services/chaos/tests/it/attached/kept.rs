@@ -116,6 +116,8 @@ impl Scene {
         self.lose_the_map(At::Farshore);
         self.write(batch..batch + 1);
         self.until("the map is there again", || self.is_whole(&self.map(At::Farshore)));
+        self.lose_the_map(At::Kafka);
+        self.until("it is there again though nothing has changed", || self.is_whole(&self.map(At::Kafka)));
         drop(link);
     }
 

@@ -4,12 +4,14 @@ use super::scene::{PATIENCE, Process, committed, orders, start_farshore, tail};
 use crate::cluster::binary;
 use chaos::kafka::{Extras, Kafka};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use wire::api::create_acls;
 use wire::client::{Cluster, GroupOffset, Options};
 
 const USER: &str = "link";
@@ -42,6 +44,8 @@ pub(super) struct Scene {
     pub(super) plain: Cluster,
     _farshore: Process,
     pub(super) middle: String,
+    /// How far all groups have moved.
+    moved: Cell<i64>,
 }
 
 impl Drop for Scene {
@@ -65,7 +69,7 @@ impl Scene {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let plain = Cluster::new(&kafka.bootstrap(), Options::default());
         runtime.block_on(plain.create_topic("orders", PARTITIONS, 1, &[])).unwrap();
-        Self { runtime, directory, kafka, plain, _farshore: farshore, middle }
+        Self { runtime, directory, kafka, plain, _farshore: farshore, middle, moved: Cell::new(0) }
     }
 
     pub(super) fn at(&self, listener: Listener) -> String {
@@ -89,13 +93,19 @@ impl Scene {
             let seat = |partition| GroupOffset {
                 topic: "orders".into(),
                 partition,
-                offset: group * 3 + i64::from(partition),
+                offset: group * 3 + i64::from(partition) + self.moved.get(),
                 leader_epoch: -1,
                 metadata: String::new(),
             };
             let seats: Vec<_> = (0..PARTITIONS).map(seat).collect();
             self.runtime.block_on(self.plain.commit(&format!("group-{group}"), &seats)).unwrap();
         }
+    }
+
+    /// Every group goes on a little, and back again with a negative number.
+    pub(super) fn move_groups(&self, by: i64) {
+        self.moved.set(self.moved.get() + by);
+        self.commit_groups();
     }
 
     /// From the Kafka to Farshore; each `{file}` stands for the path of a file.
@@ -120,6 +130,23 @@ impl Scene {
         command
     }
 
+    /// The link's user may not touch the topics in which links keep what they know.
+    pub(super) fn forbid_topics_of_links(&self) {
+        let denied = create_acls::Creation {
+            resource_type: 2,
+            resource_name: "farshore.".into(),
+            resource_pattern_type: 4,
+            principal: format!("User:{USER}"),
+            host: "*".into(),
+            operation: 2,
+            permission_type: 2,
+            ..Default::default()
+        };
+        let request = create_acls::Request { creations: vec![denied], ..Default::default() };
+        let answer = self.runtime.block_on(self.plain.call_any(&request)).unwrap();
+        assert!(answer.results.iter().all(|result| result.error_code.is_ok()), "{answer:?}");
+    }
+
     /// Everything in the topic is in Farshore, once and in order, and so are the groups.
     pub(super) fn everything_has_arrived(&self) {
         let target = Cluster::new(&self.middle, Options::default());
@@ -133,7 +160,8 @@ impl Scene {
             let found = self.runtime.block_on(target.committed(&format!("group-{group}"))).unwrap();
             let mut offsets: Vec<_> = found.iter().map(|found| (found.partition, found.offset)).collect();
             offsets.sort_unstable();
-            assert_eq!(offsets, [(0, group * 3), (1, group * 3 + 1)], "group-{group}");
+            let moved = self.moved.get();
+            assert_eq!(offsets, [(0, group * 3 + moved), (1, group * 3 + 1 + moved)], "group-{group}");
         }
     }
 
@@ -256,6 +284,8 @@ fn properties(directory: &Path, port: u16) -> String {
          listener.name.secure.scram-sha-512.sasl.jaas.config={scram}\n\
          listener.name.bare.sasl.enabled.mechanisms=SCRAM-SHA-256\n\
          listener.name.bare.scram-sha-256.sasl.jaas.config={scram}\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\n\
          connections.max.reauth.ms={SESSION_MS}\noffsets.topic.num.partitions=2",
         controller = port + 1,
         broker = at("broker.pem"),
