@@ -91,6 +91,11 @@ fn a_kafka_that_wants_tls_and_sasl_is_attached() {
     let as_target_user = protected("target", "SCRAM-SHA-512", "--target-password-file @password");
     succeeds(scene.outward(Secure, &format!("--topics answers --exit-at-end {as_target_user}")));
     scene.answers_have_arrived();
+    scene.forbid_topics_of_links();
+    scene.write(5000..5010);
+    let told = succeeds(scene.inward(Secure, &format!("{end} {}", as_user("SCRAM-SHA-512"))));
+    assert!(told.contains("map not kept in the source: ") && told.contains("AUTHORIZATION_FAILED"), "{told}");
+    scene.everything_has_arrived();
 
     let cases = [
         (
@@ -141,10 +146,13 @@ fn a_lost_map_or_directory_is_restored_from_what_is_left() {
     scene.write(41..60);
     scene.lose_the_directory();
     scene.lose_the_map(At::Farshore);
+    // Commits of the link itself go on being followed, though nothing here tells which they are.
+    scene.move_groups(7);
     let told = scene.copy("");
     assert!(told.contains("the copy goes on from the map in the source cluster"), "{told}");
     scene.everything_has_arrived();
     scene.both_maps_are_whole_and_the_same();
+    scene.move_groups(-3);
     let next = scene.kill_a_link_and_lose_its_directory(60);
     scene.write(next..next + 20);
     let told = scene.copy("");
@@ -233,20 +241,23 @@ fn a_cluster_that_cannot_be_reached_is_told_at_once_and_given_up_after_a_while()
     link.args(["attach", "--source", &format!("127.0.0.1:{port}"), "--target", "127.0.0.1:1", "--topics", "orders"]);
     link.arg("--data-dir").arg(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = scene::Process(link.spawn().unwrap());
-    let lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
     let told = |side: &str, line: &str| {
         line.contains(side) && line.contains("cannot connect") && line.contains("trying again")
     };
     let mut seen = Vec::new();
-    for line in lines.map(Result::unwrap) {
-        let is_last = told("source cluster", &line) || told("target cluster", &line);
+    for line in lines.by_ref().map(Result::unwrap) {
         seen.push(line);
-        if is_last {
+        if ["source cluster", "target cluster"].iter().any(|side| told(side, &seen[seen.len() - 1])) {
             break;
         }
     }
     assert!(running.0.try_wait().unwrap().is_none(), "it goes on trying: {seen:?}");
     let ended = running.0.wait().unwrap();
+    seen.extend(lines.map_while(Result::ok));
+    for side in ["source cluster", "target cluster"] {
+        assert_eq!(seen.iter().filter(|line| told(side, line)).count(), 1, "{side}: {seen:?}");
+    }
     let mut failed = String::new();
     running.0.stderr.take().unwrap().read_to_string(&mut failed).unwrap();
     assert_eq!(ended.code(), Some(1), "{failed}");

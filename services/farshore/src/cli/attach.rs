@@ -35,8 +35,8 @@ use std::time::Duration;
 ///
 /// Everything it must remember (what was sent under which number, and where each record went) is in --data-dir
 /// [default: farshore/attach-NAME under the user's state directory]. The map of offsets is kept in both clusters, too, in a
-/// compacted topic farshore.map.SOURCE.TARGET: a link that has lost its directory goes on from there, and refuses to
-/// write to a topic whose records neither explains.
+/// compacted topic farshore.map.SOURCE.TARGET, and the ledger of the commits it made in the target, in farshore.commits.…: a
+/// link that has lost its directory goes on from there, and refuses to write to a topic whose records neither explains.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Attach {
     /// Where the source cluster's brokers listen, several separated by commas.
@@ -97,18 +97,16 @@ fn has_port(address: &str) -> bool {
 
 async fn follow(settings: Settings, is_json: bool) -> Result<()> {
     let link = Link::open(settings)?;
-    let mut last = String::new();
+    let mut last = Vec::new();
     let tell = |news: News<'_>| {
-        let told = match news {
-            News::Obstacles(obstacles) if is_json => obstacles_as_json(obstacles).to_string(),
-            News::Obstacles(obstacles) => obstacles_as_text(obstacles),
-            News::Round(report) if is_json => as_json(report).to_string(),
-            News::Round(report) => as_text(report),
+        let lines = match news {
+            News::Obstacles(obstacles) if is_json => vec![obstacles_as_json(obstacles).to_string()],
+            News::Obstacles(obstacles) => obstacles.iter().map(obstacle_as_text).collect(),
+            News::Round(report) if is_json => vec![as_json(report).to_string()],
+            News::Round(report) => vec![as_text(report)],
         };
-        if told != last {
-            println!("{told}");
-            last = told;
-        }
+        lines.iter().filter(|line| !last.contains(*line)).for_each(|line| println!("{line}"));
+        last = lines;
     };
     tokio::select! {
         ended = link.run(tell) => ended.context("the link has ended"),
@@ -166,9 +164,8 @@ fn as_text(Report { partitions, round, keeping, left_out }: &Report) -> String {
     told
 }
 
-fn obstacles_as_text(obstacles: &[Obstacle]) -> String {
-    let one = |Obstacle { side, doing, reason }: &Obstacle| format!("{side} cluster, {doing}: {reason}; trying again");
-    obstacles.iter().map(one).collect::<Vec<_>>().join("\n")
+fn obstacle_as_text(Obstacle { side, doing, reason }: &Obstacle) -> String {
+    format!("{side} cluster, {doing}: {reason}; trying again")
 }
 
 fn obstacles_as_json(obstacles: &[Obstacle]) -> Value {
