@@ -40,14 +40,14 @@ const PARTITIONS_MAX: usize = 1000;
 const BYTES_MAX: u32 = 4 << 20;
 const BYTES_MIN: u32 = 64 << 10;
 const QUICK: Duration = Duration::from_secs(2);
-/// How long a source holds a request for idle partitions.
-const POLL: Duration = Duration::from_millis(500);
+/// How long a source holds a request for idle partitions. What is told of their lag is as old as that.
+const POLL: Duration = Duration::from_millis(250);
 /// The same for the last poll there is room for: others may wait for its end.
 const LAST_POLL: Duration = Duration::from_millis(50);
 /// The same for busy partitions, unless two round trips are longer: else hardly any of them would be there to wait.
 const BUSY_POLL: Duration = Duration::from_millis(20);
 /// How long a partition may be left without an answer that says nothing new.
-const QUIET_MAX: Duration = Duration::from_millis(400);
+const QUIET_MAX: Duration = Duration::from_millis(200);
 /// How long an idle partition waits for others to share a poll with.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long to leave a source alone that did not answer.

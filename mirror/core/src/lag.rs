@@ -10,6 +10,10 @@
 //!                          ^-------^
 //! ```
 //!
+//! Where nothing is missing and nothing is heard, the lag lies anywhere between nothing and the time since the source spoke,
+//! for nobody here knows whether something was written since. As long as it may only be slow, what is told is less than
+//! [`GRAIN`] from both; then the source is taken for out of reach, and what is told is the most it can be.
+//!
 //! An answer may have been on its way for long: a line that was held lets go of what was said before. How old it is, is
 //! reckoned from the clocks at both ends, as far as it came later than the quickest of late.
 
@@ -23,8 +27,10 @@ use std::time::Duration;
 
 /// The most pairs that are kept; beyond it the older half is thinned out, which only makes the lag look larger.
 const SIGHTINGS_MAX: usize = 512;
-/// A source that answers does so within this: it holds a question for half a second at the most.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1500);
+/// How far what is told may be from the truth.
+const GRAIN: Duration = Duration::from_millis(500);
+/// A source that answers does so within this: it holds a question for a quarter of a second at the most.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1000);
 /// The same while records come: it holds a question no longer than two round trips then.
 const ANSWERED_WITHIN_BUSY: Duration = Duration::from_millis(400);
 /// For how long records come after one has come.
@@ -71,7 +77,8 @@ pub struct LagReport {
     pub records: u64,
     /// Their bytes, reckoned from the size of those that came last.
     pub bytes: u64,
-    /// The age of the oldest of them, plus the time since what was heard last was said.
+    /// The age of the oldest of them, plus the time since what was heard last was said. Where none is missing it is the most
+    /// it can be.
     pub seconds: f64,
     /// How long the source has been silent; `None` when it was never heard of.
     pub silence: Option<Duration>,
@@ -164,11 +171,12 @@ impl Lag {
         let within = if self.is_busy() { ANSWERED_WITHIN_BUSY } else { ANSWERED_WITHIN };
         // Where no answer comes any more, what is written there is not known either.
         let grows = oldest_missing.is_some() || !self.connected || age > within;
+        let unheard = if grows { age } else { age.saturating_sub(GRAIN) };
         let records = count_without_holes(OffsetRange::new(self.durable, last.source_tail), holes);
         LagReport {
             records,
             bytes: ((u128::from(records) * u128::from(self.mean_size)) >> 10) as u64,
-            seconds: (known + if grows { age } else { Duration::ZERO }).as_secs_f64(),
+            seconds: (known + unheard).as_secs_f64(),
             silence: Some(silence),
             source_tail: Some(last.source_tail),
             oldest_missing,
@@ -214,9 +222,9 @@ mod tests {
         let mut lag = Lag::new(Offset(10));
         lag.heard(at(1), sighting(1, 10));
         lag.heard(at(500), sighting(500, 10));
-        let report = lag.report(at(501), []);
+        let report = lag.report(Duration::from_millis(500_400), []);
         assert_eq!((report.records, report.bytes, report.seconds), (0, 0, 0.0));
-        assert_eq!(report.silence, Some(at(1)));
+        assert_eq!(report.silence, Some(Duration::from_millis(400)));
     }
 
     #[test]
@@ -268,14 +276,25 @@ mod tests {
         let ms = |ms| Duration::from_millis(ms);
         let mut lag = Lag::new(Offset(10));
         lag.heard(at(4), sighting(4, 10));
-        assert_eq!([5500, 5501].map(|now| lag.report(ms(now), []).seconds), [0.0, 1.501], "it was idle");
+        assert_eq!([4500, 5000, 5001].map(|now| lag.report(ms(now), []).seconds), [0.0, 0.5, 1.001], "it was idle");
         lag.heard(at(6), sighting(6, 30));
         lag.durable(Offset(30));
         assert_eq!([6400, 6401].map(|now| lag.report(ms(now), []).seconds), [0.0, 0.401], "records came");
         lag.heard(ms(6299), Sighting { source_time: Timestamp(1_006_299), ..sighting(6, 30) });
         assert!(lag.is_busy(), "they came just now");
         lag.heard(at(7), sighting(7, 30));
-        assert_eq!(lag.report(at(8), []).seconds, 0.0, "no more do");
+        assert_eq!(lag.report(ms(7500), []).seconds, 0.0, "no more do");
+    }
+
+    #[test]
+    fn while_a_source_may_only_be_slow_no_truth_is_further_than_the_grain() {
+        let mut lag = Lag::new(Offset(10));
+        lag.heard(at(4), sighting(4, 10));
+        for silent in (0..=1000).map(Duration::from_millis) {
+            let told = lag.report(at(4) + silent, []).seconds;
+            let [idle, written_at_once] = [0.0, silent.as_secs_f64()].map(|truth| (told - truth).abs());
+            assert!(idle <= 0.5 + 1e-9 && written_at_once <= 0.5 + 1e-9, "{told} after {silent:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Lag in seconds is what it is called: the age of the first record that the target lacks, within 10 % or 500 ms, as this test
-//! knows it from what it has written and what it reads in the target. Loaded, with the line held, idle, with the source dead.
+//! knows it from what it has written and what it reads in the target. Loaded, with the line held, idle, with the line held while
+//! idle, with the source dead.
 
 use crate::cluster::start_with;
-use crate::load::{Journal, Load, create, tail, unique};
+use crate::load::{Journal, Load, Writer, create, tail, unique};
 use crate::rest::get;
 use crate::sync::wait;
 use api::links::Link;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const PER_SECOND: u64 = 200;
+/// No load writes so many.
+const FIRST_ALONE: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// What the figure may be off, besides a tenth of it.
 const GRAIN: f64 = 0.5;
@@ -36,6 +39,15 @@ fn lag_in_seconds_is_true_loaded_held_idle_and_with_the_source_dead() {
     scene.follow("loaded again", |seen| seen.truth.1 < GRAIN && seen.looks > 20);
     load.finish();
     scene.follow("idle", |seen| seen.truth == (0.0, 0.0) && seen.looks > 20);
+    let writer = Writer::open(&scene.gateway, &scene.topic, FIRST_ALONE, &scene.journal);
+    for (value, name) in (FIRST_ALONE + 1..).zip(["first", "second", "third"]) {
+        scene.follow("idle again", |seen| seen.truth == (0.0, 0.0) && seen.looks > 20);
+        line.reshape_both(|shape| shape.cut = true);
+        writer.write(value);
+        scene.follow(&format!("the {name} record behind a line held while idle"), |seen| seen.truth.0 > BEHIND);
+        line.reshape_both(|shape| shape.cut = false);
+    }
+    scene.follow("idle at last", |seen| seen.truth == (0.0, 0.0) && seen.looks > 20);
     let load = scene.load();
     scene.follow("loaded before the end", |seen| seen.truth.1 < GRAIN && seen.looks > 20);
     let before = scene.now();

@@ -179,6 +179,29 @@ fn producer(bootstrap: &str, journal: &Journal, changes: &[(&str, &str)]) -> Thr
     config(&[&usual, changes].concat()).create_with_context(Receipts(journal.clone())).unwrap()
 }
 
+/// A writer that is connected, and writes when it is told to.
+pub(crate) struct Writer {
+    producer: ThreadedProducer<Receipts>,
+    journal: Journal,
+    topic: String,
+}
+
+impl Writer {
+    /// One to partition 0 of `topic`, whose first record is `value`.
+    pub(crate) fn open(bootstrap: &str, topic: &str, value: u64, journal: &Journal) -> Self {
+        let writer =
+            Self { producer: producer(bootstrap, journal, &[]), journal: journal.clone(), topic: topic.to_owned() };
+        writer.write(value);
+        writer
+    }
+
+    /// Writes a record and waits until it is acknowledged.
+    pub(crate) fn write(&self, value: u64) {
+        send(&self.producer, &self.journal, &self.topic, 0, value);
+        self.producer.flush(PATIENCE).expect("the record gets its receipt");
+    }
+}
+
 /// Writes `values` to one partition and waits until all of them are acknowledged.
 pub(crate) fn fill(bootstrap: &str, topic: &str, partition: i32, values: std::ops::Range<u64>) {
     let (journal, count) = (Journal::new(), values.clone().count());
