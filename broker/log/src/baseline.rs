@@ -38,22 +38,37 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Baseline>, FileError> {
 }
 
 fn encode(baseline: &Baseline) -> String {
-    let Baseline { forgotten, forgotten_at, thinned, remade, missed } = baseline;
-    let missed = missed.unwrap_or(OffsetRange::new(Offset(-1), Offset(-1)));
-    format!("0\n{forgotten} {} {thinned} {remade} {} {}\n", forgotten_at.0, missed.start, missed.end)
+    let Baseline { forgotten, forgotten_at, thinned, remade, missed, different } = baseline;
+    let [missed, different] =
+        [missed, different].map(|range| range.unwrap_or(OffsetRange::new(Offset(-1), Offset(-1))));
+    let (missed, different) =
+        (format!("{} {}", missed.start, missed.end), format!("{} {}", different.start, different.end));
+    format!("0\n{forgotten} {} {thinned} {remade} {missed} {different}\n", forgotten_at.0)
 }
 
 fn decode(text: &str) -> Option<Baseline> {
     let fields: Vec<_> = text.strip_prefix("0\n")?.strip_suffix('\n')?.split(' ').collect();
-    let [forgotten, forgotten_at, thinned, remade, start, end] = fields[..] else { return None };
-    let missed = OffsetRange::new(Offset(start.parse().ok()?), Offset(end.parse().ok()?));
+    let [forgotten, forgotten_at, thinned, remade, ref ranges @ ..] = fields[..] else { return None };
+    // Before copies could be found to be different, nothing was said of it.
+    let (missed, different) = match *ranges {
+        [start, end] => (range(start, end)?, None),
+        [start, end, from, to] => (range(start, end)?, range(from, to)?),
+        _ => return None,
+    };
     Some(Baseline {
         forgotten: Offset(forgotten.parse().ok()?),
         forgotten_at: Timestamp(forgotten_at.parse().ok()?),
         thinned: Offset(thinned.parse().ok()?),
         remade: remade.parse().ok()?,
-        missed: (missed.start >= Offset::ZERO).then_some(missed),
+        missed,
+        different,
     })
+}
+
+/// A range that may be none.
+fn range(start: &str, end: &str) -> Option<Option<OffsetRange>> {
+    let range = OffsetRange::new(Offset(start.parse().ok()?), Offset(end.parse().ok()?));
+    Some((range.start >= Offset::ZERO).then_some(range))
 }
 
 #[cfg(test)]
@@ -62,15 +77,17 @@ mod tests {
 
     fn known() -> Baseline {
         let (forgotten, thinned) = (Offset(30), Offset(50));
-        Baseline { forgotten, forgotten_at: Timestamp(7), thinned, remade: 2, missed: None }
+        Baseline { forgotten, forgotten_at: Timestamp(7), thinned, remade: 2, ..Baseline::default() }
     }
 
     #[test]
     fn it_comes_back_and_damage_is_not_taken_for_nothing() {
         let missed = Some(OffsetRange::new(Offset(5), Offset(30)));
-        for baseline in [Baseline::default(), known(), Baseline { missed, ..known() }] {
+        let different = known().differing(OffsetRange::new(Offset(0), Offset(9)));
+        for baseline in [Baseline::default(), known(), Baseline { missed, ..known() }, different] {
             assert_eq!(decode(&encode(&baseline)), Some(baseline));
         }
+        assert_eq!(decode("0\n30 7 50 2 5 30\n"), Some(Baseline { missed, ..known() }), "as it was written before");
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
         std::fs::write(dir.path().join(FILE), "0\n30 7 50").unwrap();

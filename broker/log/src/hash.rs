@@ -145,7 +145,8 @@ impl Reader {
         Ok(batches)
     }
 
-    fn each_batch(
+    /// Hands on the batches that begin in `range`.
+    pub(crate) fn each_batch(
         &self,
         range: OffsetRange,
         mut each: impl FnMut(&crate::segment::Segment, &Found) -> Result<ControlFlow<()>, ReadError>,

@@ -29,6 +29,7 @@ mod files;
 mod flush;
 mod hash;
 mod index;
+mod keys;
 mod log;
 mod log_start;
 mod lookup;

@@ -25,12 +25,14 @@ pub struct Baseline {
     pub remade: u32,
     /// What this copy has missed of its source: it has to be made anew, and is no standby.
     pub missed: Option<OffsetRange>,
+    /// Where this copy was found not to hold what its source holds: it has to be made anew, and is no standby.
+    pub different: Option<OffsetRange>,
 }
 
 impl Baseline {
     /// Whether a copy that ends at `tail` holds the latest version of every key that its source had there.
     pub fn is_whole(&self, tail: Offset) -> bool {
-        self.missed.is_none() && self.thinned <= tail
+        self.missed.is_none() && self.different.is_none() && self.thinned <= tail
     }
 
     /// What is to be known once the log was cut to `tail`. Of what is left versions may be gone whose newer ones were cut
@@ -47,9 +49,13 @@ impl Baseline {
     /// The same with `range` missed, too.
     #[must_use]
     pub fn missing(self, range: OffsetRange) -> Self {
-        let known = self.missed.unwrap_or(range);
-        let missed = OffsetRange::new(known.start.min(range.start), known.end.max(range.end));
-        Self { missed: Some(missed), ..self }
+        Self { missed: Some(around(self.missed, range)), ..self }
+    }
+
+    /// The same with `range` found to be different, too.
+    #[must_use]
+    pub fn differing(self, range: OffsetRange) -> Self {
+        Self { different: Some(around(self.different, range)), ..self }
     }
 
     /// What is to be known once nothing is left of what the log held.
@@ -59,13 +65,18 @@ impl Baseline {
     }
 }
 
+fn around(known: Option<OffsetRange>, range: OffsetRange) -> OffsetRange {
+    let known = known.unwrap_or(range);
+    OffsetRange::new(known.start.min(range.start), known.end.max(range.end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn known() -> Baseline {
         let (forgotten, thinned) = (Offset(30), Offset(50));
-        Baseline { forgotten, forgotten_at: Timestamp(7), thinned, remade: 2, missed: None }
+        Baseline { forgotten, forgotten_at: Timestamp(7), thinned, remade: 2, ..Baseline::default() }
     }
 
     #[test]
@@ -82,5 +93,8 @@ mod tests {
     fn a_copy_is_whole_that_has_passed_what_was_thinned_and_missed_nothing() {
         assert!(known().is_whole(Offset(50)) && !known().is_whole(Offset(49)));
         assert!(!known().missing(OffsetRange::new(Offset(5), Offset(9))).is_whole(Offset(50)));
+        let different = known().differing(OffsetRange::new(Offset(5), Offset(9)));
+        assert!(!different.is_whole(Offset(50)) && !different.cut(Offset(0)).is_whole(Offset(50)));
+        assert!(different.cleared().is_whole(Offset(50)), "it is gone");
     }
 }

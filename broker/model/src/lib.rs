@@ -40,5 +40,7 @@ pub use mode::{
 };
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
-pub use status::{CopyProof, DiskStatus, Holding, LinkPartitionStatus, PartitionStatus, RegionStatus, copy_states};
+pub use status::{
+    CopyProof, DiskStatus, Holding, KeyProof, LinkPartitionStatus, PartitionStatus, RegionStatus, copy_states,
+};
 pub use time::Timestamp;

@@ -163,7 +163,8 @@ pub mod copy_states {
 impl LinkPartitionStatus {
     /// Why the copy is no standby, if it is none.
     pub fn unusable(&self) -> Option<&str> {
-        let is_defect = [copy_states::MUST_REBUILD, copy_states::INCOMPLETE, copy_states::TOPIC_RESET];
+        let is_defect =
+            [copy_states::MUST_REBUILD, copy_states::INCOMPLETE, copy_states::TOPIC_RESET, copy_states::DIFFERENT];
         let state = is_defect.contains(&self.state.as_str()).then_some(self.state.as_str());
         let differs = self.proof.as_ref().is_some_and(|proof| proof.difference.is_some());
         state.or(differs.then_some(copy_states::DIFFERENT))
@@ -176,7 +177,7 @@ impl LinkPartitionStatus {
 }
 
 /// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyProof {
     /// Both hold the same batches here, but for what is unproven. It ends before the first difference, or where one of
     /// them has hashed no further.
@@ -185,4 +186,18 @@ pub struct CopyProof {
     pub unproven_ranges: u64,
     /// The first range that both should have alike and have not.
     pub difference: Option<OffsetRange>,
+    /// How far both have the same latest value of every key, where the topic is compacted; `None` before that was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyProof>,
+}
+
+/// How far a copy of a compacted topic was proven to have the same latest value of every key as its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyProof {
+    /// Of the records at these offsets.
+    pub range: OffsetRange,
+    /// How many keys have a value.
+    pub keys: u64,
+    /// When, on the clock of the copy's region.
+    pub compared_at: Timestamp,
 }

@@ -73,6 +73,8 @@ pub struct Config {
     pub link_hold: Hold,
     /// How often what is new is hashed, for comparing it with other regions.
     pub verify_every: Duration,
+    /// How often what is owned here and compacted is digested by its keys, for the same.
+    pub digest_every: Duration,
     /// How much of what was hashed before is read again each time there is nothing new; 0 for never.
     pub reread: ByteCount,
     /// Writes of records to a disk are refused while it has less than this free, so that metadata can still be written.
@@ -123,6 +125,7 @@ impl Config {
             retention_check: Duration::from_secs(300),
             link_hold: Hold::default(),
             verify_every: Duration::from_secs(1),
+            digest_every: Duration::from_secs(600),
             reread: ByteCount::mib(1),
             disk_reserve: ByteCount::mib(64),
         }

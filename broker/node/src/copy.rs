@@ -120,10 +120,18 @@ impl Broker {
         let copy = held.partition(topic, partition).filter(|held| matches!(held.standing(), Standing::Copy { .. }))?;
         // The log first: what is on disk by then has at least what it lacked.
         let baseline = copy.reader.baseline();
+        if baseline.different.is_some() {
+            return Some(copy_states::DIFFERENT);
+        }
         match baseline.missed {
             Some(_) => Some(copy_states::MUST_REBUILD),
             None => (!baseline.is_whole(copy.marks().copy_watermark)).then_some(copy_states::INCOMPLETE),
         }
+    }
+
+    /// Where a copy is known not to hold what its source holds, though that was found long ago.
+    pub(crate) fn copy_difference(&self, topic: TopicId, partition: PartitionId) -> Option<OffsetRange> {
+        self.0.partitions.held().partition(topic, partition)?.reader.baseline().different
     }
 
     /// Follows how far a copy is on the disks of its whole in-sync set; the sender is dropped when it is a copy no more, or
@@ -296,6 +304,21 @@ impl Broker {
         baseline: Baseline,
     ) -> Result<(), CopyFailure> {
         self.blocking(topic, partition, move |copy| copy.inherit(baseline)).await
+    }
+
+    /// Keeps that a copy does not hold in `range` what its source holds, durably, until it is made anew; `remade` says of
+    /// which making that was found.
+    ///
+    /// # Errors
+    /// [`CopyFailure`] says whether it may be tried again.
+    pub async fn mark_copy_different(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+        range: OffsetRange,
+        remade: u32,
+    ) -> Result<(), CopyFailure> {
+        self.blocking(topic, partition, move |copy| copy.mark_different(range, remade)).await
     }
 
     /// Drops everything of a copy, which is then copied anew.

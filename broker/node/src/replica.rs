@@ -17,6 +17,7 @@ mod append;
 mod bell;
 mod cleaning;
 mod copying;
+mod digest;
 mod ending;
 mod flusher;
 mod flushing;
@@ -59,6 +60,8 @@ use broker_core::follower::Follower;
 use broker_core::metadata::{Leader, Role};
 use broker_core::partition::{Outcome, Partition as Core};
 use broker_core::retention::Links;
+use digest::Digests;
+pub(crate) use digest::{DigestJob, DigestStep};
 use env::Clock;
 use flusher::Phase;
 use log::{ActiveProducer, EpochStart, Log, OpenError, Reader, Recovery};
@@ -111,6 +114,7 @@ pub(crate) struct Partition {
     runs: Mutex<Runs>,
     /// What another region's copy is compared with.
     proof: Proof,
+    digests: Digests,
     /// Where its records come from, on disk; whoever flushes the log holds it, before anything else is held.
     story: Mutex<Option<Story>>,
     /// Whether it was ever led here for a group that every region takes writes for.
@@ -199,6 +203,7 @@ impl Partition {
             links: Mutex::default(),
             runs: Mutex::default(),
             proof,
+            digests: Digests::default(),
             story: Mutex::default(),
             is_active: AtomicBool::new(false),
         };

@@ -1,12 +1,13 @@
 //! Hashing what is led here, in the background, so that regions can compare what they store.
 //!
 //! A pass now and then, in a thread that may block. It reads a bounded part of what is new since the last one, partition
-//! after partition; a pass that finds nothing new reads a small part of the old again.
+//! after partition; a pass that finds nothing new reads a small part of the old again. Beside that it reads some of a
+//! compacted log for a digest by its keys, of one log at a time: what that holds in memory is bounded.
 
 use crate::Broker;
-use crate::replica::{Partition, Place, Standing};
+use crate::replica::{DigestJob, DigestStep, Partition, Place, Standing};
 use log::ReadError;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
 use model::{ByteCount, PartitionId, TopicId};
 use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,6 +16,17 @@ use tokio::time::{MissedTickBehavior, interval};
 const STEP_BYTES: ByteCount = ByteCount::mib(1);
 /// How many such steps one pass takes at most.
 const STEPS_MAX: usize = 32;
+/// How much one pass reads for digests.
+const DIGEST_BYTES: ByteCount = ByteCount::mib(4);
+/// How many digests one pass begins at most, however small they are.
+const DIGESTS_MAX: usize = 64;
+
+/// Where passes stand.
+#[derive(Default)]
+struct Turn {
+    last: Option<Place>,
+    digest: Option<(Arc<Partition>, DigestJob)>,
+}
 
 impl Broker {
     /// Hashes what is led here until the broker stops.
@@ -22,29 +34,36 @@ impl Broker {
         let mut stop = self.0.stop.subscribe();
         let mut looks = interval(self.0.config.verify_every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = None;
+        let mut turn = Turn::default();
         loop {
             tokio::select! {
                 _ = looks.tick() => {}
                 () = crate::listener::stopped(&mut stop) => return,
             }
             let broker = self.clone();
-            let passed = tokio::task::spawn_blocking(move || broker.hash_some(last)).await;
-            last = passed.inspect_err(|error| tracing::error!(%error, "hashing ended early")).unwrap_or_default();
+            let passed = tokio::task::spawn_blocking(move || broker.look_on(turn)).await;
+            turn = passed.inspect_err(|error| tracing::error!(%error, "hashing ended early")).unwrap_or_default();
         }
     }
 
-    /// One pass, from the partition behind `last` on; gives the one it ended with.
-    fn hash_some(&self, last: Option<Place>) -> Option<Place> {
+    /// One pass, from the partition behind the last on.
+    fn look_on(&self, mut turn: Turn) -> Turn {
         let held = self.0.partitions.held();
         // What belongs to no group is the region's own, and compared with nothing.
         let shared = held.topics().filter(|topic| topic.group.is_some());
         let mut partitions: Vec<_> = shared.flat_map(|topic| topic.held()).collect();
         partitions.sort_unstable_by_key(|partition| partition.place());
-        let first = partitions.partition_point(|partition| Some(partition.place()) <= last);
+        let first = partitions.partition_point(|partition| Some(partition.place()) <= turn.last);
         partitions.rotate_left(first);
+        turn.last = self.hash_some(&partitions, turn.last);
+        turn.digest = self.digest_some(&partitions, turn.digest);
+        turn
+    }
+
+    /// Hashes; gives the partition it ended with.
+    fn hash_some(&self, partitions: &[&Arc<Partition>], last: Option<Place>) -> Option<Place> {
         let (mut left, mut ended) = (STEPS_MAX, last);
-        for partition in &partitions {
+        for partition in partitions {
             if left == 0 || *self.0.stop.borrow() {
                 return ended;
             }
@@ -52,7 +71,30 @@ impl Broker {
             ended = Some(partition.place());
         }
         let is_idle = left == STEPS_MAX;
-        if is_idle { self.reread_some(&partitions) } else { ended }
+        if is_idle { self.reread_some(partitions) } else { ended }
+    }
+
+    /// Goes on with digests; gives one that is to be gone on with.
+    fn digest_some(
+        &self,
+        partitions: &[&Arc<Partition>],
+        mut under_way: Option<(Arc<Partition>, DigestJob)>,
+    ) -> Option<(Arc<Partition>, DigestJob)> {
+        let (mut left, every) = (DIGEST_BYTES, self.0.config.digest_every);
+        for _ in 0..DIGESTS_MAX {
+            let due = |partition: &&Arc<Partition>| Some(((*partition).clone(), partition.due_digest(every)?));
+            let (partition, mut job) = under_way.take().or_else(|| partitions.iter().find_map(due))?;
+            let mut step = DigestStep::More;
+            while step == DigestStep::More {
+                if left.0 == 0 || *self.0.stop.borrow() {
+                    return Some((partition, job));
+                }
+                let read;
+                (step, read) = digest(&partition, &mut job, left);
+                left = ByteCount(left.0.saturating_sub(read.0));
+            }
+        }
+        None
     }
 
     /// Reads a part of one partition again; gives that partition.
@@ -66,8 +108,17 @@ impl Broker {
     pub(crate) fn checkpoints_asked(&self, ask: &AskCheckpoints) -> Vec<CheckpointsPage> {
         ask.answer(|topic, partition| {
             let led = self.0.partitions.held().partition(topic, partition).cloned()?;
-            matches!(led.standing(), Standing::Owner { .. }).then(|| led.checkpoints())
+            matches!(led.standing(), Standing::Owner { .. }).then(|| {
+                led.note_digest_asked();
+                led.checkpoints()
+            })
         })
+    }
+
+    /// Has a copy that this broker leads digested.
+    pub fn want_copy_digest(&self, topic: TopicId, partition: PartitionId, of: DigestOf) {
+        let led = self.0.partitions.held().partition(topic, partition).cloned();
+        led.iter().for_each(|led| led.want_digest(of));
     }
 
     /// What this broker has hashed of a copy that it leads; `None` when it does not.
@@ -91,4 +142,13 @@ fn hash(partition: &Partition, max: ByteCount, rereads: bool) -> bool {
             false
         }
     }
+}
+
+fn digest(partition: &Partition, job: &mut DigestJob, max: ByteCount) -> (DigestStep, ByteCount) {
+    partition.digest_on(job, max).unwrap_or_else(|error| {
+        if !matches!(error, ReadError::Truncated) {
+            tracing::warn!(partition = %partition.name, %error, "the log is not digested");
+        }
+        (DigestStep::Done, max)
+    })
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use env::PortFuture;
 use mirror_core::gap::Gap;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
 use mirror_core::window::{Answer, LogState, Stream};
 use model::{
     Baseline, Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset,
@@ -186,6 +186,13 @@ pub trait Sink: Send + Sync + 'static {
 
     /// What is hashed of a copy; `None` where it is not led here.
     fn checkpoints(&self, key: CopyKey) -> Option<Kept>;
+
+    /// Has a copy digested by its keys; [`checkpoints`](Self::checkpoints) has the digest once it is made.
+    fn want_digest(&self, key: CopyKey, of: DigestOf);
+
+    /// Keeps beside the copy, durably, that it does not hold in `range` what its source holds, until it is made anew;
+    /// refused when it was since it was `remade` so often.
+    fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>>;
 
     /// Stores a gap.
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>>;

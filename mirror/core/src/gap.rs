@@ -68,7 +68,7 @@ impl From<&Gap> for model::Gap {
 /// since the copy began is not missed, or a copy that begins would miss it with every answer.
 pub fn inherit(own: Baseline, source: &Baseline, held: OffsetRange) -> Baseline {
     if held.is_empty() {
-        return Baseline { remade: own.remade, missed: None, ..*source };
+        return Baseline { remade: own.remade, missed: None, different: None, ..*source };
     }
     let tail = held.end;
     let has_forgotten_else = (source.forgotten, source.forgotten_at) != (own.forgotten, own.forgotten_at);

@@ -15,21 +15,24 @@
 //! [`Comparison`]: "identical up to offset N".
 //!
 //! Of a compacted topic the cleaner takes batches away on each side in its own time, so unequal hashes prove nothing
-//! there. Its [`KeyDigest`] says whether the latest value of every key is the same, up to an offset that
-//! [`digest_offset`] chooses.
+//! there. Its [`KeyDigest`] says whether the latest value of every key is the same: the owner makes one now and then, of
+//! what is decided by then ([`DigestOf`]), and whoever keeps a copy makes one of the same offsets and compares
+//! ([`KeyProver`]).
 
 mod checkpoint;
 mod compare;
 mod digest;
 mod exchange;
 mod file;
+mod keys;
 mod prover;
 
 pub use checkpoint::{Checkpoint, Due, Interval, due};
 pub use compare::{Comparison, Difference, Side, Unproven, WhyUnproven, compare};
-pub use digest::{Digest, DigestSide, KeyDigest, TooManyKeys, digest_offset};
+pub use digest::{Digest, KeyDigest, TooManyKeys};
 pub use exchange::{AskCheckpoints, CheckpointsPage, CheckpointsSince, Kept, page};
 pub use file::{Checkpoints, FileDefect, FileIdentity};
+pub use keys::{DigestOf, DigestSide, KeyProver, MadeDigest};
 pub use prover::Prover;
 
 /// The hard limits of verification.
@@ -38,8 +41,10 @@ pub mod limits {
 
     /// The largest side file: the checkpoints of 2^37 offsets.
     pub const FILE_BYTES_MAX: ByteCount = ByteCount::mib(64);
-    /// The most keys a digest is made over.
-    pub const DIGEST_KEYS_MAX: usize = 20_000_000;
+    /// The most keys a digest holds at a time: 13 MiB.
+    pub const DIGEST_KEYS_MAX: usize = 450_000;
+    /// How often a digest reads a log over at most, for keys that did not fit.
+    pub const DIGEST_PASSES_MAX: u32 = 64;
     /// The most partitions one question names.
     pub const ASKED_MAX: usize = 256;
     /// The most checkpoints one answer carries, over all partitions.

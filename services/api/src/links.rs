@@ -25,7 +25,8 @@ pub struct Link {
     pub lag_records: u64,
     /// Bytes the target lacks, over all partitions.
     pub lag_bytes: u64,
-    /// Seconds of writes the target lacks: the most of any partition.
+    /// Seconds of writes the target lacks: the most of any partition. Where it lacks no records that it knows of, and the
+    /// source is silent (`silent_ms`), up to so many: what is written there is not known here.
     #[schema(example = 0.04)]
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered: the most of any partition.
@@ -92,7 +93,7 @@ pub struct LinkPartition {
     pub lag_records: u64,
     /// Bytes the target lacks.
     pub lag_bytes: u64,
-    /// Seconds of writes the target lacks.
+    /// Seconds of writes the target lacks; up to so many where it lacks no records that it knows of.
     pub lag_seconds: f64,
     /// Milliseconds since the source last answered.
     pub silent_ms: u64,
@@ -105,12 +106,14 @@ pub struct LinkPartition {
     /// How many fetches are under way.
     #[serde(default)]
     pub fetches_under_way: u32,
-    /// How far the copy is proven to be what its source is; absent before both have hashed 2^16 offsets.
+    /// How far the copy is proven to be what its source is; absent before both have hashed 2^16 offsets, or digested the keys
+    /// of a compacted topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<LinkProof>,
 }
 
-/// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.
+/// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time and, where the topic is
+/// compacted, by a digest of the latest value of every key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LinkProof {
     /// The first offset that both have.
@@ -126,6 +129,26 @@ pub struct LinkProof {
     /// Where it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub different_to_offset: Option<i64>,
+    /// How far the latest values of all keys are the same; absent before that was compared, and where the topic is not
+    /// compacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<LinkKeyProof>,
+}
+
+/// How far both sides of a compacted topic have the same latest value of every key: the cleaner takes other records away on
+/// each side, in its own time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkKeyProof {
+    /// The first offset that was looked at.
+    pub identical_from_offset: i64,
+    /// The records below are what was compared.
+    #[schema(example = 1_310_720)]
+    pub identical_to_offset: i64,
+    /// How many keys have a value there.
+    pub keys: u64,
+    /// When they were compared.
+    #[schema(format = DateTime)]
+    pub compared_at: String,
 }
 
 /// Offsets that a copy lacks or holds otherwise than its source. A fact: it stays when it is mended.

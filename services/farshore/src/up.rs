@@ -56,6 +56,9 @@ pub(crate) struct Up {
     /// How often logs are looked at for what may be retired or compacted.
     #[arg(long, default_value_t = LinkHold::default().clean_every_s, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     clean_every_s: u64,
+    /// How often compacted topics are compared between regions by the latest value of every key.
+    #[arg(long, default_value_t = LinkHold::default().digest_every_s, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    digest_every_s: u64,
     /// Where links and gateways reach the internal listeners of regions, if not on 127.0.0.1: the far end of a line that
     /// delays or loses packets, for tests and benchmarks. Regions of one broker only.
     #[arg(long, value_name = "ADDRESS")]
@@ -127,7 +130,7 @@ impl Up {
         platform.link_delay_ms = self.link_delay_ms;
         platform.links_at = self.links_at;
         let (seconds, mib, clean_every_s) = (self.link_hold_s, self.link_hold_mib, self.clean_every_s);
-        platform.link_hold = LinkHold { seconds, mib, clean_every_s };
+        platform.link_hold = LinkHold { seconds, mib, clean_every_s, digest_every_s: self.digest_every_s };
         platform.flush.clone_from(&self.flush);
         Ok(platform)
     }

@@ -30,10 +30,10 @@ pub(super) enum Fate {
 
 /// The transactions that were aborted, by producer.
 #[derive(Default)]
-pub(super) struct Aborted(HashMap<ProducerId, Vec<(Offset, Offset)>>);
+pub(crate) struct Aborted(HashMap<ProducerId, Vec<(Offset, Offset)>>);
 
 /// The transactions aborted in `segments`: those by whose markers the aborts are known.
-pub(super) fn aborted(segments: &[Arc<Segment>]) -> Aborted {
+pub(crate) fn aborted(segments: &[Arc<Segment>]) -> Aborted {
     let mut aborted = Aborted::default();
     let mut found = Vec::new();
     for segment in segments {
@@ -47,7 +47,7 @@ pub(super) fn aborted(segments: &[Arc<Segment>]) -> Aborted {
 
 impl Aborted {
     /// Whether the batch belongs to one of them.
-    pub(super) fn covers(&self, header: &Header) -> bool {
+    pub(crate) fn covers(&self, header: &Header) -> bool {
         let within = |(first, last): &(Offset, Offset)| (*first..=*last).contains(&header.base_offset);
         header.attributes.is_transactional()
             && !header.attributes.is_control()

@@ -1,6 +1,6 @@
 use crate::support::*;
 use broker_log::{Cleaned, Compacted, Compaction, Config, Log};
-use model::{ByteCount, LeaderEpoch, Offset, ProducerId, Timestamp, limits};
+use model::{ByteCount, LeaderEpoch, Offset, OffsetRange, ProducerId, Timestamp, limits};
 use proptest::prelude::*;
 use record::{BatchBuilder, Batches, Compression, ControlRecord, Record, end_txn_marker};
 use std::collections::{BTreeMap, HashMap};
@@ -424,6 +424,28 @@ impl Model {
             assert!(there.contains(&offset) || !older, "key {key} is back from before {offset}: {there:?}");
         }
         assert!(self.written.range(stable..).all(|(at, _)| there.contains(at)), "what is not decided is there");
+        self.check_keys(log, Offset(stable));
+    }
+
+    /// Whatever was cleaned, the latest value of each key is handed on, batch after batch and all at once.
+    fn check_keys(&self, log: &Log, stable: Offset) {
+        let state = self.state(stable.0).into_iter().map(|(key, offset)| (key, self.written[&offset].1));
+        let expected: BTreeMap<_, _> = state.filter_map(|(key, value)| Some((vec![key], value?.to_string()))).collect();
+        for max in [ByteCount(1), ByteCount(500), ByteCount::mib(64)] {
+            let (mut latest, mut next) = (BTreeMap::new(), log.start());
+            while next < stable {
+                let take = |key: &[u8], value: Option<&[u8]>| {
+                    match value {
+                        Some(value) => latest.insert(key.to_vec(), String::from_utf8(value.to_vec()).unwrap()),
+                        None => latest.remove(key),
+                    };
+                };
+                let (reached, _) = log.reader().read_keys(OffsetRange::new(next, stable), max, take).unwrap();
+                assert!(reached > next);
+                next = reached;
+            }
+            assert_eq!(latest, expected);
+        }
     }
 
     /// Nothing but the last committed record of each key is left below `upto`.

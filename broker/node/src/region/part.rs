@@ -54,6 +54,9 @@ impl Broker {
             if let Some(state) = self.copy_defect(link.topic_id, link.partition) {
                 state.clone_into(&mut link.state);
             }
+            if let Some(range) = self.copy_difference(link.topic_id, link.partition) {
+                link.proof.get_or_insert_default().difference.get_or_insert(range);
+            }
         }
         links
     }

@@ -3,7 +3,7 @@
 use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
 use crate::replica::Ear;
 use log::{Copied, CopiedRange, FileError, ReadError, TruncateError};
-use model::{Baseline, Offset, Timestamp};
+use model::{Baseline, Offset, OffsetRange, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -125,7 +125,22 @@ impl Partition {
         if log.baseline().remade != baseline.remade {
             return Err(CopyError::Remade);
         }
-        Ok(log.set_baseline(baseline)?)
+        Ok(log.set_baseline(Baseline { different: log.baseline().different, ..baseline })?)
+    }
+
+    /// Keeps that it does not hold in `range` what its source holds, unless it was `remade` more often since. It may block.
+    ///
+    /// # Errors
+    /// [`CopyError`]: it says of itself what it said.
+    pub(crate) fn mark_different(&self, range: OffsetRange, remade: u32) -> Result<(), CopyError> {
+        let mut held = self.held();
+        held.check_copy()?;
+        let log = held.log.as_mut().ok_or(Closed)?;
+        let known = log.baseline();
+        if known.remade != remade {
+            return Err(CopyError::Remade);
+        }
+        Ok(log.set_baseline(known.differing(range))?)
     }
 
     /// Drops everything, to be copied from the source's log start on. The replicas of the region do the same when they hear

@@ -213,7 +213,7 @@ impl Partition {
 
 fn owned(known: Baseline, tail: Offset) -> Baseline {
     let (forgotten, thinned) = (known.forgotten.min(tail), known.thinned.min(tail));
-    Baseline { forgotten, thinned, missed: None, ..known }
+    Baseline { forgotten, thinned, missed: None, different: None, ..known }
 }
 
 /// Begins `leadership` in `log`; gives where.

@@ -299,13 +299,15 @@ impl Partition {
 
     /// Its checkpoints.
     pub(crate) fn checkpoints(&self) -> Kept {
-        let (start, compacted) = (self.marks().start, self.is_or_was_compacted());
+        let (start, compacted, remade) =
+            (self.marks().start, self.is_or_was_compacted(), self.reader.baseline().remade);
+        let digest = self.made_digest().filter(|_| compacted);
         let state = self.proof.state();
-        Kept { generation: state.generation, start, compacted, checkpoints: state.checkpoints.clone() }
+        Kept { generation: state.generation, start, compacted, remade, checkpoints: state.checkpoints.clone(), digest }
     }
 
     /// Whether a cleaner takes batches away, or has.
-    fn is_or_was_compacted(&self) -> bool {
+    pub(super) fn is_or_was_compacted(&self) -> bool {
         let was_compacted = |log: &Log| log.compacted_upto() > Offset::ZERO;
         self.settings().is_compacted || self.held().log.as_ref().is_some_and(was_compacted)
     }

@@ -22,7 +22,7 @@ const STEP: i64 = 1 << 16;
 const RECORDS_PER_BATCH: i64 = 8_000;
 
 fn quick(config: &mut Config) {
-    config.verify_every = Duration::from_millis(20);
+    (config.verify_every, config.digest_every) = (Duration::from_millis(20), Duration::from_millis(200));
 }
 
 /// Hashes nothing: what it has of checkpoints it had before.
@@ -81,7 +81,7 @@ impl Pair {
 
     async fn hashed_source(&self) -> Vec<Checkpoint> {
         let (topic, partition) = (self.topic, PartitionId(0));
-        let since = CheckpointsSince { topic, partition, generation: 0, from: Interval(0) };
+        let since = CheckpointsSince { topic, partition, generation: 0, from: Interval(0), digest: 0 };
         let asked = AskCheckpoints { partitions: vec![since] };
         let pages: Vec<CheckpointsPage> = ask(&self.one, methods::CHECKPOINTS, &asked).await.unwrap();
         pages.into_iter().flat_map(|page| page.entries).collect()
@@ -145,6 +145,84 @@ async fn latest(broker: &Broker) -> Option<BTreeMap<String, Option<String>>> {
 async fn put(client: &Client, key: &str, value: Option<&str>) {
     let batch = BatchBuilder::new().record(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]).build();
     assert_eq!(client.produce("t", 0, batch.into()).await.error_code, ErrorCode::NONE);
+}
+
+/// Writes another value of the same length for the latest record of `key`, as if it had been taken in so.
+fn falsify(log_dir: &Path, key: &str) {
+    let segments = fs::read_dir(log_dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = segments.filter(|path| path.extension().is_some_and(|is| is == "log")).collect();
+    segments.sort();
+    for path in segments.iter().rev() {
+        let mut bytes = fs::read(path).unwrap();
+        let (mut at, mut found) = (0, None);
+        for batch in Batches::new(&bytes).map(Result::unwrap) {
+            let mut records: Vec<_> = batch.records(ByteCount::mib(1)).unwrap().map(Result::unwrap).collect();
+            if let Some(record) = records.iter_mut().rev().find(|record| record.key.as_deref() == Some(key.as_bytes()))
+            {
+                record.value.as_mut().expect("a value").fill(b'!');
+                found = Some((at, batch.with_records(&records, None).unwrap()));
+            }
+            at += batch.bytes().len();
+        }
+        if let Some((at, other)) = found {
+            bytes[at..at + other.len()].copy_from_slice(&other);
+            return fs::write(path, bytes).unwrap();
+        }
+    }
+    panic!("no segment in {} has key {key}", log_dir.display());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_copy_is_proven_by_its_keys_and_one_that_is_different_stays_so_until_it_is_made_anew() {
+    let mut pair = Pair::new().await;
+    let eager = [("cleanup.policy", "compact"), ("segment.bytes", "2000"), ("min.cleanable.dirty.ratio", "0.01")];
+    let eager = eager.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.world.decide(|_, topics| topics[0].config.extend(eager)).await;
+    let source = client(&pair.one).await;
+    eventually("the topic is led", async || source.leads("t", 0).await.is_ok()).await;
+    let agent = pair.link();
+    for n in 0..100 {
+        put(&source, &format!("k{}", n % 7), Some(&n.to_string())).await;
+    }
+    let keys = || proof(&agent).and_then(|proof| proof.keys).map(|keys| (keys.range.end, keys.keys));
+    eventually("it is proven while nothing was cleaned", async || keys() == Some((Offset(100), 7))).await;
+    put(&source, "k3", None).await;
+    for n in 0..100 {
+        put(&source, &format!("l{}", n % 2), Some(&n.to_string())).await;
+    }
+    eventually("all of it is copied", async || {
+        pair.two.copy_state(pair.topic, PartitionId(0)).is_ok_and(|copy| copy.flushed == Offset(201))
+    })
+    .await;
+    let held = find(pair.dirs[0].path(), "t-0").unwrap();
+    let segments = || fs::read_dir(&held).unwrap().count();
+    let before = segments();
+    eventually("only the source is cleaned", async || {
+        pair.one.clean().await;
+        segments() < before
+    })
+    .await;
+    eventually("the keys are still the same", async || keys() == Some((Offset(201), 8))).await;
+    assert_eq!(proof(&agent).unwrap().difference, None);
+    drop(agent);
+
+    pair.world.stop(pair.two.clone()).await;
+    falsify(&pair.log_dir(), "k5");
+    pair.two = pair.world.start_with("r2", pair.dirs[1].path(), quick).await;
+    let agent = pair.link();
+    let all = OffsetRange::new(Offset(0), Offset(201));
+    let different =
+        async || pair.two.own_status(false).await.unwrap().gaps.into_iter().map(|gap| gap.range).collect::<Vec<_>>();
+    eventually("it is found", async || different().await == [all]).await;
+    assert_eq!(proof(&agent).unwrap().difference, Some(all));
+    drop(agent);
+
+    pair.restart_copy(idle).await;
+    let known = || pair.two.copy_state(pair.topic, PartitionId(0)).unwrap().baseline.different;
+    assert_eq!(known(), Some(all), "it is known before anything is compared");
+    pair.two.mark_copy_different(pair.topic, PartitionId(0), all, 7).await.unwrap_err();
+    pair.two.restart_copy(pair.topic, PartitionId(0), Offset(0)).await.unwrap();
+    assert_eq!(known(), None, "nothing is left of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,12 +17,17 @@ structure! {
         /// What a copy has missed of its source, half open; -1 for nothing.
         missed_start: i64 = -1,
         missed_end: i64 = -1,
+        /// Where a copy was found not to hold what its source holds, half open; -1 for nowhere.
+        different_start: i64 [0..; tag 0] = -1,
+        /// See `different_start`.
+        different_end: i64 [0..; tag 1] = -1,
     }
 }
 
 impl From<model::Baseline> for Baseline {
     fn from(known: model::Baseline) -> Self {
-        let missed = known.missed.unwrap_or(OffsetRange::new(Offset(-1), Offset(-1)));
+        let none = OffsetRange::new(Offset(-1), Offset(-1));
+        let (missed, different) = (known.missed.unwrap_or(none), known.different.unwrap_or(none));
         Self {
             forgotten: known.forgotten.0,
             forgotten_at: known.forgotten_at.0,
@@ -30,6 +35,8 @@ impl From<model::Baseline> for Baseline {
             remade: i32::try_from(known.remade).unwrap_or(i32::MAX),
             missed_start: missed.start.0,
             missed_end: missed.end.0,
+            different_start: different.start.0,
+            different_end: different.end.0,
             ..Self::default()
         }
     }
@@ -37,13 +44,15 @@ impl From<model::Baseline> for Baseline {
 
 impl From<&Baseline> for model::Baseline {
     fn from(said: &Baseline) -> Self {
-        let missed = OffsetRange::new(Offset(said.missed_start), Offset(said.missed_end));
+        let range =
+            |start, end| Some(OffsetRange::new(Offset(start), Offset(end))).filter(|range| range.start >= Offset::ZERO);
         Self {
             forgotten: Offset(said.forgotten),
             forgotten_at: Timestamp(said.forgotten_at),
             thinned: Offset(said.thinned),
             remade: u32::try_from(said.remade).unwrap_or(0),
-            missed: (missed.start >= Offset::ZERO).then_some(missed),
+            missed: range(said.missed_start, said.missed_end),
+            different: range(said.different_start, said.different_end),
         }
     }
 }
@@ -61,6 +70,7 @@ mod tests {
             thinned: Offset(20),
             remade: 2,
             missed: Some(missed),
+            different: Some(OffsetRange::new(Offset(0), Offset(5))),
         };
         assert_eq!(model::Baseline::from(&Baseline::from(known)), known);
         assert_eq!(Baseline::from(model::Baseline::default()), Baseline::default(), "it is not written");

@@ -6,8 +6,8 @@ use crate::ports::{CopyKey, Source};
 use crate::way::Address;
 use env::Clock;
 use mirror_core::gap::{Gap, GapReason};
-use mirror_core::verify::{CheckpointsPage, CheckpointsSince, Comparison, Difference, Kept, Prover};
-use model::{CopyProof, RegionName, Timestamp};
+use mirror_core::verify::{CheckpointsPage, CheckpointsSince, DigestOf, Kept, Prover};
+use model::{CopyProof, OffsetRange, RegionName};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What was heard of one source's hashes, shared between who compares and who asks.
@@ -31,16 +31,21 @@ impl Proving {
     pub(super) fn shown(&self, source: &RegionName) -> Option<CopyProof> {
         let known = self.known();
         let (_, prover) = known.as_ref().filter(|(region, _)| region == source)?;
-        prover.comparison().map(shown)
+        let keys = prover.keys();
+        let is_known = prover.comparison().is_some() || keys.proof().is_some() || keys.difference().is_some();
+        is_known.then(|| shown(prover))
     }
 }
 
-fn shown(comparison: &Comparison) -> CopyProof {
-    CopyProof {
-        identical: comparison.identical,
-        unproven_ranges: comparison.unproven.len() as u64 + comparison.unproven_more,
-        difference: comparison.difference.map(|difference| difference.range),
+fn shown(prover: &Prover) -> CopyProof {
+    let (keys, by_hash) = (prover.keys(), prover.comparison());
+    let mut shown = CopyProof { keys: keys.proof(), difference: keys.difference(), ..CopyProof::default() };
+    if let Some(comparison) = by_hash {
+        shown.identical = comparison.identical;
+        shown.unproven_ranges = comparison.unproven.len() as u64 + comparison.unproven_more;
+        shown.difference = comparison.difference.map(|difference| difference.range).or(shown.difference);
     }
+    shown
 }
 
 /// A partition that follows an owner.
@@ -76,13 +81,29 @@ impl Unproven {
         let (now, is_settled) = (self.clock.boot().since_boot(), self.board.view().is_settled());
         let take = |prover: &mut Prover| prover.take(now, page, copy, &[], is_settled);
         let difference = self.proving.with(&self.target.source, take)?;
-        Some(self.fact(&difference, self.clock.now()))
+        tracing::error!(there = ?difference.source, here = ?difference.target, "hashes are not the same");
+        Some(self.fact(difference.range))
     }
 
-    fn fact(&self, difference: &Difference, found_at: Timestamp) -> Gap {
-        let ((topic, partition), range) = (self.key, difference.range);
-        tracing::error!(%topic, %partition, source = %self.target.source, %range, there = ?difference.source,
-            here = ?difference.target, "the copy is not what its source is");
+    /// Compares the digest that the copy has made of its keys; gives a difference that was not known, or else what it is to
+    /// make a digest of.
+    pub(crate) fn compare_keys(&self, copy: &Kept) -> (Option<Gap>, Option<DigestOf>) {
+        let (now, is_settled) = (self.clock.now(), self.board.view().is_settled());
+        self.proving.with(&self.target.source, |prover| {
+            let keys = prover.keys_of(copy);
+            let difference = if is_settled { keys.take(now, copy) } else { None };
+            (difference.map(|range| self.fact(range)), keys.wanted())
+        })
+    }
+
+    /// A difference that was given could not be kept.
+    pub(crate) fn find_again(&self) {
+        self.proving.with(&self.target.source, Prover::find_again);
+    }
+
+    fn fact(&self, range: OffsetRange) -> Gap {
+        let ((topic, partition), found_at) = (self.key, self.clock.now());
+        tracing::error!(%topic, %partition, source = %self.target.source, %range, "the copy is not what its source is");
         Gap { topic, partition, range, reason: GapReason::Difference, ownership_epoch: self.target.epoch, found_at }
     }
 }

@@ -8,7 +8,7 @@ use mirror::{
     SourceMarks, SyncTerms,
 };
 use mirror_core::gap::Gap;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, Kept};
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
 use mirror_core::window::{Answer, Body, Diverging, LogState, Stream};
 use model::{
     Baseline, BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation,
@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) gaps: Vec<Gap>,
     /// What is hashed of each of its logs.
     pub(crate) hashed: Kept,
+    /// What its copies are to be digested for.
+    pub(crate) wanted: Option<DigestOf>,
     pub(crate) marks: BTreeMap<CopyKey, (OwnershipEpoch, SourceMarks)>,
     /// One per fetch with partitions: how many, and how long it may wait.
     pub(crate) fetches: Vec<(usize, Duration)>,
@@ -539,6 +541,17 @@ impl Sink for Region {
 
     fn checkpoints(&self, _: CopyKey) -> Option<Kept> {
         Some(self.state().hashed.clone())
+    }
+
+    fn want_digest(&self, _: CopyKey, of: DigestOf) {
+        self.state().wanted = Some(of);
+    }
+
+    fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>> {
+        done(self.state().writable(key).map(|held| {
+            assert_eq!(held.baseline.remade, remade);
+            held.baseline = held.baseline.differing(range);
+        }))
     }
 
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {

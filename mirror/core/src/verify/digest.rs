@@ -1,9 +1,9 @@
-use super::limits::DIGEST_KEYS_MAX;
-use model::Offset;
+use super::limits::{DIGEST_KEYS_MAX, DIGEST_PASSES_MAX};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// What two copies of a compacted topic have in common when the latest value of every key is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,62 +22,91 @@ impl fmt::Display for Digest {
 
 /// More keys than a digest is made over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the partition has more than {DIGEST_KEYS_MAX} keys; compare it by its checkpoints, or split it")]
+#[error(
+    "after {DIGEST_PASSES_MAX} passes over the partition there are keys left; compare it by its checkpoints, or split it"
+)]
 pub struct TooManyKeys;
 
-/// Makes a digest of the latest value per key, from the records of a log in order, below [`digest_offset`].
+/// Makes a digest of the latest value per key, from the records of a log in order, in as many passes over them as memory
+/// asks for: each takes the keys whose hashes lie in one range, as many as fit.
+///
+/// ```text
+///   hashes of keys   0 ........... | ..................... | ....... MAX
+///                      first pass         second pass         third
+/// ```
 ///
 /// A key whose latest record is a tombstone counts as one that was never there: the cleaner may have taken the
-/// tombstone from one side already. It tells accidents apart, not forgeries; each key costs about 40 bytes meanwhile.
-#[derive(Clone, Debug, Default)]
+/// tombstone from one side already. It tells accidents apart, not forgeries.
+#[derive(Clone, Debug)]
 pub struct KeyDigest {
     latest: HashMap<[u8; 16], u64>,
+    /// Which names this pass takes, by their first eight bytes.
+    names: RangeInclusive<u64>,
+    keys_max: usize,
+    passes: u32,
+    done: Digest,
+}
+
+impl Default for KeyDigest {
+    fn default() -> Self {
+        Self::within(DIGEST_KEYS_MAX)
+    }
 }
 
 impl KeyDigest {
-    /// Takes the next record.
+    /// One that holds so many keys at a time, each of which costs about 30 bytes.
+    pub fn within(keys_max: usize) -> Self {
+        assert!(keys_max > 0, "a pass gets on by at least one key");
+        let done = Digest { keys: 0, hash: 0 };
+        Self { latest: HashMap::new(), names: 0..=u64::MAX, keys_max, passes: 0, done }
+    }
+
+    /// Takes the next record of this pass.
+    pub fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let name = *first(&Sha256::digest(key));
+        if !self.names.contains(&rank(&name)) {
+            return;
+        }
+        let Some(value) = value else {
+            self.latest.remove(&name);
+            return;
+        };
+        let of_both = Sha256::new().chain_update(name).chain_update(value).finalize();
+        self.latest.insert(name, u64::from_be_bytes(*first(&of_both)));
+        while self.latest.len() > self.keys_max && self.names.start() < self.names.end() {
+            self.narrow();
+        }
+    }
+
+    /// Leaves half of the names to a later pass.
+    fn narrow(&mut self) {
+        let (first, last) = (*self.names.start(), *self.names.end());
+        let names = first..=first + (last - first) / 2;
+        self.latest.retain(|name, _| names.contains(&rank(name)));
+        self.names = names;
+    }
+
+    /// All records were taken in this pass: the digest of them, or nothing when they are to be taken once more.
     ///
     /// # Errors
     /// [`TooManyKeys`]: no digest is made.
-    pub fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), TooManyKeys> {
-        let name = *first(&Sha256::digest(key));
-        let Some(value) = value else {
-            self.latest.remove(&name);
-            return Ok(());
-        };
-        if self.latest.len() >= DIGEST_KEYS_MAX && !self.latest.contains_key(&name) {
-            return Err(TooManyKeys);
-        }
-        let of_both = Sha256::new().chain_update(name).chain_update(value).finalize();
-        self.latest.insert(name, u64::from_be_bytes(*first(&of_both)));
-        Ok(())
-    }
-
-    /// The digest of everything so far.
-    pub fn digest(&self) -> Digest {
-        let hash = self.latest.values().fold(0_u64, |sum, hash| sum.wrapping_add(*hash));
-        Digest { keys: self.latest.len() as u64, hash }
+    pub fn end_pass(&mut self) -> Result<Option<Digest>, TooManyKeys> {
+        let hash = self.latest.values().fold(self.done.hash, |sum, hash| sum.wrapping_add(*hash));
+        self.done = Digest { keys: self.done.keys + self.latest.len() as u64, hash };
+        self.latest.clear();
+        self.passes += 1;
+        let Some(next) = self.names.end().checked_add(1) else { return Ok(Some(self.done)) };
+        self.names = next..=u64::MAX;
+        if self.passes < DIGEST_PASSES_MAX { Ok(None) } else { Err(TooManyKeys) }
     }
 }
 
 fn first<const N: usize>(hash: &[u8]) -> &[u8; N] {
-    hash.first_chunk().expect("a SHA-256 has 32 bytes")
+    hash.first_chunk().expect("it has so many bytes")
 }
 
-/// One side of a compacted partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DigestSide {
-    /// Below it the cleaner may have taken away what a later record replaces.
-    pub cleaned_to: Offset,
-    /// Its high watermark.
-    pub high_watermark: Offset,
-}
-
-/// Up to where digests of both sides can be compared: neither was cleaned above it, so each still has, of every key,
-/// the latest record below it. `None` while one side has cleaned more than the other has: then later.
-pub fn digest_offset(one: DigestSide, other: DigestSide) -> Option<Offset> {
-    let to = one.high_watermark.min(other.high_watermark);
-    (one.cleaned_to.max(other.cleaned_to) <= to).then_some(to)
+fn rank(name: &[u8; 16]) -> u64 {
+    u64::from_be_bytes(*first(name))
 }
 
 #[cfg(test)]
@@ -86,11 +115,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn digest(records: &[(u8, Option<u8>)]) -> Digest {
-        let mut digest = KeyDigest::default();
-        for (key, value) in records {
-            digest.take(&[*key], value.as_ref().map(std::slice::from_ref)).unwrap();
+        made(KeyDigest::default(), records).unwrap()
+    }
+
+    fn made(mut digest: KeyDigest, records: &[(u8, Option<u8>)]) -> Result<Digest, TooManyKeys> {
+        loop {
+            records.iter().for_each(|(key, value)| digest.take(&[*key], value.as_ref().map(std::slice::from_ref)));
+            if let Some(digest) = digest.end_pass()? {
+                return Ok(digest);
+            }
         }
-        digest.digest()
     }
 
     /// What compaction leaves: the latest record of each key, in order, and perhaps no tombstones.
@@ -115,6 +149,14 @@ mod tests {
         }
 
         #[test]
+        fn memory_costs_passes_and_changes_no_digest(
+            records in prop::collection::vec((any::<u8>(), prop::option::of(0..3_u8)), 0..200),
+            keys_max in 8..100_usize,
+        ) {
+            prop_assert_eq!(made(KeyDigest::within(keys_max), &records), Ok(digest(&records)));
+        }
+
+        #[test]
         fn another_value_is_another_digest(
             records in prop::collection::vec((0..6_u8, prop::option::of(0..3_u8)), 1..40),
             at: prop::sample::Index,
@@ -130,13 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_compared_where_neither_side_was_cleaned() {
-        let side = |cleaned_to, high_watermark| DigestSide {
-            cleaned_to: Offset(cleaned_to),
-            high_watermark: Offset(high_watermark),
-        };
-        assert_eq!(digest_offset(side(5, 90), side(20, 80)), Some(Offset(80)));
-        assert_eq!(digest_offset(side(85, 90), side(20, 80)), None);
+    fn more_keys_than_all_passes_take_have_no_digest() {
+        let records: Vec<_> = (0..=255).map(|key| (key, Some(1))).collect();
+        assert_eq!(made(KeyDigest::within(1), &records), Err(TooManyKeys));
+        assert_eq!(made(KeyDigest::within(1), &records[..8]).map(|digest| digest.keys), Ok(8));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a source says of its checkpoints, page by page.
 
 use super::limits::{ASKED_MAX, PAGE_MAX};
-use super::{Checkpoint, Checkpoints, Interval};
+use super::{Checkpoint, Checkpoints, Interval, MadeDigest};
 use model::{Offset, PartitionId, TopicId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,8 +15,12 @@ pub struct Kept {
     pub start: Offset,
     /// Whether a cleaner takes or has taken batches away.
     pub compacted: bool,
+    /// How often the log was made anew. What was proven of it before does not count.
+    pub remade: u32,
     /// The checkpoints.
     pub checkpoints: Arc<Checkpoints>,
+    /// The last digest of its keys, where it is compacted: the owner's own, or a copy's of what it was to be made of.
+    pub digest: Option<MadeDigest>,
 }
 
 /// Asks the leader of source partitions for their checkpoints.
@@ -37,6 +41,9 @@ pub struct CheckpointsSince {
     pub generation: u64,
     /// The first interval that is not.
     pub from: Interval,
+    /// The number of the digest of its keys that is known; 0 for none.
+    #[serde(default)]
+    pub digest: u64,
 }
 
 /// A page of one partition's checkpoints.
@@ -56,6 +63,9 @@ pub struct CheckpointsPage {
     pub entries: Vec<Checkpoint>,
     /// Whether there are more behind them.
     pub more: bool,
+    /// The digest of its keys, where it is another than the one that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<MadeDigest>,
 }
 
 /// What `kept` has for `ask`, at most `limit` checkpoints.
@@ -72,6 +82,7 @@ pub fn page(kept: &Kept, ask: &CheckpointsSince, limit: usize) -> CheckpointsPag
         compacted: kept.compacted,
         more: entries.len() < rest.len(),
         entries,
+        digest: kept.digest.filter(|made| made.of.number != ask.digest),
     }
 }
 
@@ -102,7 +113,8 @@ mod tests {
     }
 
     fn ask(partition: i32, generation: u64, from: u64) -> CheckpointsSince {
-        CheckpointsSince { topic: TopicId::ZERO, partition: PartitionId(partition), generation, from: Interval(from) }
+        let (topic, partition) = (TopicId::ZERO, PartitionId(partition));
+        CheckpointsSince { topic, partition, generation, from: Interval(from), digest: 0 }
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! How far one copy is proven, as its source's checkpoints come in.
 
 use super::limits::FILE_BYTES_MAX;
-use super::{CheckpointsPage, CheckpointsSince, Comparison, Difference, Interval, Kept, Side, compare};
+use super::{CheckpointsPage, CheckpointsSince, Comparison, Difference, Interval, Kept, KeyProver, Side, compare};
 use model::{Offset, OffsetRange, PartitionId, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// After which time a source is asked again though nothing is new here: what it has may not be what it had.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// The same of what is compacted: the digest of its keys is the only proof of the newest.
+const ASK_KEYS: Duration = Duration::from_secs(10);
+/// The same while the source has no such digest.
+const ASK_SOON: Duration = Duration::from_secs(2);
 /// More checkpoints than any side file holds.
 const ENTRIES_MAX: usize = FILE_BYTES_MAX.0 as usize / 32;
 
@@ -26,22 +30,39 @@ pub struct Prover {
     comparison: Option<Comparison>,
     suspected: Option<([u64; 2], Difference)>,
     reported: Option<OffsetRange>,
+    /// Which making of the copy all this is about.
+    remade: u32,
+    keys: KeyProver,
 }
 
 impl Prover {
     /// What to ask the source at `now`, when the copy has `copy`; nothing when an answer would prove no more.
     pub fn ask(
-        &self,
+        &mut self,
         now: Duration,
         copy: &Kept,
         (topic, partition): (TopicId, PartitionId),
     ) -> Option<CheckpointsSince> {
-        let from = self.heard.checkpoints.written();
-        let ask = CheckpointsSince { topic, partition, generation: self.heard.generation, from };
-        let is_due = self.heard_at.is_none_or(|at| now.saturating_sub(at) >= ASK_AGAIN);
+        self.notice_making(copy);
+        let (from, digest) = (self.heard.checkpoints.written(), self.keys.known());
+        let ask = CheckpointsSince { topic, partition, generation: self.heard.generation, from, digest };
+        let again = match digest {
+            _ if !copy.compacted => ASK_AGAIN,
+            0 => ASK_SOON,
+            _ => ASK_KEYS,
+        };
+        let is_due = self.heard_at.is_none_or(|at| now.saturating_sub(at) >= again);
         let is_new = self.compared != Some(marks(copy)) || from < copy.checkpoints.written();
         let has_any = copy.checkpoints.written() > Interval(0);
-        (has_any && (is_due || is_new || self.more || self.suspected.is_some())).then_some(ask)
+        let is_asked = (has_any || copy.compacted) && is_due;
+        (is_asked || has_any && (is_new || self.more || self.suspected.is_some())).then_some(ask)
+    }
+
+    /// What was proven of a copy, or found wrong with it, is gone with it.
+    fn notice_making(&mut self, copy: &Kept) {
+        if self.remade != copy.remade {
+            *self = Self { remade: copy.remade, ..Self::default() };
+        }
     }
 
     /// Takes what the source said at `now`, and compares it with `copy` once all of it is here. `gaps` are offsets never
@@ -56,12 +77,16 @@ impl Prover {
         is_settled: bool,
     ) -> Option<Difference> {
         self.heard_at = Some(now);
+        page.digest.into_iter().for_each(|made| self.keys.hear(made));
         self.hear(page);
         if self.more {
             return None;
         }
         if !is_settled {
             self.suspected = None;
+            return None;
+        }
+        if copy.checkpoints.written() == Interval(0) {
             return None;
         }
         self.compared = Some(marks(copy));
@@ -104,6 +129,23 @@ impl Prover {
     pub const fn comparison(&self) -> Option<&Comparison> {
         self.comparison.as_ref()
     }
+
+    /// A difference that was given could not be kept: it is to be given again.
+    pub fn find_again(&mut self) {
+        self.reported = None;
+        self.keys.find_again();
+    }
+
+    /// How far the copy is proven by its keys.
+    pub const fn keys(&self) -> &KeyProver {
+        &self.keys
+    }
+
+    /// The same, to compare with what `copy` has made.
+    pub fn keys_of(&mut self, copy: &Kept) -> &mut KeyProver {
+        self.notice_making(copy);
+        &mut self.keys
+    }
 }
 
 fn marks(copy: &Kept) -> (u64, Offset, Interval) {
@@ -112,7 +154,7 @@ fn marks(copy: &Kept) -> (u64, Offset, Interval) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Checkpoint, Checkpoints, page};
+    use super::super::{Checkpoint, Checkpoints, DigestOf, MadeDigest, page};
     use super::*;
 
     const KEY: (TopicId, PartitionId) = (TopicId::ZERO, PartitionId(0));
@@ -170,6 +212,35 @@ mod tests {
         assert!(round(&mut prover, &mut now, &source, &kept(1, &[1, 9]), false).is_empty());
         assert!(round(&mut prover, &mut now, &source, &kept(2, &[1, 2]), true).is_empty());
         assert_eq!(end(&prover), 2 * STEP);
+    }
+
+    #[test]
+    fn of_a_copy_made_anew_nothing_is_known() {
+        let (mut prover, mut now) = (Prover::default(), Duration::ZERO);
+        let source = kept(7, &[1, 2]);
+        round(&mut prover, &mut now, &source, &kept(1, &[1, 9]), true);
+        assert!(prover.comparison().unwrap().difference.is_some());
+        let anew = |hashes| Kept { remade: 1, ..kept(2, hashes) };
+        assert!(prover.ask(now, &anew(&[]), KEY).is_none());
+        assert_eq!(prover.comparison(), None);
+        round(&mut prover, &mut now, &source, &anew(&[1, 2]), true);
+        assert_eq!((end(&prover), prover.comparison().unwrap().difference), (2 * STEP, None));
+    }
+
+    #[test]
+    fn a_compacted_copy_asks_for_a_digest_however_short_it_is() {
+        let (mut prover, now) = (Prover::default(), Duration::from_secs(1));
+        let copy = Kept { compacted: true, ..kept(1, &[]) };
+        let ask = prover.ask(now, &copy, KEY).unwrap();
+        let of = DigestOf { range: OffsetRange::default(), decided: Offset(0), number: 5, again: false };
+        assert_eq!(prover.take(now, page(&copy, &ask, 2), &copy, &[], true), None);
+        assert!(prover.ask(now, &copy, KEY).is_none() && prover.ask(now + ASK_SOON, &copy, KEY).is_some());
+        let source = Kept { digest: Some(MadeDigest { of, digest: None }), ..copy.clone() };
+        prover.take(now, page(&source, &ask, 2), &copy, &[], true);
+        assert_eq!((prover.keys().wanted(), prover.comparison()), (Some(of), None));
+        assert!(prover.ask(now + ASK_SOON, &copy, KEY).is_none());
+        let known = prover.ask(now + ASK_KEYS, &copy, KEY).unwrap();
+        assert_eq!(page(&source, &known, 2).digest, None, "it is known");
     }
 
     #[test]

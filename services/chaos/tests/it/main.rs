@@ -20,6 +20,7 @@ mod brokers;
 mod cluster;
 mod council;
 mod cut;
+mod digests;
 mod end_loop;
 mod executor;
 mod failpoints;

@@ -72,7 +72,7 @@ fn others() -> Vec<(&'static str, Option<&'static str>)> {
     (0..200).map(|n| (["a", "b", "c"][n % 3], Some(VALUE))).collect()
 }
 
-fn write(bootstrap: &str, topic: &str, records: &[(&str, Option<&str>)]) {
+pub(crate) fn write(bootstrap: &str, topic: &str, records: &[(&str, Option<&str>)]) {
     let mut config = ClientConfig::new();
     // One record per batch and segment soon: what is old is soon behind the active segment.
     config.set("bootstrap.servers", bootstrap).set("batch.num.messages", "10");

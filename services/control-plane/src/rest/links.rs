@@ -5,14 +5,14 @@ use super::asked::{Path, Query, cut};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, time};
 use crate::council::{Call, Reply};
-use ::api::links::{Link, LinkGap, LinkPartition, LinkProof, LinkReset};
+use ::api::links::{Link, LinkGap, LinkKeyProof, LinkPartition, LinkProof, LinkReset};
 use ::api::{ErrorCode, Page, Paging};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use catalog::reader::{RecordedGap, RemadeTopic};
 use dr_planner::assess::remedy;
-use model::{CopyProof, Line, LinkPartitionStatus, ProtectionGroup, RegionName, Timestamp};
+use model::{CopyProof, KeyProof, Line, LinkPartitionStatus, ProtectionGroup, RegionName, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -54,8 +54,10 @@ async fn find(
     links.pop().map(Json).ok_or_else(|| Refused::unknown("link", name))
 }
 
-/// Has the target's copies copied anew that are no standby otherwise: `must_rebuild` or `different`. What they hold is
-/// dropped, so it is refused while the source does not answer, or a run of the group has not ended.
+/// Has the target's copies copied anew that are no standby otherwise: `must_rebuild` or `different`. What they hold is put
+/// aside for a day, unless the disk is nearly full, as whole logs beside those of other topics, called
+/// `<topic>-<partition>.<milliseconds>-kept`; it is no copy any more, so it is refused while the source does not answer, or a
+/// run of the group has not ended.
 #[utoipa::path(post, path = "/v1/links/{source}/{target}/{group}/rebuild", tag = "links",
     params(("source", description = "The source region."), ("target", description = "The target region."),
         ("group", description = "The protection group.")),
@@ -162,6 +164,16 @@ fn proof(proof: &CopyProof) -> LinkProof {
         unproven_ranges: proof.unproven_ranges,
         different_from_offset: proof.difference.map(|range| range.start.0),
         different_to_offset: proof.difference.map(|range| range.end.0),
+        keys: proof.keys.map(key_proof),
+    }
+}
+
+fn key_proof(KeyProof { range, keys, compared_at }: KeyProof) -> LinkKeyProof {
+    LinkKeyProof {
+        identical_from_offset: range.start.0,
+        identical_to_offset: range.end.0,
+        keys,
+        compared_at: time(compared_at),
     }
 }
 
@@ -287,7 +299,7 @@ mod tests {
     fn a_link_counts_the_partitions_that_are_not_what_their_source_is() {
         let range = |start, end| OffsetRange::new(Offset(start), Offset(end));
         let (mut good, mut bad) = (partition(0, "caught_up", 0), partition(1, "caught_up", 0));
-        let proof = CopyProof { identical: range(3, 131_072), unproven_ranges: 2, difference: None };
+        let proof = CopyProof { identical: range(3, 131_072), unproven_ranges: 2, ..CopyProof::default() };
         bad.proof = Some(CopyProof { difference: Some(range(131_072, 196_608)), ..proof.clone() });
         good.proof = Some(proof);
         let [link] = &links_of(vec![good, bad], Timestamp(0))[..] else { panic!("one link") };
@@ -317,7 +329,7 @@ mod tests {
         assert!(refused(silent("must_rebuild", 60_000), false), "it may be the last copy");
         assert!(refused(silent("incomplete", 10), false), "it mends itself");
         let difference = Some(OffsetRange::new(Offset(0), Offset(65_536)));
-        let proof = CopyProof { identical: OffsetRange::default(), unproven_ranges: 0, difference };
+        let proof = CopyProof { difference, ..CopyProof::default() };
         assert!(!refused(LinkPartitionStatus { proof: Some(proof), ..silent("caught_up", 10) }, false));
     }
 

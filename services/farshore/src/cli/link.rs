@@ -26,8 +26,8 @@ pub(crate) struct Link {
 enum Order {
     /// Shows them, as without an order.
     List,
-    /// Has copies copied anew that are no standby otherwise (must_rebuild, different). What they hold is dropped, so it is
-    /// refused while the source does not answer.
+    /// Has copies copied anew that are no standby otherwise (must_rebuild, different). What they hold is put aside for a day,
+    /// and it is refused while the source does not answer.
     Rebuild {
         /// The source region.
         source: String,
@@ -82,7 +82,7 @@ fn rows(links: &[Mirror]) -> Table {
             link.partitions.len().to_string(),
             link.lag_records.to_string(),
             super::bytes(link.lag_bytes),
-            super::seconds(link.lag_seconds),
+            lag(link.lag_records, link.lag_seconds),
             super::millis(link.silent_ms),
             round_trip(link.round_trip_ms),
             proof_of(link),
@@ -117,7 +117,7 @@ fn partitions(links: &[Mirror]) -> Table {
                 partition.tail_offset.to_string(),
                 or_dash(partition.source_tail_offset),
                 partition.lag_records.to_string(),
-                super::seconds(partition.lag_seconds),
+                lag(partition.lag_records, partition.lag_seconds),
                 super::millis(partition.silent_ms),
                 round_trip(partition.round_trip_ms),
                 format!("{} x {}", partition.fetches_under_way, super::bytes(partition.fetch_bytes.into())),
@@ -152,6 +152,9 @@ fn identical(proof: Option<&LinkProof>) -> String {
     if proof.unproven_ranges > 0 {
         told += &format!(", but for {} ranges", proof.unproven_ranges);
     }
+    if let Some(keys) = &proof.keys {
+        told += &format!("; by the digest of {} keys {}, at {}", keys.keys, keys.identical_to_offset, keys.compared_at);
+    }
     if let (Some(from), Some(to)) = (proof.different_from_offset, proof.different_to_offset) {
         told += &format!("; DIFFERENT in [{from}, {to})");
     }
@@ -168,6 +171,12 @@ fn facts(link: &Mirror, partition: &LinkPartition) -> String {
     let resets = link.resets.iter().filter(|reset| reset.topic == partition.topic).map(remade);
     let told: Vec<_> = unusable.chain(link.gaps.iter().filter(is_its).map(told)).chain(resets).collect();
     if told.is_empty() { "-".to_owned() } else { told.join("; ") }
+}
+
+/// Of a silent source it is not known whether anything was written there.
+fn lag(records: u64, seconds: f64) -> String {
+    let told = super::seconds(seconds);
+    if records == 0 && seconds > 0.0 { format!("up to {told}") } else { told }
 }
 
 fn round_trip(ms: Option<f64>) -> String {

@@ -153,6 +153,7 @@ pub(super) fn broker_config(context: &Context, region: &RegionName, slot: Option
     let hold = context.platform.link_hold;
     config.link_hold = Hold { age: Duration::from_secs(hold.seconds), bytes: ByteCount::mib(hold.mib) };
     config.retention_check = Duration::from_secs(hold.clean_every_s);
+    config.digest_every = Duration::from_secs(hold.digest_every_s);
     // Groups of a platform on one machine start at once.
     config.initial_rebalance_delay = Duration::ZERO;
     Ok(config)

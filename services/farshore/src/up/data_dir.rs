@@ -64,12 +64,19 @@ pub(crate) struct LinkHold {
     pub(crate) mib: u64,
     /// They are cleaned every so many seconds.
     pub(crate) clean_every_s: u64,
+    /// Those that are compacted are digested by their keys every so many seconds.
+    #[serde(default = "digest_every_s")]
+    pub(crate) digest_every_s: u64,
 }
 
 impl Default for LinkHold {
     fn default() -> Self {
-        Self { seconds: 24 * 3600, mib: 10 * 1024, clean_every_s: 300 }
+        Self { seconds: 24 * 3600, mib: 10 * 1024, clean_every_s: 300, digest_every_s: digest_every_s() }
     }
+}
+
+fn digest_every_s() -> u64 {
+    600
 }
 
 fn one_broker() -> u16 {

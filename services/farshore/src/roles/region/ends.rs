@@ -8,7 +8,7 @@ use bytes::Bytes;
 use env::PortFuture;
 use mirror::{CopyKey, Sink, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
-use mirror_core::verify::Kept;
+use mirror_core::verify::{DigestOf, Kept};
 use mirror_core::window::LogState;
 use model::{
     Baseline, Commit, CommitCursor, CopyTerm, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
@@ -105,6 +105,14 @@ impl Sink for WatchedSink {
 
     fn checkpoints(&self, key: CopyKey) -> Option<Kept> {
         self.inner.checkpoints(key)
+    }
+
+    fn want_digest(&self, key: CopyKey, of: DigestOf) {
+        self.inner.want_digest(key, of);
+    }
+
+    fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>> {
+        self.inner.mark_different(key, range, remade)
     }
 
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {

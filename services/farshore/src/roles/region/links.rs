@@ -6,7 +6,7 @@ use env::real::SystemClock;
 use env::{Clock, PortFuture};
 use mirror::{Agent, Connector, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
 use mirror_core::gap::Gap;
-use mirror_core::verify::Kept;
+use mirror_core::verify::{DigestOf, Kept};
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
 use model::{
@@ -176,6 +176,19 @@ impl Sink for BrokerSink {
 
     fn checkpoints(&self, (topic, partition): CopyKey) -> Option<Kept> {
         self.0.copy_checkpoints(topic, partition)
+    }
+
+    fn want_digest(&self, (topic, partition): CopyKey, of: DigestOf) {
+        self.0.want_copy_digest(topic, partition, of);
+    }
+
+    fn mark_different(
+        &self,
+        (topic, partition): CopyKey,
+        range: OffsetRange,
+        remade: u32,
+    ) -> PortFuture<'_, Result<(), SinkError>> {
+        Box::pin(async move { self.0.mark_copy_different(topic, partition, range, remade).await.map_err(failed) })
     }
 
     fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {
