@@ -10,6 +10,8 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const OFFSET_INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
 pub(crate) const TXN_INDEX: &str = "txnindex";
+/// The files of a segment, which nobody writes any more once it was removed.
+pub(crate) const SEGMENT_KINDS: [&str; 4] = [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX];
 pub(crate) const SNAPSHOT: &str = "snapshot";
 pub(crate) const EPOCHS: &str = "leader-epoch-checkpoint";
 pub(crate) const LOG_START: &str = "log-start-offset";

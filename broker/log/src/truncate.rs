@@ -230,6 +230,33 @@ impl Log {
         self.shared.seal("its topic was deleted".into());
         std::fs::rename(&self.dir, aside).map_err(files::failed("put aside", &self.dir))
     }
+
+    /// Keeps what the log holds now in a directory of its own, a whole log, while this one goes on to hold something else:
+    /// nothing of it may be written before it is [restarted](Self::restart_at). Segments are not copied, they get another name.
+    ///
+    /// # Errors
+    /// [`FileError`]: what is there of the directory is of no use.
+    pub fn keep_aside(&self, aside: &Path) -> Result<(), FileError> {
+        let kept = link_all(&self.dir, aside);
+        kept.map_err(files::failed("keep aside", &self.dir))?;
+        files::sync_dir(aside)
+    }
+}
+
+/// Names the files of segments once more, and copies those that are written in place.
+fn link_all(dir: &Path, aside: &Path) -> io::Result<()> {
+    std::fs::create_dir(aside)?;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), aside.join(entry.file_name()));
+        let is_segment = files::SEGMENT_KINDS.iter().any(|kind| from.extension().is_some_and(|found| found == *kind));
+        if is_segment {
+            std::fs::hard_link(&from, &to)?;
+        } else if entry.file_type()?.is_file() {
+            std::fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 fn check(view: &View, offset: Offset) -> Result<(), TruncateError> {

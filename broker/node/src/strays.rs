@@ -4,10 +4,12 @@
 //! ```text
 //!   t-0  --not placed here-->                     t-0.<milliseconds>-stray  --a week later-->  gone
 //!   t-0  --another region has the topic deleted-> t-0.<milliseconds>-kept   --a day later, or when disk is short--> gone
+//!   t-0  --the copy is made anew------------------^  (and goes on)
 //! ```
 //!
 //! A stray is put aside first, for whoever finds that the metadata is wrong and not the log; a copy, for whoever finds that
-//! the topic should not have been deleted. Such a directory is a whole log of the topic it was.
+//! the topic should not have been deleted, or loses the source before the new copy is complete. Such a directory is a whole
+//! log of the topic it was.
 
 use crate::Broker;
 use crate::log_dirs::LogDir;
@@ -22,18 +24,18 @@ use std::time::Duration;
 pub(crate) enum Aside {
     /// It is placed elsewhere.
     Stray,
-    /// It is a copy, and the topic was deleted.
-    Deleted,
+    /// It is a copy, and the topic was deleted, or it is copied anew.
+    Copy,
 }
 
 impl Aside {
-    const ALL: [Self; 2] = [Self::Stray, Self::Deleted];
+    const ALL: [Self; 2] = [Self::Stray, Self::Copy];
 
     /// How long it is kept.
     const fn kept(self) -> Duration {
         match self {
             Self::Stray => Duration::from_secs(7 * 24 * 3600),
-            Self::Deleted => Duration::from_secs(24 * 3600),
+            Self::Copy => Duration::from_secs(24 * 3600),
         }
     }
 
@@ -41,7 +43,7 @@ impl Aside {
     const fn suffix(self) -> &'static str {
         match self {
             Self::Stray => "-stray",
-            Self::Deleted => "-kept",
+            Self::Copy => "-kept",
         }
     }
 
@@ -83,7 +85,7 @@ impl Broker {
             strays.for_each(|(_, path)| put_aside(&path, Aside::Stray, now));
             Aside::ALL.into_iter().for_each(|why| remove_old(dir.path(), why, now));
             if !dir.disk().has_room() {
-                remove(Aside::Deleted.found(dir.path()).into_iter());
+                remove(Aside::Copy.found(dir.path()).into_iter());
             }
         }
     }
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn what_is_put_aside_is_kept_for_its_time() {
         let dir = tempfile::tempdir().unwrap();
-        for (why, name) in [(Aside::Stray, "my.topic-7.1000-stray"), (Aside::Deleted, "my.topic-7.1000-kept")] {
+        for (why, name) in [(Aside::Stray, "my.topic-7.1000-stray"), (Aside::Copy, "my.topic-7.1000-kept")] {
             let log = dir.path().join("my.topic-7");
             fs::create_dir(&log).unwrap();
             put_aside(&log, why, Timestamp(1000));

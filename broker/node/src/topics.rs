@@ -170,7 +170,7 @@ impl Broker {
         topic.held().for_each(|partition| self.0.fetchers.forget(partition));
         let is_copy = is_copy(topic.group.as_ref(), image);
         let end = |partition: &Arc<Partition>| {
-            if is_copy { partition.put_aside(Aside::Deleted) } else { partition.delete() }
+            if is_copy { partition.put_aside(Aside::Copy) } else { partition.delete() }
         };
         let deleted: Vec<_> = topic.held().map(end).collect();
         self.0.storage.dirs.forget(self.0.storage.dirs.of_topic(id));
@@ -194,7 +194,7 @@ impl Broker {
 
     /// Removes the log of a deleted topic, or puts it aside where it is a copy.
     fn clear(&self, log: &Path, is_copy: bool) {
-        if is_copy { put_aside(log, Aside::Deleted, self.0.clock.now()) } else { remove_dir(log) }
+        if is_copy { put_aside(log, Aside::Copy, self.0.clock.now()) } else { remove_dir(log) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Closed, Held, Lost, Partition, SourceMarks, Standing};
 use crate::replica::Ear;
+use crate::strays::Aside;
 use log::{Copied, CopiedRange, FileError, ReadError, TruncateError};
 use model::{Baseline, Offset, OffsetRange, Timestamp};
 use std::path::Path;
@@ -144,7 +145,7 @@ impl Partition {
     }
 
     /// Drops everything, to be copied from the source's log start on. The replicas of the region do the same when they hear
-    /// of it. It may block.
+    /// of it. What it held is kept beside it for a while, unless the disk is nearly full. It may block.
     ///
     /// # Errors
     /// As [`truncate`](Self::truncate). Until it is done the copy says that it has to be made anew.
@@ -152,6 +153,9 @@ impl Partition {
         let mut held = self.held();
         held.check_copy()?;
         let log = held.log.as_mut().ok_or(Closed)?;
+        if self.dir.disk().has_room() {
+            log.keep_aside(&Aside::Copy.place(log.dir(), self.storage.clock.now()))?;
+        }
         let known = log.baseline();
         log.set_baseline(Baseline { remade: known.remade + 1, ..known })?;
         let cut = self.cut_proven(Offset::ZERO, || log.restart_at(Offset::ZERO).map(|()| Offset::ZERO));
