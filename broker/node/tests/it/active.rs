@@ -1,7 +1,7 @@
 //! Topics that every region takes writes for: whatever was written where, all come to the same state, and what lost is
 //! in the conflict topic.
 
-use crate::harness::{Client, PATIENCE};
+use crate::harness::{Client, eventually};
 use broker::{AskedPortion, Broker, Config, Listeners, NoCouncil, Ports, SettleFailure};
 use bytes::Bytes;
 use env::PortFuture;
@@ -21,8 +21,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 use wire::ErrorCode;
 
 const TOPIC: &str = "carts";
@@ -165,37 +163,31 @@ impl Fleet {
 
     /// Waits until all regions have received all that was written anywhere, and hold the same for every key.
     async fn converged(&self) -> BTreeMap<String, Option<String>> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let mut states = Vec::new();
+        eventually("all regions hold the same", async || {
             let received: Vec<_> = self.regions.iter().map(|region| received(&region.broker)).collect();
-            let mut states = Vec::new();
+            states.clear();
             for at in 0..self.regions.len() {
                 states.push(self.standing(at).await);
             }
             let is_same =
                 received.windows(2).all(|two| two[0] == two[1]) && states.windows(2).all(|two| two[0] == two[1]);
-            if is_same && received[0].is_some() {
-                return states.remove(0);
-            }
-            assert!(Instant::now() < deadline, "not in time: {received:?} {states:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
+            is_same && received[0].is_some()
+        })
+        .await;
+        states.remove(0)
     }
 
     /// Waits until a region has told of `count` conflicts; (key, value that stands, value that lost).
     async fn conflicts(&self, at: usize, count: usize) -> BTreeSet<(String, String, String)> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let page = self.regions[at].broker.conflicts(Offset::ZERO, 10_000).await.unwrap();
-            if page.conflicts.len() >= count {
-                assert_eq!(page.conflicts.len(), count, "{page:?}");
-                let told = page.conflicts.iter();
-                let told = told.map(|told| (text(&told.key), text(&told.winner.value), text(&told.loser.value)));
-                return told.collect();
-            }
-            assert!(Instant::now() < deadline, "{} of {count} conflicts", page.conflicts.len());
-            sleep(Duration::from_millis(20)).await;
-        }
+        let mut told = Vec::new();
+        eventually(&format!("{count} conflicts are told"), async || {
+            told = self.regions[at].broker.conflicts(Offset::ZERO, 10_000).await.unwrap().conflicts;
+            told.len() >= count
+        })
+        .await;
+        assert_eq!(told.len(), count, "{told:?}");
+        told.iter().map(|told| (text(&told.key), text(&told.winner.value), text(&told.loser.value))).collect()
     }
 
     /// Stops a region in an orderly way and starts it again, after `meanwhile` has seen its side log.

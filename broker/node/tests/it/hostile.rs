@@ -1,6 +1,5 @@
 use crate::harness::{PATIENCE, alone, batch, eventually, produce_request};
 use broker::standalone::Topic;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::frame;
@@ -8,6 +7,15 @@ use wire::frame;
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// How many bytes wait to be read on each connection to `port`, as the kernel has them.
+fn unread(port: u16) -> Vec<u64> {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let ours = rows.filter(|row| row[1].ends_with(&format!(":{port:04X}")) && row[3] == ESTABLISHED);
+    ours.map(|row| u64::from_str_radix(row[4].split_once(':').unwrap().1, 16).unwrap()).collect()
 }
 
 async fn is_closed_after(alone: &crate::harness::Alone, bytes: &[u8]) {
@@ -52,7 +60,8 @@ async fn a_frame_that_is_announced_takes_memory_only_as_it_comes() {
         stream.write_all(&[0; 1000]).await.unwrap();
         streams.push(stream);
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let port = alone.broker.broker.addresses().unwrap().clients.port();
+    eventually("the broker has read all that came", async || unread(port) == [0; 20]).await;
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
 }
