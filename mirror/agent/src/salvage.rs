@@ -1,4 +1,5 @@
-//! Compares a diverged tail with the lineage that went on without it, and writes again what that lacks.
+//! Compares a diverged tail with the lineage that went on without it, and writes again what that lacks; or publishes all of
+//! it, as it is, in a topic of its own.
 //!
 //! ```text
 //!   diverged file --chunks--> batches --+
@@ -11,9 +12,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use env::PortFuture;
-use mirror_core::salvage::{Findings, Parcel, Provenance, Resume, Salvage, SalvageError, Tally, Wish, records};
+use mirror_core::salvage::{
+    Fate, Findings, Parcel, Places, Provenance, Published, Resume, Salvage, SalvageError, Tally, Transactions, Wish,
+    Writer, records, verified,
+};
 use model::{Offset, OffsetRange, OwnershipEpoch, PartitionId, ProducerId, RegionName, TopicName};
-use record::{BatchView, Batches};
+use record::{BatchView, Batches, Record};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::api::list_offsets::{EARLIEST, LATEST};
@@ -33,20 +37,20 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Records are counted by sequence numbers, which must not wrap.
 const RECORDS_MAX: u64 = i32::MAX as u64;
 
-/// The file of a diverged tail, wherever it is.
+/// The file of a diverged tail, or another log, wherever it is.
 pub trait TailFile: Send + Sync {
     /// Some bytes from `at` on, at most `max`; none at the end of the file.
     fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>>;
 }
 
-/// A diverged tail and where its records belong.
+/// A diverged tail and where its records are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tail {
     /// The region that archived it.
     pub region: RegionName,
     /// The ownership epoch it was written under.
     pub epoch: OwnershipEpoch,
-    /// The topic.
+    /// The topic they go to.
     pub topic: TopicName,
     /// The partition.
     pub partition: PartitionId,
@@ -67,14 +71,20 @@ pub struct Reinjection {
     pub until: Offset,
 }
 
+impl Reinjection {
+    fn writer(&self, provenance: Option<Provenance>) -> Writer {
+        Writer { producer_id: self.producer_id, producer_epoch: self.producer_epoch, provenance }
+    }
+}
+
 /// Why a tail was not compared or not written again.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageFailure {
     /// The file cannot be read.
-    #[error("the diverged file cannot be read: {0}")]
+    #[error("the file cannot be read: {0}")]
     File(String),
     /// The file ends within a batch, or is not what was written.
-    #[error("the diverged file is damaged at byte {at}: {what}")]
+    #[error("the file is damaged at byte {at}: {what}")]
     Damaged {
         /// Where.
         at: u64,
@@ -90,6 +100,22 @@ pub enum SalvageFailure {
     /// It cannot be judged.
     #[error(transparent)]
     Salvage(#[from] SalvageError),
+    /// The file is not all of the tail.
+    #[error("the file has {found} of the tail's {expected} records")]
+    Incomplete {
+        /// How many it has.
+        found: u64,
+        /// How many lay in the tail.
+        expected: u64,
+    },
+    /// Records that were acknowledged are not there.
+    #[error("{found} of {expected} records are in the topic now; the others were lost with an owner, or deleted")]
+    Gone {
+        /// How many are there.
+        found: u64,
+        /// How many were written.
+        expected: u64,
+    },
     /// More than can be numbered.
     #[error("the tail has {0} records; at most {RECORDS_MAX} can be written again at once")]
     TooLarge(u64),
@@ -137,7 +163,7 @@ impl Salvor {
         let mut batches = FileBatches::new(file);
         while batches.fill().await? {
             for batch in batches.whole() {
-                each_record(&salvage, wish, &batch, |fate, _| tally.count(fate))?;
+                each_record(&batch, |record| tally.count(salvage.fate(wish, &batch, record)))?;
             }
             batches.advance()?;
         }
@@ -157,19 +183,63 @@ impl Salvor {
         file: &dyn TailFile,
     ) -> Result<Findings, SalvageFailure> {
         let salvage = self.judge(tail, wish, file, agreed.until).await?;
-        let from = Provenance {
-            region: tail.region.clone(),
-            epoch: tail.epoch,
-            producer_id: agreed.producer_id,
-            producer_epoch: agreed.producer_epoch,
+        let writer = agreed.writer(Some(Provenance { region: tail.region.clone(), epoch: tail.epoch }));
+        let parcel = Parcel::new(writer.clone(), self.resume(tail, &writer, agreed.until).await?);
+        let mut tally = Tally::default();
+        let judge = |batch: &BatchView<'_>, record: &Record| salvage.fate(wish, batch, record);
+        self.write(tail, file, parcel, judge, |fate, _| tally.count(fate)).await?;
+        Ok(salvage.findings(tally, 0))
+    }
+
+    /// Writes all of `tail` to the topic, as it is and in its order, but for records of transactions that were not
+    /// committed, after what an earlier attempt has written; returns when all of it is acknowledged by all in-sync replicas
+    /// and was read back.
+    ///
+    /// # Errors
+    /// [`SalvageFailure`]: some of it may have been written; the same call goes on there.
+    pub async fn publish(
+        &self,
+        tail: &Tail,
+        agreed: Reinjection,
+        file: &dyn TailFile,
+    ) -> Result<Published, SalvageFailure> {
+        let (writer, transactions) = (agreed.writer(None), transactions(file).await?);
+        let parcel = Parcel::new(writer.clone(), self.resume(tail, &writer, agreed.until).await?);
+        let (mut tally, mut places) = (Tally::default(), Places::default());
+        let judge = |batch: &BatchView<'_>, _: &Record| transactions.fate(batch).unwrap_or(Fate::Lacking);
+        let see = |fate: Fate, record: &Record| {
+            tally.count(fate);
+            if fate.is_sent() {
+                places.push(record.offset, 1);
+            }
         };
-        let mut parcel = Parcel::new(from.clone(), self.resume(tail, &from, agreed.until).await?);
-        let (mut tally, mut batches) = (Tally::default(), FileBatches::new(file));
+        self.write(tail, file, parcel, judge, see).await?;
+        if tally.records() != tail.records {
+            return Err(SalvageFailure::Incomplete { found: tally.records(), expected: tail.records });
+        }
+        let there = self.written(tail, &writer, agreed.until).await?;
+        if there.count() != places.count() {
+            return Err(SalvageFailure::Gone { found: there.count(), expected: places.count() });
+        }
+        Ok(Published { tally, runs: places.runs_to(&there) })
+    }
+
+    /// Shows every record of the tail with its fate, and sends those that are to be.
+    async fn write(
+        &self,
+        tail: &Tail,
+        file: &dyn TailFile,
+        mut parcel: Parcel,
+        judge: impl Fn(&BatchView<'_>, &Record) -> Fate,
+        mut see: impl FnMut(Fate, &Record),
+    ) -> Result<(), SalvageFailure> {
+        let mut batches = FileBatches::new(file);
         while batches.fill().await? {
             let mut full = vec![];
             for batch in batches.whole() {
-                each_record(&salvage, wish, &batch, |fate, record| {
-                    tally.count(fate);
+                each_record(&batch, |record| {
+                    let fate = judge(&batch, record);
+                    see(fate, record);
                     full.extend(parcel.push(fate, &batch, record));
                 })?;
             }
@@ -181,7 +251,7 @@ impl Salvor {
         if let Some(last) = parcel.seal() {
             self.send(tail, last).await?;
         }
-        Ok(salvage.findings(tally, 0))
+        Ok(())
     }
 
     async fn send(&self, tail: &Tail, batch: Vec<u8>) -> Result<(), SalvageFailure> {
@@ -208,15 +278,27 @@ impl Salvor {
         Ok(salvage)
     }
 
-    async fn resume(&self, tail: &Tail, from: &Provenance, since: Offset) -> Result<Resume, SalvageFailure> {
+    async fn resume(&self, tail: &Tail, writer: &Writer, since: Offset) -> Result<Resume, SalvageFailure> {
         let mut resume = Resume::default();
-        let range = OffsetRange::new(since, self.end(tail, LATEST).await?.max(since));
+        let range = self.since(tail, since).await?;
         self.scan(tail, range, |batch| {
-            resume.note(from, batch);
+            resume.note(writer, batch);
             Ok(())
         })
         .await?;
         Ok(resume)
+    }
+
+    /// Where what was written lies.
+    async fn written(&self, tail: &Tail, writer: &Writer, since: Offset) -> Result<Places, SalvageFailure> {
+        let mut places = Places::default();
+        let range = self.since(tail, since).await?;
+        self.scan(tail, range, |batch| places.note(writer, batch)).await?;
+        Ok(places)
+    }
+
+    async fn since(&self, tail: &Tail, since: Offset) -> Result<OffsetRange, ClientError> {
+        Ok(OffsetRange::new(since, self.end(tail, LATEST).await?.max(since)))
     }
 
     async fn end(&self, tail: &Tail, which: i64) -> Result<Offset, ClientError> {
@@ -256,21 +338,47 @@ impl Salvor {
     }
 }
 
-/// Shows every record of a data batch with its fate.
-fn each_record(
-    salvage: &Salvage,
-    wish: Wish,
-    batch: &BatchView<'_>,
-    mut see: impl FnMut(mirror_core::salvage::Fate, &record::Record),
-) -> Result<(), SalvageError> {
+/// The offsets of the batches of a file, and how many records it has.
+///
+/// # Errors
+/// [`SalvageFailure`] when it cannot be read.
+pub async fn extent(file: &dyn TailFile) -> Result<(OffsetRange, u64), SalvageFailure> {
+    let (mut range, mut records, mut batches) = (None, 0, FileBatches::new(file));
+    while batches.fill().await? {
+        for batch in batches.whole() {
+            let header = batch.header();
+            let start = range.map_or(header.base_offset, |range: OffsetRange| range.start);
+            range = Some(OffsetRange::new(start, header.next_offset()));
+            let is_data = !header.attributes.is_control();
+            records += u64::try_from(header.count).unwrap_or(0) * u64::from(is_data);
+        }
+        batches.advance()?;
+    }
+    Ok((range.unwrap_or(OffsetRange::new(Offset::ZERO, Offset::ZERO)), records))
+}
+
+/// Shows every record of a data batch.
+fn each_record(batch: &BatchView<'_>, mut see: impl FnMut(&Record)) -> Result<(), SalvageError> {
     if batch.attributes.is_control() {
         return Ok(());
     }
     for record in records(batch)? {
-        let record = record?;
-        see(salvage.fate(wish, batch, &record), &record);
+        see(&record?);
     }
     Ok(())
+}
+
+/// How the transactions of a tail ended. All of its batches are what was written.
+async fn transactions(file: &dyn TailFile) -> Result<Transactions, SalvageFailure> {
+    let (mut transactions, mut batches) = (Transactions::default(), FileBatches::new(file));
+    while batches.fill().await? {
+        for batch in batches.whole() {
+            verified(&batch)?;
+            transactions.note(&batch)?;
+        }
+        batches.advance()?;
+    }
+    Ok(transactions)
 }
 
 /// The batches of a file, a chunk at a time.

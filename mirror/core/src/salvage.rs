@@ -11,27 +11,32 @@
 //! but the file, the new lineage up to a fixed offset, and the [`Wish`]; so whoever goes on with a re-injection that was cut
 //! short comes to the same list, and continues it by sequence number ([`Resume`]).
 //!
+//! A tail is published in a topic of its own by the same means, where nothing is compared: all of its records but those of
+//! transactions that were not committed, as they are ([`Writer::provenance`] is `None`), in their order ([`Published`]).
+//!
 //! It does not know of transactions that began below the common end: of those, what lies in the tail counts by the marker
 //! that lies in the tail.
 
 mod parcel;
+mod places;
 mod report;
 mod sequences;
+mod transactions;
 
-pub use parcel::{EPOCH_HEADER, OFFSET_HEADER, Parcel, Provenance, REGION_HEADER, Resume};
+pub use parcel::{EPOCH_HEADER, OFFSET_HEADER, Parcel, Provenance, REGION_HEADER, Resume, Writer};
+pub use places::{Places, Published};
 pub use report::{Findings, KeyFinding, Tally};
+pub use transactions::{TRANSACTIONAL_BATCHES_MAX, Transactions};
 
 use model::{ByteCount, Offset, OffsetRange, ProducerId};
-use record::{BatchError, BatchView, ControlRecord, Record, RecordError, sequence_after};
+use record::{BatchError, BatchView, Record, RecordError, sequence_after};
 use report::Keys;
 use sequences::Sequences;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How many producers of a tail are told apart.
 pub const PRODUCERS_MAX: usize = 100_000;
-/// How many transactional batches of a tail are looked at.
-pub const TRANSACTIONAL_BATCHES_MAX: usize = 1_000_000;
 /// How much a batch may unpack to.
 const PLAIN_BYTES_MAX: ByteCount = model::limits::DECOMPRESSED_BYTES_MAX;
 
@@ -97,6 +102,18 @@ pub enum SalvageError {
         /// How many are possible.
         limit: usize,
     },
+    /// The log that was written to does not hold what was written, in its order.
+    #[error(
+        "the batch at offset {at} has sequence number {found} where {expected} should follow: records before it are gone"
+    )]
+    NotInOrder {
+        /// Where.
+        at: Offset,
+        /// Its sequence number.
+        found: i32,
+        /// What should be there.
+        expected: u64,
+    },
     /// The keys are not all known.
     #[error("the tail has too many keys to tell which of them the new lineage holds; ask again without keys-not-newer")]
     KeysUnknown,
@@ -106,10 +123,7 @@ pub enum SalvageError {
 #[derive(Debug, Default)]
 pub struct Salvage {
     producers: BTreeMap<(ProducerId, i16), Sequences>,
-    /// Transactional batches without an end so far, and the aborted ones, by base offset.
-    open: BTreeMap<ProducerId, Vec<Offset>>,
-    aborted: BTreeSet<Offset>,
-    transactional: usize,
+    transactions: Transactions,
     keys: Keys,
     control_batches: u64,
     lineage: Option<OffsetRange>,
@@ -123,13 +137,10 @@ impl Salvage {
     pub fn note_tail(&mut self, batch: &BatchView<'_>) -> Result<(), SalvageError> {
         verified(batch)?;
         let header = batch.header();
+        self.transactions.note(batch)?;
         if header.attributes.is_control() {
             self.control_batches += 1;
-            self.note_marker(batch);
             return Ok(());
-        }
-        if header.attributes.is_transactional() {
-            self.note_transactional(batch)?;
         }
         if header.is_idempotent() {
             let producer = (header.producer_id, header.producer_epoch);
@@ -140,22 +151,6 @@ impl Salvage {
             self.keys.note_tail(record?.key.as_deref());
         }
         Ok(())
-    }
-
-    fn note_transactional(&mut self, batch: &BatchView<'_>) -> Result<(), SalvageError> {
-        self.transactional += 1;
-        check_room("transactional batches", self.transactional, TRANSACTIONAL_BATCHES_MAX)?;
-        self.open.entry(batch.header().producer_id).or_default().push(batch.header().base_offset);
-        Ok(())
-    }
-
-    fn note_marker(&mut self, batch: &BatchView<'_>) {
-        let ended = |open: &mut BTreeMap<_, Vec<Offset>>| open.remove(&batch.header().producer_id).unwrap_or_default();
-        match ControlRecord::of(batch) {
-            Some(ControlRecord::Abort { .. }) => self.aborted.extend(ended(&mut self.open)),
-            Some(ControlRecord::Commit { .. }) => drop(ended(&mut self.open)),
-            _ => {}
-        }
     }
 
     /// Takes note of a batch that the new lineage holds since the common end; all of the tail was noted before.
@@ -184,11 +179,8 @@ impl Salvage {
     /// What becomes of `record`, which lies in `batch` of the tail. Control batches have no fate.
     pub fn fate(&self, wish: Wish, batch: &BatchView<'_>, record: &Record) -> Fate {
         let header = batch.header();
-        if self.aborted.contains(&header.base_offset) {
-            return Fate::Aborted;
-        }
-        if header.attributes.is_transactional() && self.is_open(header.producer_id, header.base_offset) {
-            return Fate::Open;
+        if let Some(uncommitted) = self.transactions.fate(batch) {
+            return uncommitted;
         }
         if self.holds(batch, record) {
             return Fate::Held;
@@ -201,10 +193,6 @@ impl Salvage {
             (false, true) => Fate::UnknownLeft,
             (false, false) => Fate::Unknown,
         }
-    }
-
-    fn is_open(&self, producer: ProducerId, batch: Offset) -> bool {
-        self.open.get(&producer).is_some_and(|batches| batches.binary_search(&batch).is_ok())
     }
 
     fn holds(&self, batch: &BatchView<'_>, record: &Record) -> bool {
@@ -240,7 +228,11 @@ pub fn records<'a>(
     Ok(batch.records(PLAIN_BYTES_MAX).map_err(failed)?.map(move |record| record.map_err(failed)))
 }
 
-fn verified(batch: &BatchView<'_>) -> Result<(), SalvageError> {
+/// Whether the batch is what was written.
+///
+/// # Errors
+/// [`SalvageError::Batch`] when it is not.
+pub fn verified(batch: &BatchView<'_>) -> Result<(), SalvageError> {
     batch.verify().map_err(|source| SalvageError::Batch { at: batch.header().base_offset, source })
 }
 

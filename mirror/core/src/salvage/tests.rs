@@ -1,4 +1,5 @@
 use super::*;
+use crate::attached::Run;
 use model::{OwnershipEpoch, RegionName, Timestamp};
 use proptest::prelude::*;
 use record::{BatchBuilder, Batches, end_txn_marker};
@@ -46,13 +47,22 @@ fn fates(tail: &[u8], lineage: &[u8], wish: Wish) -> Vec<Fate> {
     fates
 }
 
-fn from() -> Provenance {
+fn writer() -> Writer {
     let (region, epoch) = (RegionName::new("r1").unwrap(), OwnershipEpoch(3));
-    Provenance { region, epoch, producer_id: OURS, producer_epoch: 0 }
+    Writer { producer_id: OURS, producer_epoch: 0, provenance: Some(Provenance { region, epoch }) }
+}
+
+/// Records stay as they are.
+fn silent_writer() -> Writer {
+    Writer { provenance: None, ..writer() }
 }
 
 fn parcels(tail: &[u8], lineage: &[u8], resume: Resume) -> Vec<Vec<u8>> {
-    let (salvage, mut parcel, mut sent) = (judged(tail, lineage), Parcel::new(from(), resume), vec![]);
+    parcels_of(writer(), tail, lineage, resume)
+}
+
+fn parcels_of(writer: Writer, tail: &[u8], lineage: &[u8], resume: Resume) -> Vec<Vec<u8>> {
+    let (salvage, mut parcel, mut sent) = (judged(tail, lineage), Parcel::new(writer, resume), vec![]);
     for batch in Batches::new(tail).map(Result::unwrap).filter(|batch| !batch.header().attributes.is_control()) {
         for record in records(&batch).unwrap().map(Result::unwrap) {
             sent.extend(parcel.push(salvage.fate(Wish::default(), &batch, &record), &batch, &record));
@@ -118,6 +128,57 @@ fn what_is_written_again_says_where_it_comes_from() {
 }
 
 #[test]
+fn what_is_published_is_what_it_was_whatever_its_headers_say() {
+    // It was written again before, and lies in a tail again.
+    let tail = parcels(&[pair(10, 4, ["a", "b"]), anonymous(14, "e")].concat(), &[], Resume::default()).concat();
+    let published = parcels_of(silent_writer(), &tail, &[], Resume::default());
+    let told = |bytes: &[u8]| -> Vec<_> {
+        let batches: Vec<_> = Batches::new(bytes).map(Result::unwrap).collect();
+        let all = batches.iter().flat_map(|batch| records(batch).unwrap().map(Result::unwrap));
+        all.map(|record| (record.timestamp, record.key, record.value, record.headers)).collect()
+    };
+    assert_eq!(told(&published.concat()), told(&tail));
+    let mut resume = Resume::default();
+    resume.note(&silent_writer(), &BatchView::parse(&published[0]).unwrap());
+    assert_eq!(resume, Resume { sequence: 3, last: None });
+    assert!(parcels_of(silent_writer(), &tail, &[], resume).is_empty(), "all of it is there");
+}
+
+#[test]
+fn places_tell_where_each_record_went() {
+    let run = |source, target, count| Run { source: Offset(source), target: Offset(target), count };
+    let places = |stretches: &[(i64, u64)]| {
+        let mut places = Places::default();
+        stretches.iter().for_each(|(start, count)| places.push(Offset(*start), *count));
+        places
+    };
+    let tail = places(&[(10, 2), (12, 1), (14, 3)]);
+    assert_eq!(tail, places(&[(10, 3), (14, 3)]), "what follows each other is one stretch");
+    let topic = places(&[(0, 4), (9, 2)]);
+    assert_eq!(tail.runs_to(&topic), [run(10, 0, 3), run(14, 3, 1), run(15, 9, 2)]);
+    assert_eq!(Places::default().runs_to(&topic), []);
+}
+
+#[test]
+fn what_lies_in_a_topic_is_what_its_writer_has_written() {
+    let ours = |offset, sequence| {
+        let batch = BatchBuilder::new().base_offset(Offset(offset)).producer(OURS, 0, sequence);
+        batch.record(1, None, Some(b"v"), &[]).record(1, None, Some(b"w"), &[]).build()
+    };
+    let note = |log: &[u8]| {
+        let mut places = Places::default();
+        Batches::new(log).try_for_each(|batch| places.note(&silent_writer(), &batch.unwrap())).map(|()| places)
+    };
+    let places = note(&[ours(0, 0), anonymous(2, "e"), ours(3, 2)].concat()).unwrap();
+    let mut expected = Places::default();
+    expected.push(Offset(0), 2);
+    expected.push(Offset(3), 2);
+    assert_eq!(places, expected);
+    let failed = note(&[ours(0, 0), ours(2, 4)].concat()).unwrap_err();
+    assert!(matches!(failed, SalvageError::NotInOrder { at: Offset(2), found: 4, expected: 2 }), "{failed}");
+}
+
+#[test]
 fn a_damaged_tail_is_refused() {
     let mut tail = anonymous(14, "e");
     *tail.last_mut().unwrap() ^= 1;
@@ -159,7 +220,7 @@ proptest! {
         for through in through.into_iter().chain([usize::MAX]) {
             let mut resume = Resume::default();
             for batch in &log {
-                resume.note(&from(), &BatchView::parse(batch).unwrap());
+                resume.note(&writer(), &BatchView::parse(batch).unwrap());
             }
             log.extend(parcels(&tail, &[], resume).into_iter().take(through));
         }
