@@ -62,6 +62,18 @@ pub struct Group {
     pub block_period: Duration,
     /// The most automatic actions within 24 hours, unless a person acknowledges them.
     pub automatic_actions_per_day_max: u32,
+    /// Whether diverged tails of its topics are published: topic `<topic>.diverged.<epoch>` gets all of their records.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub diverged_topics: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// What an acknowledgement of a write promises across regions.
@@ -229,6 +241,7 @@ pub fn default_group(regions: &[RegionName]) -> Option<Group> {
         fencing: Fencing::Lease,
         block_period: BLOCK_PERIOD_DEFAULT,
         automatic_actions_per_day_max: AUTOMATIC_ACTIONS_PER_DAY_DEFAULT,
+        diverged_topics: true,
     })
 }
 

@@ -22,6 +22,8 @@ pub struct Diverged {
     /// Its re-injection, when one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reinjection: Option<Reinjection>,
+    /// The topic that has all of its records, as they are, or will have them.
+    pub published: Publication,
     /// The manifests in the object store of what is kept there of its file, which names the pieces and their hashes. Only
     /// where one tail is asked for; empty while the store does not answer or has nothing of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -32,6 +34,71 @@ pub struct Diverged {
     /// Why there are no findings, where they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<String>,
+}
+
+/// How a tail stands that is published: all of its records, as they are and in their order, in a topic of its own, which is
+/// called `<topic>.diverged.<epoch>` and has the partitions of the original. Nothing is taken away from it until it is
+/// deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Publication {
+    /// How it stands.
+    pub state: PublicationState,
+    /// The topic; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "orders.diverged.1")]
+    pub topic: Option<String>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub ended_at: Option<String>,
+    /// What became of the records, when it is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<PublishedRecords>,
+}
+
+/// How a tail stands that is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicationState {
+    /// It is not, and will not be as things are.
+    Absent,
+    /// It will be.
+    Waiting,
+    /// Some of it may be.
+    Running,
+    /// All of it is.
+    Completed,
+}
+
+/// Where the records of a tail are in its topic, in the partition they were in before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedRecords {
+    /// How many are there.
+    pub published: u64,
+    /// Left out: of aborted transactions.
+    pub aborted: u64,
+    /// Left out: of transactions without an end in the tail.
+    pub open: u64,
+    /// Which offsets went where, in order.
+    pub offsets: Vec<PublishedOffsets>,
+    /// Whether `offsets` has all of them: only the first thousand runs are kept.
+    pub offsets_complete: bool,
+}
+
+/// Records that follow each other in the tail and in its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedOffsets {
+    /// Their offsets in the tail.
+    pub tail: OffsetRange,
+    /// Their offsets in the topic.
+    pub topic: OffsetRange,
 }
 
 /// A tail being written to the lineage that went on, or that was. It is done once.

@@ -118,6 +118,11 @@ pub struct Policy {
     #[serde(default = "Policy::default_automatic_actions_per_day_max")]
     #[schema(default = 3)]
     pub automatic_actions_per_day_max: u32,
+    /// Whether diverged tails of its topics are published: topic `<topic>.diverged.<epoch>` gets all of their records, as
+    /// they are. Tails that were archived while it was off follow when it is on again.
+    #[serde(default = "Policy::default_diverged_topics")]
+    #[schema(default = true)]
+    pub diverged_topics: bool,
 }
 
 impl Policy {
@@ -139,6 +144,10 @@ impl Policy {
 
     fn default_automatic_actions_per_day_max() -> u32 {
         3
+    }
+
+    fn default_diverged_topics() -> bool {
+        true
     }
 }
 
@@ -431,6 +440,9 @@ pub struct UpdateProtectionGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub rto_ms: Option<u64>,
+    /// Whether diverged tails of its topics are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverged_topics: Option<bool>,
 }
 
 /// Forbids automatic action on a group.

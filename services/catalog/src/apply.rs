@@ -10,6 +10,7 @@ mod modes;
 mod nodes;
 mod ownership;
 mod platform;
+mod publications;
 mod reinjections;
 mod restores;
 mod runs;
@@ -160,6 +161,8 @@ impl<'c> Applying<'c> {
             Change::RecordGaps(args) => self.record_gaps(args).await,
             Change::StartReinjection(args) => self.start_reinjection(args).await,
             Change::FinishReinjection(args) => self.finish_reinjection(args).await,
+            Change::StartPublication(args) => self.start_publication(args).await,
+            Change::FinishPublication(args) => self.finish_publication(args).await,
             Change::PutSchedule(args) => self.put_schedule(args).await,
             Change::DeleteSchedule(args) => self.delete_schedule(args).await,
             Change::ClaimFiring(args) => self.claim_firing(args).await,

@@ -8,6 +8,7 @@ mod group;
 mod mode;
 mod ownership;
 mod platform;
+mod publication;
 mod run;
 mod topic;
 mod work;
@@ -23,6 +24,7 @@ pub use platform::{
     Addresses, BlockAutomation, FormPlatform, Founder, FoundingWitness, JoinRegion, JoinWitness, NodePort, PutSetting,
     RegisterGateway, UnblockAutomation, WITNESS_SLOT, council_node_id,
 };
+pub use publication::{FinishPublication, PublicationPlan, PublicationSummary, PublishedRun, StartPublication};
 pub use run::{AppendRunEvent, StartRun, StorePlan, StoreReport};
 pub use topic::{AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, NewTopic, PurgeTopics};
 pub use work::{
@@ -226,6 +228,10 @@ changes! {
     StartReinjection = "start_reinjection", |c| c.tail.clone();
     /// Says what came of it.
     FinishReinjection = "finish_reinjection", |c| c.tail.clone();
+    /// Begins to publish a diverged tail in a topic of its own.
+    StartPublication = "start_publication", |c| c.tail.clone();
+    /// Says where its records are.
+    FinishPublication = "finish_publication", |c| c.tail.clone();
     /// Creates or replaces a schedule.
     PutSchedule = "put_schedule", |c| c.schedule.name.clone();
     /// Deletes a schedule.

@@ -26,6 +26,8 @@ pub const OWNERSHIP_EPOCH_MAX: u32 = (1 << 19) - 1;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 /// The most bytes of a document (plan, event, report, policy) a command may carry.
 pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// How many runs of a published tail are kept.
+pub const PUBLISHED_RUNS_MAX: usize = 1_000;
 /// The most schedules.
 pub const SCHEDULES_MAX: usize = 1_000;
 /// How many entries of the council's log the audit and the answers to keyed requests reach back.

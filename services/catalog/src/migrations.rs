@@ -28,6 +28,7 @@ pub(crate) const ALL: &[(i64, &str, &str)] = migrations![
     15 "0015_automation",
     16 "0016_modes",
     17 "0017_reinjections",
+    18 "0018_publications",
 ];
 
 /// Brings a database of any earlier version to this one.

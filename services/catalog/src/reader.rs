@@ -3,6 +3,7 @@
 mod evidence;
 pub(crate) mod exposures;
 mod page;
+mod publications;
 mod records;
 mod reinjections;
 mod runs;
@@ -13,6 +14,7 @@ mod work;
 pub(crate) use evidence::tail_id;
 pub use evidence::{RecordedGap, RecordedTail};
 pub use page::{Page, PageOf};
+pub use publications::Publication;
 pub use records::{AuditRecord, GrantRecord};
 pub use reinjections::Reinjection;
 pub use runs::{PlanSummary, RunSummary, StoredEvent, StoredReport};

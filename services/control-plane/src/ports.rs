@@ -3,7 +3,7 @@
 
 use env::{BootInstant, PortFuture};
 use mirror_core::active::{ConflictRecord, ConflictVersion, Dot};
-use mirror_core::salvage::{Findings, Tally, Wish};
+use mirror_core::salvage::{Findings, Published, Tally, Wish};
 use model::{
     Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, Commit, DivergedTail, Done, Gap, Holding, Incarnation,
     LinkPartitionStatus, Offset, Order, OrderError, OwnershipEpoch, PartitionId, ProducerId, ProtectionGroup,
@@ -335,20 +335,20 @@ pub trait TailFile: Send + Sync {
     fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Vec<u8>, PortError>>;
 }
 
-/// A diverged tail and where its records belong.
+/// A diverged tail and where its records are to go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TailSite {
-    /// The owner's listener for gateways.
+    /// The listener for gateways of the topic's owner.
     pub address: String,
     /// The region that archived it.
     pub region: RegionName,
-    /// The topic's name.
+    /// The name of the topic they go to: the tail's own, or the one it is published in.
     pub topic: TopicName,
     /// What it is.
     pub tail: DivergedTail,
 }
 
-/// Compares diverged tails with the lineage of their owner, and writes again what that lacks.
+/// Compares diverged tails with the lineage of their owner, writes again what that lacks, and publishes them.
 pub trait Salvor: Send + Sync + 'static {
     /// What a re-injection that begins now is bound to: producer id, producer epoch, and the offset below which the new
     /// lineage is compared.
@@ -361,6 +361,15 @@ pub trait Salvor: Send + Sync + 'static {
         wish: Wish,
         file: &'a dyn TailFile,
     ) -> PortFuture<'a, Result<Findings, PortError>>;
+
+    /// Writes all of the tail, but records of transactions that were not committed, to the topic, after what an earlier
+    /// attempt has written.
+    fn publish<'a>(
+        &'a self,
+        site: &'a TailSite,
+        agreed: (ProducerId, i16, Offset),
+        file: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Published, PortError>>;
 
     /// Writes again what the owner's log lacked when this was agreed on, after what an earlier attempt has written.
     fn reinject<'a>(

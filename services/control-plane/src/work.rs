@@ -12,8 +12,10 @@
 //! known by its name, so that asking for it twice does it once. A job that its region forgot (its process was restarted)
 //! has failed: a backup without a manifest is none, and a restore's topics are deleted.
 
+mod destination;
 mod drills;
 mod keep;
+mod publish;
 mod restore;
 mod salvage;
 mod workshop;

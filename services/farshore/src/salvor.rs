@@ -1,10 +1,10 @@
-//! Diverged tails, compared and written again over our own Kafka client.
+//! Diverged tails, compared, written again and published over our own Kafka client.
 
 use bytes::Bytes;
 use control_plane::ports::{PortError, Salvor, TailFile, TailSite};
 use env::PortFuture;
 use mirror::salvage::{self, Reinjection};
-use mirror_core::salvage::{Findings, Tally, Wish};
+use mirror_core::salvage::{Findings, Published, Tally, Wish};
 use model::{Offset, ProducerId};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,17 +13,30 @@ const HALF_SENT_FROM: u64 = 256 << 10;
 /// How many keys a report names.
 const TOP_KEYS: usize = 20;
 
+/// What a tail is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be written again.
+    Reinjection,
+    /// To be published.
+    Publication,
+}
+
 /// Works on tails as a client of the owner.
 #[derive(Default)]
 pub(crate) struct WireSalvor {
-    /// Called whenever some of a tail is written again, and not all of it.
-    half_sent: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Called whenever some of a tail is sent, and not all of it.
+    half_sent: Option<Box<dyn Fn(Purpose) + Send + Sync>>,
 }
 
 impl WireSalvor {
-    /// The same, with `half_sent` called whenever some of a tail is written again, and not all of it.
-    pub(crate) fn watched(half_sent: impl Fn() + Send + Sync + 'static) -> Self {
+    /// The same, with `half_sent` called whenever some of a tail is sent, and not all of it.
+    pub(crate) fn watched(half_sent: impl Fn(Purpose) + Send + Sync + 'static) -> Self {
         Self { half_sent: Some(Box::new(half_sent)) }
+    }
+
+    fn sent<'f>(&'f self, file: &'f dyn TailFile, purpose: Purpose) -> Sent<'f> {
+        Sent { file: Read(file), begun: AtomicU32::new(0), half_sent: self.half_sent.as_deref(), purpose }
     }
 }
 
@@ -40,15 +53,16 @@ impl salvage::TailFile for Read<'_> {
 struct Sent<'f> {
     file: Read<'f>,
     begun: AtomicU32,
-    half_sent: &'f (dyn Fn() + Send + Sync),
+    half_sent: Option<&'f (dyn Fn(Purpose) + Send + Sync)>,
+    purpose: Purpose,
 }
 
 impl salvage::TailFile for Sent<'_> {
     fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>> {
         // What was read before, and held a whole parcel, has been sent by then.
         let begun = self.begun.fetch_add(u32::from(at == 0), Ordering::Relaxed);
-        if at >= HALF_SENT_FROM && begun > 1 {
-            (self.half_sent)();
+        if let Some(half_sent) = self.half_sent.filter(|_| at >= HALF_SENT_FROM && begun > 1) {
+            half_sent(self.purpose);
         }
         self.file.read(at, max)
     }
@@ -90,6 +104,18 @@ impl Salvor for WireSalvor {
         Box::pin(async move { client(site).compare(&tail(site), wish, &Read(file), TOP_KEYS).await.map_err(failed) })
     }
 
+    fn publish<'a>(
+        &'a self,
+        site: &'a TailSite,
+        (producer_id, producer_epoch, since): (ProducerId, i16, Offset),
+        file: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Published, PortError>> {
+        Box::pin(async move {
+            let agreed = Reinjection { producer_id, producer_epoch, until: since };
+            client(site).publish(&tail(site), agreed, &self.sent(file, Purpose::Publication)).await.map_err(failed)
+        })
+    }
+
     fn reinject<'a>(
         &'a self,
         site: &'a TailSite,
@@ -99,9 +125,7 @@ impl Salvor for WireSalvor {
     ) -> PortFuture<'a, Result<Tally, PortError>> {
         Box::pin(async move {
             let agreed = Reinjection { producer_id, producer_epoch, until };
-            let nothing = || {};
-            let half_sent = self.half_sent.as_deref().unwrap_or(&nothing);
-            let file = Sent { file: Read(file), begun: AtomicU32::new(0), half_sent };
+            let file = self.sent(file, Purpose::Reinjection);
             let findings = client(site).reinject(&tail(site), wish, agreed, &file).await;
             findings.map(|findings| findings.tally).map_err(failed)
         })

@@ -24,7 +24,7 @@ impl Applying<'_> {
         Ok(Answer::Done)
     }
 
-    async fn tail_exists(&mut self, region: &RegionName, tail: &str) -> Applied<bool> {
+    pub(super) async fn tail_exists(&mut self, region: &RegionName, tail: &str) -> Applied<bool> {
         let rows = sqlx::query("SELECT document FROM diverged_tails WHERE region = ?")
             .bind(region.as_str())
             .fetch_all(&mut *self.connection)

@@ -1,8 +1,9 @@
 use crate::council::{Council, group, region, run_id, step};
 use crate::story;
 use catalog::command::{
-    AppendRunEvent, BlockAutomation, FinishReinjection, RecordDiverged, RecordGaps, ReinjectionOutcome,
-    ReinjectionPlan, ReinjectionSummary, StartReinjection, StartRun, StorePlan, StoreReport, UnblockAutomation,
+    AppendRunEvent, BlockAutomation, FinishPublication, FinishReinjection, PublicationPlan, PublicationSummary,
+    PublishedRun, RecordDiverged, RecordGaps, ReinjectionOutcome, ReinjectionPlan, ReinjectionSummary,
+    StartPublication, StartReinjection, StartRun, StorePlan, StoreReport, UnblockAutomation,
 };
 use catalog::reader::{Page, WorkState};
 use catalog::{Answer, Refusal};
@@ -143,10 +144,8 @@ async fn a_final_report_stays() {
     assert_eq!(reader.provisional_reports().await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_diverged_tail_is_written_again_once() {
-    let mut council = Council::formed().await;
-    council.create(&["orders"]).await;
+/// A tail of `orders` that the council heard of from r1; its id.
+async fn recorded_tail(council: &mut Council) -> String {
     let tail = DivergedTail {
         topic: council.topic("orders").id,
         partition: crate::council::partition(0),
@@ -159,7 +158,47 @@ async fn a_diverged_tail_is_written_again_once() {
         file: "diverged/orders-0-1.log".into(),
     };
     council.decide(RecordDiverged { region: region("r1"), tails: vec![tail] }).await.unwrap();
-    let id = council.catalog.reader().diverged(None).await.unwrap()[0].id();
+    council.catalog.reader().diverged(None).await.unwrap()[0].id()
+}
+
+#[tokio::test]
+async fn a_diverged_tail_is_published_once() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    let id = recorded_tail(&mut council).await;
+    let plan = |producer| PublicationPlan {
+        topic: crate::council::topic_id(9),
+        name: crate::council::topic_name("orders.diverged.1"),
+        producer_id: ProducerId(producer),
+        producer_epoch: 0,
+        since: Offset(0),
+    };
+    let start = |tail: &str, plan| StartPublication { region: region("r1"), tail: tail.into(), plan };
+    assert!(matches!(council.refusal(start("r1.x", plan(1))).await, Refusal::NotFound { .. }));
+    let run = PublishedRun { from: Offset(5), to: Offset(0), count: 4 };
+    let finish = |records| FinishPublication {
+        tail: id.clone(),
+        summary: PublicationSummary { records, runs: vec![run], runs_complete: true, ..Default::default() },
+    };
+    assert!(matches!(council.refusal(finish(4)).await, Refusal::NotFound { .. }), "it has not begun");
+    council.decide(start(&id, plan(1))).await.unwrap();
+    council.decide(start(&id, plan(2))).await.unwrap();
+    let running = council.catalog.reader().publication(&id).await.unwrap().unwrap();
+    assert_eq!((running.plan, running.summary), (plan(1), None), "who goes on sends what was agreed on");
+    council.decide(finish(4)).await.unwrap();
+    council.decide(finish(3)).await.unwrap();
+    let done = council.catalog.reader().publications().await.unwrap();
+    assert_eq!((done.len(), done[0].summary.as_ref().map(|summary| summary.records)), (1, Some(4)));
+    let many = PublicationSummary { runs: vec![run; 1001], ..Default::default() };
+    let refusal = council.refusal(FinishPublication { tail: id, summary: many }).await;
+    assert!(matches!(refusal, Refusal::TooMany { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_diverged_tail_is_written_again_once() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    let id = recorded_tail(&mut council).await;
     let plan = |producer| ReinjectionPlan {
         keys_not_newer: false,
         leave_unknown: false,

@@ -22,7 +22,8 @@ use model::{
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
     let changes =
-        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active()].concat();
+        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active(), publication()]
+            .concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
 
@@ -156,6 +157,23 @@ fn salvage() -> Vec<Change> {
     vec![
         StartReinjection { region: region("r1"), tail: tail.clone(), plan }.into(),
         FinishReinjection { tail, outcome: ReinjectionOutcome::Completed(summary) }.into(),
+    ]
+}
+
+fn publication() -> Vec<Change> {
+    let tail = RecordedTail { region: region("r1"), tail: diverged_tail(), recorded_at: Timestamp(0) }.id();
+    let plan = PublicationPlan {
+        topic: topic_id(9),
+        name: topic_name("orders.diverged.1"),
+        producer_id: ProducerId(8),
+        producer_epoch: 0,
+        since: Offset(0),
+    };
+    let run = PublishedRun { from: Offset(10), to: Offset(0), count: 4 };
+    let summary = PublicationSummary { records: 4, aborted: 1, open: 0, runs: vec![run], runs_complete: true };
+    vec![
+        StartPublication { region: region("r1"), tail: tail.clone(), plan }.into(),
+        FinishPublication { tail, summary }.into(),
     ]
 }
 

@@ -7,7 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset as Place, TopicPartitionList};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const RECORD_BYTES: usize = 1024;
+/// How many keys its records have.
+const KEYS: u64 = 100;
 
 /// Where everybody writes down what they see, with one clock.
 #[derive(Clone)]
@@ -216,8 +218,13 @@ fn send(producer: &ThreadedProducer<Receipts>, journal: &Journal, topic: &str, p
     payload.resize(RECORD_BYTES, b'.');
     let idempotent = true;
     journal.tell("producer", Event::Sent { value, partition: place(topic, partition), idempotent });
-    let record: BaseRecord<'_, (), [u8], Box<u64>> =
-        BaseRecord::with_opaque_to(topic, Box::new(value)).partition(partition).payload(&payload);
+    let key = format!("key-{}", value % KEYS);
+    let headers = OwnedHeaders::new().insert(Header { key: "value", value: Some(&value.to_string()) });
+    let record: BaseRecord<'_, str, [u8], Box<u64>> = BaseRecord::with_opaque_to(topic, Box::new(value))
+        .partition(partition)
+        .key(key.as_str())
+        .headers(headers)
+        .payload(payload.as_slice());
     if let Err((error, _)) = producer.send(record) {
         journal.tell("producer", Event::Refused { value, reason: error.to_string() });
     }

@@ -35,6 +35,7 @@ mod lost_broker;
 mod matrix;
 mod modes;
 mod nemesis;
+mod publication;
 mod region_loss;
 mod regions;
 mod reinject;

@@ -4,6 +4,7 @@
 use crate::cluster::start_with;
 use crate::faults::{PARTITIONS, PER_SECOND, wait_for_acks};
 use crate::load::{Journal, Load, create, scan, unique};
+use crate::publication;
 use crate::region_loss::final_report;
 use crate::regions::equal_tails;
 use crate::rest::{get, list};
@@ -73,6 +74,7 @@ pub(crate) fn everything_is_there_once_it_is_written_again(platform: &Platform, 
         assert!(tails.iter().any(|tail| covers(&tail)), "no tail has {value} of {partition} at {offset}: {tails:?}");
     }
     tails.iter().for_each(|tail| is_in_the_object_store(platform, tail));
+    publication::each_tail_is_in_its_topic(platform, &tails);
     let written: u64 = tails.iter().map(|tail| written_again(platform, tail)).sum();
     assert!(written >= missing.len() as u64, "{written} of at least {} are written again", missing.len());
     let after = found(platform, &owner, topic);
@@ -83,7 +85,7 @@ pub(crate) fn everything_is_there_once_it_is_written_again(platform: &Platform, 
     equal_tails(platform, topic, PARTITIONS);
 }
 
-fn listed(platform: &Platform, topic: &str) -> Vec<Diverged> {
+pub(crate) fn listed(platform: &Platform, topic: &str) -> Vec<Diverged> {
     let mut last: Result<Vec<Diverged>, String> = Err("nothing was asked yet".to_owned());
     let told = platform.wait_for("diverged tails are told", crate::sync::PATIENCE, || {
         last = list(&platform.endpoints().api, "/v1/diverged", "");
@@ -94,7 +96,7 @@ fn listed(platform: &Platform, topic: &str) -> Vec<Diverged> {
     all.into_iter().filter(|tail| tail.region == "r1" && tail.tail.topic.as_deref() == Some(topic)).collect()
 }
 
-fn range(tail: &Diverged) -> OffsetRange {
+pub(crate) fn range(tail: &Diverged) -> OffsetRange {
     OffsetRange::new(Offset(tail.tail.range.start), Offset(tail.tail.range.end))
 }
 
@@ -137,7 +139,7 @@ fn written_again(platform: &Platform, tail: &Diverged) -> u64 {
     expected.lacking
 }
 
-fn command(platform: &Platform, arguments: &[&str]) -> Diverged {
+pub(crate) fn command(platform: &Platform, arguments: &[&str]) -> Diverged {
     let text = platform.command(arguments).unwrap_or_else(|error| panic!("{error}\n{}", platform.logs()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error} in {text}"))
 }

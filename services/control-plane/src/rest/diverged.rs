@@ -6,13 +6,17 @@ use super::backups::work_state;
 use super::refused::Answered;
 use super::shapes::{accepted, maybe_time, range, time};
 use crate::work::KnownTail;
-use ::api::diverged::{Diverged, Fates, Findings, KeyFinding, Reinject, Reinjection};
+use ::api::diverged::{
+    Diverged, Fates, Findings, KeyFinding, Publication, PublicationState, PublishedOffsets, PublishedRecords, Reinject,
+    Reinjection,
+};
 use ::api::{Page, Paging};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use catalog::command::ReinjectionSummary;
+use catalog::command::{PublicationSummary, PublishedRun, ReinjectionSummary};
 use catalog::reader;
 use mirror_core::salvage::{self, Wish};
+use model::{Offset, OffsetRange};
 use std::time::Duration;
 use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
@@ -88,11 +92,45 @@ impl Api {
             region: known.recorded.region.to_string(),
             tail: self.shown_tail(&known.recorded),
             recorded_at: time(known.recorded.recorded_at),
+            published: shown_publication(&known),
             reinjection: known.reinjection.map(shown_reinjection),
             objects: vec![],
             findings: None,
             not_compared: None,
         }
+    }
+}
+
+fn shown_publication(known: &KnownTail) -> Publication {
+    let (begun, destination) = (known.publication.as_ref(), known.destination.as_ref());
+    let summary = begun.and_then(|publication| publication.summary.as_ref());
+    let state = match (begun, summary, destination) {
+        (_, Some(_), _) => PublicationState::Completed,
+        (_, None, Err(_)) => PublicationState::Absent,
+        (Some(_), None, Ok(_)) => PublicationState::Running,
+        (None, None, Ok(_)) => PublicationState::Waiting,
+    };
+    Publication {
+        state,
+        topic: destination.ok().map(|to| to.name.to_string()),
+        reason: destination.err().map(ToString::to_string),
+        started_at: begun.map(|publication| time(publication.started_at)),
+        ended_at: begun.and_then(|publication| maybe_time(publication.ended_at)),
+        records: summary.map(shown_published),
+    }
+}
+
+fn shown_published(summary: &PublicationSummary) -> PublishedRecords {
+    let offsets = |run: &PublishedRun| {
+        let behind = |offset: Offset| OffsetRange::new(offset, offset.plus(run.count as i64));
+        PublishedOffsets { tail: range(behind(run.from)), topic: range(behind(run.to)) }
+    };
+    PublishedRecords {
+        published: summary.records,
+        aborted: summary.aborted,
+        open: summary.open,
+        offsets: summary.runs.iter().map(offsets).collect(),
+        offsets_complete: summary.runs_complete,
     }
 }
 

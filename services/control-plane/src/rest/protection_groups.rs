@@ -116,6 +116,7 @@ async fn update(
     policy.mode = asked.mode.map_or(policy.mode, asked_mode);
     policy.slow_target = asked.slow_target.map_or(policy.slow_target, asked_slow_target);
     policy.auto = asked.auto.map_or(policy.auto, |change| changed_auto(policy.auto, change));
+    policy.diverged_topics = asked.diverged_topics.unwrap_or(policy.diverged_topics);
     if let Some(standbys) = asked.standbys {
         policy.standbys = standbys.iter().map(|region| name(region)).collect::<Answered<_>>()?;
     }

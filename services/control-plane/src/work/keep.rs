@@ -11,7 +11,9 @@ use catalog::reader::{Backup, Drill, Page, Restore, WorkState};
 use catalog::{CatalogError, Change};
 use model::{ByteCount, RegionName, TopicSpec, TopicState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -25,6 +27,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before the end of some work is proposed again.
 const FINISH_PAUSE: Duration = Duration::from_millis(200);
+/// How many diverged tails are published at a time.
+const PUBLISHED_AT_A_TIME: usize = 4;
 
 impl Works {
     /// Sees to all work whenever this node leads, for ever.
@@ -79,6 +83,10 @@ impl Works {
                 let name = format!("reinjection of {}", reinjection.tail);
                 tasks.start(name, async move { works.see_to_reinjection(reinjection).await });
             }
+        }
+        for known in self.tails().await?.into_iter().filter(|known| known.due().is_some()) {
+            let (works, turns, tail) = (self.clone(), tasks.publishing.clone(), known.recorded.id());
+            tasks.start(format!("publication of {tail}"), async move { works.see_to_publication(tail, turns).await });
         }
         tasks.looked_at = Some(index);
         Ok(())
@@ -214,12 +222,20 @@ fn restore_summary(receipt: &RestoreReceipt) -> RestoreSummary {
 }
 
 /// One task per piece of work; dropping it ends all of them.
-#[derive(Default)]
 struct Tasks {
     set: JoinSet<()>,
     running: BTreeMap<String, Id>,
     /// How much of the council's log was looked through for work, unless some has ended since.
     looked_at: Option<u64>,
+    /// Who publishes holds one of these.
+    publishing: Arc<Semaphore>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let publishing = Arc::new(Semaphore::new(PUBLISHED_AT_A_TIME));
+        Self { set: JoinSet::new(), running: BTreeMap::new(), looked_at: None, publishing }
+    }
 }
 
 impl Tasks {

@@ -4,14 +4,17 @@
 //! before ([`ReinjectionPlan`]), so that the next leader goes on where it stopped, and a leader that was taken for dead
 //! sends nothing twice.
 
+use super::destination::{Destination, Unpublished, destination, id_of};
 use super::{WorkError, Works};
 use crate::council::{Call, Council, CouncilError, Reply};
 use crate::ports::{PortError, TailFile, TailSite};
+use catalog::CatalogError;
 use catalog::command::{FinishReinjection, ReinjectionOutcome, ReinjectionPlan, ReinjectionSummary, StartReinjection};
-use catalog::reader::{RecordedTail, Reinjection, WorkState};
+use catalog::reader::{Publication, RecordedTail, Reinjection, WorkState};
 use env::PortFuture;
 use mirror_core::salvage::{Findings, Tally, Wish};
 use model::{RegionName, TopicState};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -30,17 +33,27 @@ const ATTEMPT_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct KnownTail {
     pub(crate) recorded: RecordedTail,
     pub(crate) reinjection: Option<Reinjection>,
+    pub(crate) publication: Option<Publication>,
+    /// Where it is published, now or later.
+    pub(crate) destination: Result<Destination, Unpublished>,
 }
 
 impl Works {
     /// All diverged tails.
-    pub(crate) async fn tails(&self) -> Result<Vec<KnownTail>, WorkError> {
-        let reader = self.council.reader();
-        let (tails, mut reinjections) = (reader.diverged(None).await?, reader.reinjections().await?);
+    pub(crate) async fn tails(&self) -> Result<Vec<KnownTail>, CatalogError> {
+        let (reader, view) = (self.council.reader(), self.council.view());
+        let tails = reader.diverged(None).await?;
+        let mut reinjections: BTreeMap<String, Reinjection> =
+            reader.reinjections().await?.into_iter().map(|known| (known.tail.clone(), known)).collect();
+        let mut publications: BTreeMap<String, Publication> =
+            reader.publications().await?.into_iter().map(|known| (known.tail.clone(), known)).collect();
+        let holding = tails.iter().map(|known| id_of(known.tail.topic, known.tail.ownership_epoch)).collect();
         let known = tails.into_iter().map(|recorded| {
             let id = recorded.id();
-            let at = reinjections.iter().position(|reinjection| reinjection.tail == id);
-            KnownTail { reinjection: at.map(|at| reinjections.swap_remove(at)), recorded }
+            let publication = publications.remove(&id);
+            let plan = publication.as_ref().map(|publication| &publication.plan);
+            let destination = destination(&view, &recorded.tail, plan, &holding);
+            KnownTail { reinjection: reinjections.remove(&id), publication, destination, recorded }
         });
         Ok(known.collect())
     }
@@ -126,7 +139,7 @@ impl Works {
         })
     }
 
-    fn file(&self, recorded: &RecordedTail) -> RegionFile {
+    pub(super) fn file(&self, recorded: &RecordedTail) -> RegionFile {
         let (council, region) = (self.council.clone(), recorded.region.clone());
         RegionFile { council, region, file: recorded.tail.file.clone() }
     }
@@ -161,7 +174,7 @@ impl Works {
 }
 
 /// A file of a region, read through its node.
-struct RegionFile {
+pub(super) struct RegionFile {
     council: Council,
     region: RegionName,
     file: String,

@@ -2,7 +2,8 @@
 
 use control_plane::ports::{Canary, CanaryPass, PortError, Salvor, TailFile, TailSite};
 use env::{Clock, PortFuture};
-use mirror_core::salvage::{Findings, Salvage, Tally, Wish};
+use mirror_core::attached::Run;
+use mirror_core::salvage::{Findings, Published, Salvage, Tally, Wish};
 use model::{Offset, ProducerId, ProtectionGroup, TopicName};
 use std::sync::Mutex;
 
@@ -12,6 +13,8 @@ pub(crate) struct Bird {
     pub(crate) dies: Mutex<bool>,
     /// What tails were written again under, attempt by attempt.
     pub(crate) written: Mutex<Vec<(TopicName, Wish, ProducerId)>>,
+    /// What tails were published in, attempt by attempt.
+    pub(crate) published: Mutex<Vec<(TopicName, ProducerId)>>,
 }
 
 impl Canary for Bird {
@@ -23,7 +26,7 @@ impl Canary for Bird {
     }
 }
 
-/// Every record is lacking; the first attempt to write a tail fails.
+/// Every record is lacking; the first attempt to write a tail and the first to publish one fail.
 impl Salvor for Bird {
     fn agree<'a>(&'a self, _: &'a TailSite) -> PortFuture<'a, Result<(ProducerId, i16, Offset), PortError>> {
         Box::pin(async { Ok((ProducerId(7), 0, Offset(20))) })
@@ -37,6 +40,21 @@ impl Salvor for Bird {
     ) -> PortFuture<'a, Result<Findings, PortError>> {
         let tally = Tally { lacking: site.tail.records, ..Tally::default() };
         Box::pin(async move { Ok(Salvage::default().findings(tally, 1)) })
+    }
+
+    fn publish<'a>(
+        &'a self,
+        site: &'a TailSite,
+        (producer, _, since): (ProducerId, i16, Offset),
+        _: &'a dyn TailFile,
+    ) -> PortFuture<'a, Result<Published, PortError>> {
+        let mut published = self.published.lock().unwrap();
+        published.push((site.topic.clone(), producer));
+        let (is_first, count) = (published.len() == 1, site.tail.records);
+        let tally = Tally { lacking: count, ..Tally::default() };
+        let runs = vec![Run { source: site.tail.range.start, target: since, count }];
+        let done = Published { tally, runs };
+        Box::pin(async move { if is_first { Err(PortError("the owner is away".into())) } else { Ok(done) } })
     }
 
     fn reinject<'a>(

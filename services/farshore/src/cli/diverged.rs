@@ -6,7 +6,7 @@ use crate::http::Api;
 use crate::table::{self, Table, or_dash};
 use anyhow::{Result, bail};
 use api::backups::WorkState;
-use api::diverged::{Diverged, Fates, Findings, Reinject, Reinjection};
+use api::diverged::{Diverged, Fates, Findings, Publication, PublicationState, Reinject, Reinjection};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -113,6 +113,9 @@ fn show(place: &Place, tail: &Diverged) -> Result<()> {
         if let Some(reason) = &tail.not_compared {
             println!("not compared: {reason}");
         }
+        for line in published(&tail.published, tail.tail.partition) {
+            println!("{line}");
+        }
         for object in &tail.objects {
             println!("in the object store: {object}");
         }
@@ -135,6 +138,27 @@ fn compared(findings: &Findings) -> String {
         findings.keyless,
         findings.control_batches,
     )
+}
+
+/// Which topic has its records, and where.
+fn published(publication: &Publication, partition: i32) -> Vec<String> {
+    let topic = publication.topic.as_deref().unwrap_or("no topic");
+    match (publication.state, &publication.records) {
+        (PublicationState::Completed, Some(records)) => {
+            let count = |count: u64, what: &str| if count > 0 { format!(", {what} {count}") } else { String::new() };
+            let left = count(records.aborted, "aborted") + &count(records.open, "of open transactions");
+            let head = format!("published in {topic}-{partition}: records {}{left}", records.published);
+            let run = |run: &api::diverged::PublishedOffsets| {
+                let (tail, topic) = (run.tail, run.topic);
+                format!("  offsets [{}, {}) are [{}, {})", tail.start, tail.end, topic.start, topic.end)
+            };
+            std::iter::once(head).chain(records.offsets.iter().map(run)).collect()
+        }
+        (PublicationState::Absent, _) => {
+            vec![format!("not published: {}", publication.reason.as_deref().unwrap_or("nobody says why"))]
+        }
+        _ => vec![format!("being published in {topic}-{partition}")],
+    }
 }
 
 fn written(reinjection: &Reinjection) -> String {
@@ -162,8 +186,16 @@ fn name(tail: &Diverged) -> String {
     format!("{topic}-{}", tail.tail.partition)
 }
 
+/// The topic that has its records, or is getting them.
+fn topic(publication: &Publication) -> Option<String> {
+    let topic = publication.topic.as_ref()?;
+    let is_there = publication.state == PublicationState::Completed;
+    Some(if is_there { topic.clone() } else { format!("{topic} (not all yet)") })
+}
+
 fn rows(tails: &[Diverged]) -> Table {
-    let mut table = Table::new(["id", "region", "partition", "epoch", "offsets", "records", "bytes", "last", "again"]);
+    let mut table =
+        Table::new(["id", "region", "partition", "epoch", "offsets", "records", "bytes", "last", "again", "topic"]);
     for known in tails {
         let tail = &known.tail;
         table.row([
@@ -176,6 +208,7 @@ fn rows(tails: &[Diverged]) -> Table {
             tail.bytes.to_string(),
             tail.last_at.clone(),
             or_dash(known.reinjection.as_ref().map(state)),
+            or_dash(topic(&known.published)),
         ]);
     }
     table

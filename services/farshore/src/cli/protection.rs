@@ -113,6 +113,14 @@ pub(crate) enum Setting {
         #[command(flatten)]
         limits: Limits,
     },
+    /// Whether what a lost owner acknowledged and nobody else got is published in topics `<topic>.diverged.<epoch>`.
+    DivergedTopics {
+        /// on or off.
+        value: Switch,
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
     /// Allows automatic action again after it was blocked, or blocks it for a while.
     Block {
         /// on or off.
@@ -296,6 +304,11 @@ impl Setting {
             Self::Automatic { value, name } => {
                 let change =
                     UpdateProtectionGroup { automatic_failover: Some(value == Switch::On), ..Default::default() };
+                let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
+                table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
+            }
+            Self::DivergedTopics { value, name } => {
+                let change = UpdateProtectionGroup { diverged_topics: Some(value == Switch::On), ..Default::default() };
                 let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
                 table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
             }

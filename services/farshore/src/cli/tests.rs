@@ -45,6 +45,7 @@ fn every_documented_command_is_understood() {
         "protection failover default --target r2 --dry-run",
         "protection switchover --no-wait",
         "protection set automatic off",
+        "protection set diverged-topics off",
         "protection assess",
         "run list",
         "run show",

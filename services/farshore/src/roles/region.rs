@@ -90,7 +90,7 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
         entropy,
         region: Some(data_plane.clone()),
         canary: Arc::new(WireCanary::new()),
-        salvor: Arc::new(WireSalvor::watched(move || failpoint.reach(Place::TailHalfSent))),
+        salvor: Arc::new(WireSalvor::watched(move |purpose| failpoint.reach(Place::of_half_sent(purpose)))),
         archivist: Some(archivist),
     };
     let plane = ControlPlane::start(config, ports).await?;

@@ -1,6 +1,7 @@
 use super::Served;
 use catalog::command::RecordDiverged;
 use catalog::reader::RecordedTail;
+use hyper::Method;
 use mirror_core::salvage::Wish;
 use model::{
     DivergedTail, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProducerId, RegionName, Timestamp, TopicName,
@@ -55,6 +56,61 @@ async fn a_diverged_tail_is_shown_and_written_again_once() {
     let attempt = (TopicName::new("orders").unwrap(), wish, ProducerId(7));
     assert_eq!(written, [attempt.clone(), attempt], "the attempt that failed and the one that went on");
     served.get("/v1/diverged/r1.none").await.problem(404, "not_found");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diverged_tail_is_published_in_a_topic_of_its_own() {
+    let served = Served::start(1).await;
+    served.post("/v1/topics", json!({"name": "orders", "partitions": 3})).await.ok(201);
+    let path = format!("/v1/diverged/{}", diverged(&served, "orders").await);
+    let shown = served.until(&path, |tail| tail["published"]["state"] == "completed").await;
+    let published = &shown["published"];
+    assert_eq!((&published["topic"], &published["reason"]), (&json!("orders.diverged.1"), &Value::Null));
+    let offsets = json!([{"tail": {"start": 10, "end": 15}, "topic": {"start": 20, "end": 25}}]);
+    let records = json!({"published": 5, "aborted": 0, "open": 0, "offsets": offsets, "offsets_complete": true});
+    assert_eq!(published["records"], records);
+    let attempts = served.platform.bird.published.lock().unwrap().clone();
+    let attempt = (TopicName::new("orders.diverged.1").unwrap(), ProducerId(7));
+    assert_eq!(attempts, [attempt.clone(), attempt], "the attempt that failed and the one that went on");
+    let topic = served.get("/v1/topics/orders.diverged.1").await.ok(200);
+    assert_eq!((&topic["partitions"], &topic["config"]["retention.ms"]), (&json!(3), &json!("-1")));
+
+    let nested = format!("/v1/diverged/{}", diverged(&served, "orders.diverged.1").await);
+    let shown = served.get(&nested).await.ok(200);
+    assert_eq!(shown["published"]["state"], "absent");
+    assert!(shown["published"]["reason"].as_str().unwrap().contains("holds published tails itself"), "{shown}");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_that_name_that_is_another_is_left_alone() {
+    let served = Served::start(1).await;
+    for topic in ["orders", "orders.diverged.1"] {
+        served.post("/v1/topics", json!({"name": topic, "partitions": 1})).await.ok(201);
+    }
+    let path = format!("/v1/diverged/{}", diverged(&served, "orders").await);
+    let shown = served.until(&path, |tail| tail["published"]["state"] == "completed").await;
+    let topic = shown["published"]["topic"].as_str().unwrap();
+    let id = shown["tail"]["topic_id"].as_str().unwrap();
+    assert!(topic.starts_with("orders-") && topic.ends_with(".diverged.1"), "{topic} for {id}");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_are_published_only_where_the_group_wants_it() {
+    let served = Served::start(1).await;
+    let wish = |on: bool| json!({"diverged_topics": on});
+    served.post("/v1/topics", json!({"name": "orders", "partitions": 1})).await.ok(201);
+    let patch = |on| served.with_json(Method::PATCH, "/v1/protection-groups/default", &[], wish(on));
+    assert_eq!(patch(false).await.ok(200)["diverged_topics"], false);
+    let path = format!("/v1/diverged/{}", diverged(&served, "orders").await);
+    let shown = served.until(&path, |tail| tail["published"]["state"] == "absent").await;
+    assert!(shown["published"]["reason"].as_str().unwrap().contains("diverged-topics on default"), "{shown}");
+    served.get("/v1/topics/orders.diverged.1").await.problem(404, "not_found");
+    patch(true).await.ok(200);
+    let shown = served.until(&path, |tail| tail["published"]["state"] == "completed").await;
+    assert_eq!(shown["published"]["topic"], "orders.diverged.1");
     served.stop().await;
 }
 

@@ -5,6 +5,7 @@
 //! file to `<file>.died`, so that nobody dies of it twice, and aborts, as if it had been killed. While there is no such
 //! file nobody dies; without the variable nobody looks.
 
+use crate::salvor::Purpose;
 use env::PortFuture;
 use mirror::{CommitsRequest, Connector, FetchAnswer, FetchRequest, Source, SourceError};
 use mirror_core::verify::{AskCheckpoints, CheckpointsPage};
@@ -58,6 +59,8 @@ pub(super) enum Place {
     FactStored,
     /// Some of a diverged tail is written again.
     TailHalfSent,
+    /// Some of it is published.
+    TailHalfPublished,
 }
 
 impl Place {
@@ -82,6 +85,15 @@ impl Place {
             Self::TailTruncated => "tail-truncated",
             Self::FactStored => "fact-stored",
             Self::TailHalfSent => "tail-half-sent",
+            Self::TailHalfPublished => "tail-half-published",
+        }
+    }
+
+    /// Where some of a diverged tail is sent.
+    pub(super) const fn of_half_sent(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Reinjection => Self::TailHalfSent,
+            Purpose::Publication => Self::TailHalfPublished,
         }
     }
 }
