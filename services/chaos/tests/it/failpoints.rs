@@ -6,8 +6,9 @@
 use crate::cluster::start_with;
 use crate::faults::{self, PARTITIONS, judge, wait_for_acks};
 use crate::load::{Journal, Load, create, delete_records, fill, tail, unique};
+use crate::region_loss::final_report;
 use crate::regions::{equal_hashes, equal_tails, scan_all};
-use crate::reinject::everything_is_there_once_it_is_written_again;
+use crate::reinject::{everything_is_there_once_it_is_written_again, listed};
 use crate::rest::{get, list};
 use crate::setting;
 use crate::sync::{PATIENCE, wait};
@@ -85,6 +86,32 @@ fn an_old_owner_that_dies_on_its_way_back_archives_its_tail_once_and_follows() {
     equal_hashes(&deaths.platform, &topic);
 }
 
+#[test]
+fn whoever_dies_while_it_publishes_a_tail_or_writes_it_again_is_followed_by_one_who_goes_on() {
+    let mut deaths = Deaths::on(|options| {
+        options.arguments = vec!["--link-delay-ms".to_owned(), crate::reinject::LINK_DELAY_MS.to_owned()];
+    });
+    let (journal, topic, gateway) = (Journal::new(), unique("half"), deaths.gateway());
+    create(&gateway, &topic, PARTITIONS);
+    let load = Load::start(&gateway, &topic, PARTITIONS, faults::PER_SECOND, &journal);
+    wait_for_acks(&journal, 4000);
+    let before_the_kill = journal.acked();
+    deaths.platform.kill_region("r1").unwrap();
+    wait_for_acks(&journal, before_the_kill + 3000);
+    load.finish();
+    deaths.next("any", "tail-half-published");
+    deaths.start("r1");
+    deaths.somebody_dies_and_rises(&journal);
+    final_report(&deaths.platform);
+    deaths.next("any", "tail-half-sent");
+    for tail in listed(&deaths.platform, &topic) {
+        // Whoever is asked may be the one that dies.
+        let _may_be_asked_again = deaths.platform.command(&["diverged", "reinject", &tail.id, "--no-wait"]);
+    }
+    deaths.somebody_dies_and_rises(&journal);
+    everything_is_there_once_it_is_written_again(&deaths.platform, &journal, &topic);
+}
+
 /// A platform whose processes die where they are told to.
 struct Deaths {
     platform: Platform,
@@ -120,6 +147,20 @@ impl Deaths {
         let draft = self.file.with_extension("draft");
         fs::write(&draft, format!("{region} {place}")).unwrap();
         fs::rename(draft, &self.file).unwrap();
+    }
+
+    /// Waits until a region has died where any was told to, and starts it.
+    fn somebody_dies_and_rises(&mut self, journal: &Journal) {
+        let died = self.file.with_added_extension("died");
+        let mut dead = None;
+        self.wait_for("a region dies", || {
+            let regions = &self.platform.endpoints().regions;
+            dead = regions.iter().find(|region| self.platform.process(&region.name).is_none());
+            died.exists() && dead.is_some()
+        });
+        let dead = dead.expect("it was waited for").name.clone();
+        self.await_death(&dead, journal);
+        self.start(&dead);
     }
 
     /// Waits until `region` has died where it was told to.
