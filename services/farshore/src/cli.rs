@@ -9,6 +9,7 @@ mod consume;
 mod diverged;
 mod group;
 mod health;
+mod kept;
 mod link;
 mod openapi;
 mod place;
@@ -81,6 +82,8 @@ enum Command {
     #[command(subcommand)]
     Diverged(diverged::Command),
     #[command(subcommand)]
+    Kept(kept::Command),
+    #[command(subcommand)]
     Conflict(conflict::Command),
     #[command(subcommand)]
     Schedule(schedule::Command),
@@ -140,6 +143,7 @@ fn ask(command: Command, place: &Place) -> Result<ExitCode> {
             Command::Backup(backup) => backup.run(place).await?,
             Command::Restore(restore) => restore.run(place).await?,
             Command::Diverged(diverged) => diverged.run(place).await?,
+            Command::Kept(kept) => kept.run(place).await?,
             Command::Conflict(conflict) => conflict.run(place).await?,
             Command::Schedule(schedule) => schedule.run(place).await?,
             Command::Up(_) | Command::Role(_) | Command::Attach(_) | Command::Bench(_) | Command::Openapi(_) => {

@@ -7,7 +7,7 @@ use crate::cluster::start_with;
 use crate::failpoints::{gaps, link};
 use crate::faults::{PARTITIONS, judge, wait_for_acks};
 use crate::librdkafka::delete_topic;
-use crate::load::{Journal, Load, create, delete_records, fill, tail, unique};
+use crate::load::{Journal, Load, create, delete_records, fill, scan, tail, unique};
 use crate::regions::{equal_hashes, equal_tails, scan_all};
 use crate::rest::get;
 use crate::setting;
@@ -65,6 +65,7 @@ fn after_a_cut_everything_that_is_left_is_copied_once_and_what_was_dropped_or_re
     assert_eq!(gaps(platform), [(dropped, (100, 120))].into(), "exactly what was dropped, once");
     scene.wait_for("the new topic begins at its own beginning", || tail(&scene.target, &remade, 0) == Some(20));
     scene.tells_of_the_reset(&remade, &before);
+    scene.restores_what_was_deleted(&remade, &before);
 }
 
 struct Scene<'l> {
@@ -138,6 +139,23 @@ impl<'l> Scene<'l> {
         let [kept] = &kept[..] else { panic!("one copy is kept: {kept:?}") };
         let bytes: u64 = fs::read_dir(kept).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
         assert!(bytes >= 100 * crate::load::RECORD_BYTES as u64, "{bytes} bytes in {}", kept.display());
+    }
+
+    /// What the target has of the old topic comes back under another name.
+    fn restores_what_was_deleted(&self, topic: &str, id: &str) {
+        let listed = self.platform.command(&["kept", "list", "--json"]).unwrap();
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let told: Vec<_> = listed.as_array().unwrap().iter().map(|kept| [&kept["topic"], &kept["topic_id"]]).collect();
+        assert_eq!(told, [[topic, id]], "{listed}");
+        let (name, journal) = (format!("{topic}.old"), Journal::new());
+        self.platform.command(&["kept", "restore", id, "--as", &name]).unwrap();
+        scan(&self.platform.endpoints().gateway, "r1", &name, 1, &journal);
+        let found = journal.entries().into_iter().find_map(|entry| match entry.event {
+            Event::Scanned { records, .. } => Some(records),
+            _ => None,
+        });
+        let values: Vec<u64> = found.unwrap().into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, (0..100).collect::<Vec<_>>());
     }
 }
 

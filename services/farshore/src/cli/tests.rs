@@ -59,6 +59,8 @@ fn every_documented_command_is_understood() {
         "diverged list --json",
         "diverged show r1.1f3a9c2e7b60.0.1.1234",
         "diverged reinject r1.1f3a9c2e7b60.0.1.1234 --keys-not-newer --leave-unknown --dry-run",
+        "kept list --json",
+        "kept restore AbCdEf --as orders.old --region r2",
         "conflict list --region r2",
         "conflict quarantine",
         "conflict settle carts-0 k 1:7 --region r1",

@@ -105,7 +105,7 @@ fn confirmed(name: &TopicName) -> Result<bool> {
     Ok(line.trim() == name.as_str())
 }
 
-fn rows(topics: &[Topic]) -> Table {
+pub(super) fn rows(topics: &[Topic]) -> Table {
     let mut table = Table::new(["topic", "partitions", "group", "owner", "state", "config"]);
     for topic in topics {
         let settings: Vec<String> = topic.config.iter().map(|(name, value)| format!("{name}={value}")).collect();
