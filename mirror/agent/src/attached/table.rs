@@ -64,9 +64,10 @@ impl Table {
         let mut reader = Consumer::open(self.cluster.clone(), &self.topic, 0, Start::Earliest, limits).await?;
         while reader.position() < end {
             for found in reader.poll().await? {
-                let key = found.key.and_then(|key| String::from_utf8(key.into()).ok());
-                let value = found.value.map(Into::into);
-                key.into_iter().for_each(|key| take(Record { key, value: value.clone() }));
+                let key = found.key.and_then(|key| String::from_utf8(key).ok());
+                if let Some(key) = key {
+                    take(Record { key, value: found.value });
+                }
             }
         }
         Ok(())

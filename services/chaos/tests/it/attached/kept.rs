@@ -66,9 +66,8 @@ impl Scene {
             let mut reader = Consumer::open(cluster, &topic, 0, Start::Earliest, limits).await.unwrap();
             while reader.position() < end {
                 for found in reader.poll().await.unwrap() {
-                    let key = String::from_utf8(found.key.unwrap().to_vec()).unwrap();
-                    let value = found.value.map(|value| value.to_vec());
-                    Chart::take_into(&mut charts, Record { key, value });
+                    let key = String::from_utf8(found.key.unwrap()).unwrap();
+                    Chart::take_into(&mut charts, Record { key, value: found.value });
                 }
             }
         });

@@ -121,7 +121,7 @@ impl Scene {
     fn link(&self, ours: &str, kafka: &str, theirs: &str, middle: &str, options: &str, name: &str) -> Command {
         let mut command = Command::new(binary());
         command.args(["attach", ours, kafka, theirs, middle, "--data-dir"]);
-        command.arg(self.directory.join(name)).env("FARSHORE_SOURCE_PASSWORD", PASSWORD).stdin(Stdio::null());
+        command.arg(self.directory.join(name)).env("FARSHORE_TARGET_PASSWORD", PASSWORD).stdin(Stdio::null());
         let words = options.split_whitespace().map(|word| match word.strip_prefix('@') {
             Some(file) => self.file(file),
             None => word.to_owned(),
@@ -165,31 +165,34 @@ impl Scene {
         }
     }
 
-    /// Lets a link follow for some sessions while records come.
-    pub(super) fn follow_for_some_sessions(&self, mut link: Command, from: u64) {
+    /// Lets a link to the Kafka follow for some sessions while records come. A session that ended under a batch would be told.
+    pub(super) fn follow_for_some_sessions(&self, mut link: Command) {
         let log = fs::File::create(self.directory.join("follow.log")).unwrap();
         let mut running = Process(link.stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        let target = Cluster::new(&self.middle, Options::default());
-        let (start, mut batch) = (Instant::now(), from);
+        let middle = Cluster::new(&self.middle, Options::default());
+        let (start, mut batch) = (Instant::now(), 0);
         while start.elapsed() < Duration::from_millis(4 * SESSION_MS) {
-            self.write(batch..batch + 1);
+            self.runtime.block_on(middle.produce("answers", 0, orders(batch, 0).into(), -1)).unwrap();
             batch += 1;
-            self.wait_for_the_end(&target, &mut running);
+            self.wait_for_the_end(&middle, &mut running);
         }
         drop(running);
         let told = fs::read_to_string(self.directory.join("follow.log")).unwrap();
         assert!(!told.contains("WARN") && !told.contains("ERROR"), "a session was noticed: {told}");
     }
 
-    fn wait_for_the_end(&self, target: &Cluster, running: &mut Process) {
+    fn wait_for_the_end(&self, middle: &Cluster, running: &mut Process) {
         let deadline = Instant::now() + PATIENCE;
-        for partition in 0..PARTITIONS {
-            let end = self.runtime.block_on(tail(&self.plain, "orders", partition));
-            while self.runtime.block_on(tail(target, "orders", partition)) < end {
-                let told = || fs::read_to_string(self.directory.join("follow.log")).unwrap_or_default();
-                assert!(running.0.try_wait().unwrap().is_none() && Instant::now() < deadline, "{}", told());
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
+        let end = self.runtime.block_on(tail(middle, "answers", 0));
+        let is_there = || {
+            let known = self.runtime.block_on(self.plain.metadata(Some(&["answers"]))).unwrap();
+            let is_made = known.topics.iter().any(|topic| !topic.partitions.is_empty());
+            is_made && self.runtime.block_on(tail(&self.plain, "answers", 0)) >= end
+        };
+        while !is_there() {
+            let told = || fs::read_to_string(self.directory.join("follow.log")).unwrap_or_default();
+            assert!(running.0.try_wait().unwrap().is_none() && Instant::now() < deadline, "{}", told());
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 
@@ -232,7 +235,7 @@ pub(super) fn refusal(link: Command) -> String {
 
 fn ran(link: &Command) -> Output {
     let mut bounded = Command::new("timeout");
-    bounded.arg("90").arg(link.get_program()).args(link.get_args()).env("FARSHORE_SOURCE_PASSWORD", PASSWORD);
+    bounded.arg("90").arg(link.get_program()).args(link.get_args());
     bounded.output().unwrap()
 }
 
