@@ -17,3 +17,4 @@ pub mod kafka;
 pub mod line;
 pub mod peers;
 pub mod platform;
+mod sockets;

@@ -14,10 +14,12 @@
 //! It takes the right to make network devices (root, or CAP_NET_ADMIN) and `/dev/net/tun`.
 
 mod forwarder;
+mod island;
 mod packet;
 mod shape;
 
 use forwarder::Shared;
+pub use island::Island;
 pub use shape::{Count, Shape};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -169,6 +171,17 @@ impl Line {
     /// Lets forgotten connections pass again.
     pub fn remember_connections(&self) {
         self.shared.remember();
+    }
+
+    /// Cuts an island off: nothing passes between it and everybody else on the line, in no direction, and neither is told.
+    /// Among themselves all pass, on both sides. An island that was cut off before is no more.
+    pub fn part(&self, island: Island) {
+        self.shared.part(Some(island));
+    }
+
+    /// Lets everything pass again that an island was cut off from.
+    pub fn join(&self) {
+        self.shared.part(None);
     }
 
     /// What became of packets in a direction since the line was opened.

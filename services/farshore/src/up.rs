@@ -63,6 +63,10 @@ pub(crate) struct Up {
     /// delays or loses packets, for tests and benchmarks. Regions of one broker only.
     #[arg(long, value_name = "ADDRESS")]
     links_at: Option<IpAddr>,
+    /// Where all processes reach each other's listeners, if not on 127.0.0.1: the far end of a line that can cut a region off,
+    /// for tests. Regions of one broker only.
+    #[arg(long, value_name = "ADDRESS")]
+    nodes_at: Option<IpAddr>,
 }
 
 impl Up {
@@ -128,7 +132,7 @@ impl Up {
         platform.brokers = brokers;
         platform.addresses = addresses;
         platform.link_delay_ms = self.link_delay_ms;
-        platform.links_at = self.links_at;
+        (platform.links_at, platform.nodes_at) = (self.links_at, self.nodes_at);
         let (seconds, mib, clean_every_s) = (self.link_hold_s, self.link_hold_mib, self.clean_every_s);
         platform.link_hold = LinkHold { seconds, mib, clean_every_s, digest_every_s: self.digest_every_s };
         platform.flush.clone_from(&self.flush);
@@ -147,11 +151,13 @@ impl Up {
                 known.brokers
             );
         }
-        if let Some(at) = self.links_at.filter(|_| asked > 1) {
-            bail!(
-                "--links-at {at}: the brokers of a region tell links themselves where they are, so that only regions of one \
-                 broker are reached there; leave --brokers or --links-at away"
-            );
+        for (option, at) in [("--links-at", self.links_at), ("--nodes-at", self.nodes_at)] {
+            if let Some(at) = at.filter(|_| asked > 1) {
+                bail!(
+                    "{option} {at}: the brokers of a region tell others themselves where they are, so that only regions of \
+                     one broker are reached there; leave --brokers or {option} away"
+                );
+            }
         }
         if asked > BROKERS_PER_REGION_MAX {
             bail!(
@@ -198,6 +204,7 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         canary: TopicId(uuid::Uuid::new_v4()),
         link_delay_ms: 0,
         links_at: None,
+        nodes_at: None,
         link_hold: LinkHold::default(),
         flush: String::new(),
         log_dirs: Vec::new(),

@@ -3,8 +3,8 @@
 //! A way that is held loses nothing and closes nothing: what was sent arrives when it is let go, late and in order, as over
 //! TCP through a network that was parted. Clients do not pass here.
 
+use crate::sockets::Socket;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,9 +65,9 @@ impl Wires {
 
     /// The broker whose process has opened the other end of `stream`.
     fn caller(&self, stream: &TcpStream) -> Option<usize> {
-        let inode = socket_inode(stream.peer_addr().ok()?, stream.local_addr().ok()?)?;
+        let socket = Socket::between(stream.peer_addr().ok()?, stream.local_addr().ok()?)?;
         let pids = self.state().pids.clone();
-        pids.iter().position(|pid| pid.is_some_and(|pid| holds_socket(pid, inode)))
+        pids.iter().position(|pid| pid.is_some_and(|pid| socket.is_held_by(pid)))
     }
 
     fn join(&self, stream: TcpStream, target: SocketAddr, (from, to): Way) -> io::Result<()> {
@@ -103,28 +103,6 @@ impl Wires {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The socket at `local` that is connected to `remote`, as the kernel numbers it.
-fn socket_inode(local: SocketAddr, remote: SocketAddr) -> Option<u64> {
-    let table = fs::read_to_string("/proc/net/tcp").ok()?;
-    let (local, remote) = (in_table(local)?, in_table(remote)?);
-    let found = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|words| {
-        words.get(1).is_some_and(|word| *word == local) && words.get(2).is_some_and(|word| *word == remote)
-    });
-    found?.get(9)?.parse().ok()
-}
-
-/// As `/proc/net/tcp` writes it: the address as the machine holds it, the port as people do.
-fn in_table(address: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(address) = address else { return None };
-    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port()))
-}
-
-fn holds_socket(pid: u32, inode: u64) -> bool {
-    let link = format!("socket:[{inode}]");
-    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to.to_str() == Some(&link)))
 }
 
 #[cfg(test)]

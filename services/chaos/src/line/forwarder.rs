@@ -1,5 +1,6 @@
 //! Carries packets from a TUN device back to it, as long and as far as the two lanes say.
 
+use super::island::{Island, Passage, Shore};
 use super::packet::{self, Ports};
 use super::shape::{Count, Lane, Shape};
 use super::{Direction, Ends};
@@ -30,11 +31,13 @@ struct Lanes {
     back: Lane,
     /// Connections that were opened since older ones were forgotten; `None` before that.
     known: Option<HashSet<Ports>>,
+    /// Around the island that is cut off.
+    shore: Option<Shore>,
 }
 
 impl Shared {
     pub(super) fn new(shape: Shape, seed: u64) -> Arc<Self> {
-        let lanes = Lanes { there: Lane::new(shape, seed), back: Lane::new(shape, !seed), known: None };
+        let lanes = Lanes { there: Lane::new(shape, seed), back: Lane::new(shape, !seed), known: None, shore: None };
         Arc::new(Self { is_over: AtomicBool::new(false), lanes: Mutex::new(lanes) })
     }
 
@@ -61,6 +64,10 @@ impl Shared {
     pub(super) fn remember(&self) {
         self.lanes().known = None;
     }
+
+    pub(super) fn part(&self, island: Option<Island>) {
+        self.lanes().shore = island.map(Shore::of);
+    }
 }
 
 impl Lanes {
@@ -76,8 +83,31 @@ impl Lanes {
         if !self.is_known(direction, &bytes) {
             return;
         }
-        packet::readdress(&mut bytes, source, target);
-        self.lane(direction).offer(now, bytes);
+        match self.passage(direction, &bytes) {
+            (_, Passage::Open) => {
+                packet::readdress(&mut bytes, source, target);
+                self.lane(direction).offer(now, bytes);
+            }
+            (_, Passage::Cut) => self.lane(direction).note_cut(),
+            (ports, Passage::Unknown) => self.shore.iter_mut().for_each(|shore| shore.hold(ports, bytes.clone())),
+        }
+    }
+
+    /// Takes packets again that were kept until it was known who has opened their connections.
+    fn settle(&mut self, ends: &Ends, now: Duration) {
+        let settled = self.shore.as_mut().map_or_else(Vec::new, |shore| shore.settle(ends));
+        settled.into_iter().for_each(|bytes| self.take(ends, now, bytes));
+    }
+
+    /// The connection of a packet, and whether it leads between an island and everybody else.
+    fn passage(&self, direction: Direction, bytes: &[u8]) -> (Ports, Passage) {
+        let (Some(shore), Some(((from, to), is_syn))) = (&self.shore, packet::tcp(bytes)) else {
+            return ((0, 0), Passage::Open);
+        };
+        match direction {
+            Direction::There => ((from, to), shore.passage((from, to), is_syn)),
+            Direction::Back => ((to, from), shore.passage((to, from), false)),
+        }
     }
 
     /// Whether the connection of a packet is none that was forgotten.
@@ -117,6 +147,7 @@ pub(super) fn run(device: &SyncDevice, ends: &Ends, shared: &Shared) -> io::Resu
         let arrived = {
             let mut lanes = shared.lanes();
             read.into_iter().for_each(|bytes| lanes.take(ends, now, bytes));
+            lanes.settle(ends, now);
             lanes.arrived(now)
         };
         arrived.iter().try_for_each(|bytes| write(device, bytes))?;

@@ -100,6 +100,11 @@ impl Lane {
         self.count
     }
 
+    /// A packet met a cut before it came here.
+    pub(super) const fn note_cut(&mut self) {
+        self.count.cut += 1;
+    }
+
     /// Takes a packet at `now`, a time that never goes back.
     pub(super) fn offer(&mut self, now: Duration, mut packet: Vec<u8>) {
         if self.shape.broken > 0.0 && packet::carries_something(&packet) && self.dice.share() < self.shape.broken {

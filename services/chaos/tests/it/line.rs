@@ -5,7 +5,7 @@ use crate::load::{create, fill, unique};
 use crate::regions::equal_tails;
 use crate::rest::list;
 use api::links::Link;
-use chaos::line::{Direction, Line, Plan, Shape};
+use chaos::line::{Direction, Island, Line, Plan, Shape};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -134,6 +134,30 @@ fn tcp_brings_everything_over_a_lossy_narrow_line() {
     writer.join().unwrap();
     assert!(found == expected);
     assert!(line.count(Direction::There).lost > 0);
+}
+
+#[test]
+fn an_island_is_reached_by_nobody_else_and_reaches_nobody_else() {
+    let line = open(Shape::default());
+    let (mut here, mut there) = connect(&line);
+    let port = there.local_addr().unwrap().port();
+    // This process is at both ends, so that they are apart when it lives there and listens elsewhere, or the other way round.
+    let island = |lives_here: bool, listens_here: bool| Island {
+        pids: if lives_here { vec![std::process::id()] } else { vec![] },
+        ports: if listens_here { vec![port] } else { vec![] },
+    };
+    let mut byte = [0];
+    for (lives_here, listens_here) in [(true, false), (false, true)] {
+        line.part(island(lives_here, listens_here));
+        here.write_all(b"a").unwrap();
+        there.write_all(b"b").unwrap();
+        assert!(hears_nothing(&mut there) && hears_nothing(&mut here), "neither way is open");
+        line.part(island(lives_here, lives_here));
+        there.read_exact(&mut byte).unwrap();
+        here.read_exact(&mut byte).unwrap();
+    }
+    line.join();
+    ping(&mut (here, there));
 }
 
 #[test]

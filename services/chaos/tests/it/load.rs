@@ -119,7 +119,7 @@ impl Load {
             }
         }
         let producer = producer(bootstrap, journal, changes);
-        let mut threads = vec![write(producer, topic, partitions, per_second, journal.clone(), stop.clone())];
+        let mut threads = vec![write(producer, 0, topic, partitions, per_second, journal.clone(), stop.clone())];
         threads.push(Reader::new("alone", journal, &stop).read(alone(bootstrap, topic, partitions, changes)));
         let group = Reader::new("group", journal, &stop);
         threads.extend((0..2).map(|_| group.clone().read(member(bootstrap, topic, changes))));
@@ -135,8 +135,21 @@ impl Load {
         journal: &Journal,
         changes: &[(&str, &str)],
     ) -> Self {
+        Self::write_from(0, bootstrap, topic, partitions, per_second, journal, changes)
+    }
+
+    /// The same, beginning with the value `first`, so that another producer can write beside it.
+    pub(crate) fn write_from(
+        first: u64,
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        per_second: u64,
+        journal: &Journal,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let (stop, producer) = (Arc::new(AtomicBool::new(false)), producer(bootstrap, journal, changes));
-        let writer = write(producer, topic, partitions, per_second, journal.clone(), stop.clone());
+        let writer = write(producer, first, topic, partitions, per_second, journal.clone(), stop.clone());
         Self { stop, threads: vec![writer] }
     }
 
@@ -149,6 +162,7 @@ impl Load {
 
 fn write(
     producer: ThreadedProducer<Receipts>,
+    first: u64,
     topic: &str,
     partitions: i32,
     per_second: u64,
@@ -157,14 +171,14 @@ fn write(
 ) -> JoinHandle<()> {
     let topic = topic.to_owned();
     thread::spawn(move || {
-        let (began, mut value) = (Instant::now(), 0);
+        let (began, mut sent) = (Instant::now(), 0);
         while !stop.load(Ordering::Relaxed) {
-            if began.elapsed().as_millis() as u64 * per_second / 1000 <= value {
+            if began.elapsed().as_millis() as u64 * per_second / 1000 <= sent {
                 thread::park_timeout(Duration::from_millis(1));
                 continue;
             }
-            send(&producer, &journal, &topic, (value % partitions as u64) as i32, value);
-            value += 1;
+            send(&producer, &journal, &topic, (sent % partitions as u64) as i32, first + sent);
+            sent += 1;
         }
         producer.flush(PATIENCE).expect("every record gets its receipt");
     })

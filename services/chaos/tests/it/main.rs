@@ -27,6 +27,7 @@ mod failpoints;
 mod faults;
 mod generated;
 mod house;
+mod isolation;
 mod lag;
 mod librdkafka;
 mod line;

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The promise: detection, failover and the client's own way back.
 const WRITE_GAP_MAX: Duration = Duration::from_secs(10);
 /// A new lineage starts at least this far above the common end.
-const HOLE: i64 = 1 << 40;
+pub(crate) const HOLE: i64 = 1 << 40;
 
 #[test]
 fn a_lost_region_costs_what_its_report_says_and_no_client_a_restart() {

@@ -16,7 +16,7 @@ fn the_declarations_are_sound() {
 fn every_documented_command_is_understood() {
     let lines = [
         "up",
-        "up --regions 2 --base-port 20000 --data-dir /tmp/x --flush os --link-delay-ms 1500 --links-at 10.64.255.1",
+        "up --regions 2 --base-port 20000 --data-dir /tmp/x --flush os --link-delay-ms 1500 --links-at 10.64.255.1 --nodes-at 10.65.255.1",
         "role r1 --data-dir /tmp/x --supervisor 7",
         "region list",
         "region start r1 --data-dir /tmp/x",

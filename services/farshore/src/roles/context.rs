@@ -74,20 +74,30 @@ impl Context {
         }
     }
 
+    /// Where other processes reach the listener on `port`.
+    pub(crate) fn reached(&self, port: u16) -> SocketAddr {
+        self.platform.nodes_at.map_or_else(|| loopback(port), |at| SocketAddr::new(at, port))
+    }
+
     /// The addresses of a region, as the council stores them.
     pub(crate) fn addresses(&self, ports: &RegionPorts) -> Addresses {
-        let addresses = addresses(ports, self.platform.brokers);
-        match self.platform.links_at {
-            Some(at) => Addresses { internal: SocketAddr::new(at, ports.internal).to_string(), ..addresses },
-            None => addresses,
+        let mut addresses = addresses(ports, self.platform.brokers);
+        let at = |port| self.reached(port).to_string();
+        if self.platform.nodes_at.is_some() {
+            (addresses.gateways, addresses.internal) = (at(ports.gateways), at(ports.internal));
+            (addresses.council, addresses.rest) = (at(ports.council), at(ports.rest));
         }
+        if let Some(links_at) = self.platform.links_at {
+            addresses.internal = SocketAddr::new(links_at, ports.internal).to_string();
+        }
+        addresses
     }
 
     fn witness(&self) -> FoundingWitness {
         FoundingWitness {
             name: WITNESS.to_owned(),
             disk_id: self.platform.disk_ids.get(WITNESS).cloned().unwrap_or_default(),
-            council: loopback(self.platform.addresses.witness).to_string(),
+            council: self.reached(self.platform.addresses.witness).to_string(),
         }
     }
 
@@ -95,7 +105,7 @@ impl Context {
     pub(crate) fn council_addresses(&self) -> Vec<String> {
         let regions = self.platform.addresses.regions.iter().map(|ports| ports.council);
         let witness = self.platform.has_witness().then_some(self.platform.addresses.witness);
-        regions.chain(witness).map(|port| loopback(port).to_string()).collect()
+        regions.chain(witness).map(|port| self.reached(port).to_string()).collect()
     }
 
     /// What the disk of `role` calls itself. A disk that was emptied since gets a new name.
@@ -131,7 +141,7 @@ impl Context {
     /// A client of it.
     pub(crate) fn objects(&self) -> Client {
         Client::new(&Location {
-            endpoint: format!("http://{}", loopback(self.platform.addresses.s3)),
+            endpoint: format!("http://{}", self.reached(self.platform.addresses.s3)),
             region: "local".to_owned(),
             bucket: S3_BUCKET.to_owned(),
             credentials: self.s3_credentials(),

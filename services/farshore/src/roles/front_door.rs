@@ -42,7 +42,8 @@ struct Door {
 
 /// Serves until the process ends.
 pub(super) async fn serve(context: Context) {
-    let door = Arc::new(Door::to(context.platform.addresses.regions.iter().map(|ports| loopback(ports.rest))));
+    let targets = context.platform.addresses.regions.iter().map(|ports| context.reached(ports.rest));
+    let door = Arc::new(Door::to(targets));
     let address = loopback(context.platform.addresses.rest);
     let listener = loop {
         match TcpListener::bind(address).await {

@@ -44,6 +44,9 @@ pub(crate) struct Platform {
     /// Where links and gateways reach internal listeners, if not on 127.0.0.1.
     #[serde(default)]
     pub(crate) links_at: Option<IpAddr>,
+    /// Where all processes reach each other, if not on 127.0.0.1.
+    #[serde(default)]
+    pub(crate) nodes_at: Option<IpAddr>,
     /// How long logs wait for links, and how often they are cleaned.
     #[serde(default)]
     pub(crate) link_hold: LinkHold,
@@ -247,6 +250,7 @@ mod tests {
             link_delay_ms: 0,
             link_hold: LinkHold::default(),
             links_at: None,
+            nodes_at: None,
             flush: "ack".into(),
             log_dirs: vec![],
         };
