@@ -27,9 +27,9 @@ fn an_owner_that_is_cut_off_acknowledges_nothing_once_another_one_does_and_what_
     create(&gateway, &topic, PARTITIONS);
     let direct = platform.region("r1").unwrap().bootstrap.clone();
     let short = [("message.timeout.ms", "15000")];
-    let inside = Load::write_only(&direct, &topic, PARTITIONS, PER_SECOND / 2, &journal, &short);
-    let outside = Load::write_from(OUTSIDE, &gateway, &topic, PARTITIONS, PER_SECOND / 2, &journal, &[]);
-    wait_for_acks(&journal, 4000);
+    let inside = Load::write_only(&direct, &topic, PARTITIONS, PER_SECOND / 4, &journal, &short);
+    let outside = Load::write_from(OUTSIDE, &gateway, &topic, PARTITIONS, PER_SECOND / 4, &journal, &[]);
+    wait_for_acks(&journal, 3000);
 
     tell(&journal, Event::Fault { kind: "cut".into(), target: "r1".into(), outcome: Outcome::Installed });
     let cut_at = journal.now();
@@ -39,7 +39,7 @@ fn an_owner_that_is_cut_off_acknowledges_nothing_once_another_one_does_and_what_
     platform.wait_for("the new owner acknowledges", PATIENCE, served).unwrap_or_else(|error| panic!("{error}"));
     assert!(line.count(Direction::There).cut > 0 && line.count(Direction::Back).cut > 0, "something met the cut");
     assert!(tail(&direct, &topic, 0).is_some_and(|tail| tail < HOLE), "r1 is alive, and knows nothing of all that");
-    wait_for_acks(&journal, journal.acked() + 2000);
+    wait_for_acks(&journal, journal.acked() + 1000);
     line.join();
     tell(&journal, Event::Healed { target: "r1".into() });
 

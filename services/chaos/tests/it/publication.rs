@@ -2,7 +2,7 @@
 
 use crate::load::consumer;
 use crate::regions::equal_tails;
-use crate::rest::get;
+use crate::rest::{get, list};
 use crate::sync::PATIENCE;
 use api::diverged::{Diverged, PublicationState, PublishedRecords};
 use api::topics::Topic;
@@ -46,14 +46,15 @@ pub(crate) fn each_tail_is_in_its_topic(platform: &Platform, tails: &[Diverged])
 
 /// The topic a tail is published in, and where.
 fn published(platform: &Platform, tail: &Diverged) -> (String, PublishedRecords) {
-    let path = format!("/v1/diverged/{}", tail.id);
-    let mut last: Result<Diverged, String> = Err("nothing was asked yet".to_owned());
+    let (mut last, mut found) = (Ok(vec![]), None);
     let waited = platform.wait_for("a tail is published", PATIENCE, || {
-        last = get(&platform.endpoints().api, &path);
-        last.as_ref().is_ok_and(|tail| tail.published.state == PublicationState::Completed)
+        last = list::<Diverged>(&platform.endpoints().api, "/v1/diverged", "");
+        let known = last.iter().flatten().find(|known| known.id == tail.id).map(|known| known.published.clone());
+        found = known.filter(|published| published.state == PublicationState::Completed);
+        found.is_some()
     });
     waited.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
-    let published = last.expect("it was waited for").published;
+    let published = found.expect("it was waited for");
     (published.topic.expect("it has a topic"), published.records.expect("it is complete"))
 }
 

@@ -6,6 +6,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+/// Longer than it may take to compare a diverged tail and to ask the object store for it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
 /// The document at `path` of the API at `base` (`http://host:port`), or what was answered in its place.
 pub(crate) fn get<T: DeserializeOwned>(base: &str, path: &str) -> Result<T, String> {
     let address = base.strip_prefix("http://").ok_or_else(|| format!("{base} is no http address"))?;
@@ -33,7 +36,7 @@ pub(crate) fn list<T: DeserializeOwned>(base: &str, path: &str, query: &str) -> 
 
 fn exchange(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     // HTTP/1.0: the body comes unchunked and ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n")?;
     let mut answer = String::new();
