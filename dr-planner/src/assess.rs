@@ -191,6 +191,10 @@ pub enum Refusal {
 pub fn remedy(state: &str) -> &'static str {
     match state {
         copy_states::INCOMPLETE => "wait until its link has caught up with what its source has compacted",
+        copy_states::TOPIC_RESET => {
+            "the topic was deleted and made again: have the new one copied (farshore topic follow); if the source is gone for \
+             good, fail over with --accept-unusable-copies"
+        }
         _ => {
             "have it copied anew first, while its source is there: farshore link rebuild; if the source is gone for good, \
              fail over with --accept-unusable-copies"

@@ -4,7 +4,7 @@ mod invalid;
 
 pub use invalid::Invalid;
 
-use model::{ConflictPolicy, Coverage, LineLimits, Pattern, ProtectionGroup, RegionName, SlowTarget};
+use model::{ConflictPolicy, Coverage, LineLimits, Pattern, ProtectionGroup, RegionName, ResetPolicy, SlowTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub struct Group {
     /// What `auto` accepts of the line to the target.
     #[serde(default, skip_serializing_if = "LineLimits::is_default")]
     pub auto: LineLimits,
+    /// What becomes of copies when a topic is deleted and made again under its name.
+    #[serde(default, skip_serializing_if = "ResetPolicy::is_default")]
+    pub topic_reset: ResetPolicy,
     /// Set for a group that every region takes writes for, each for its own clients: which of two writes stands that
     /// knew nothing of each other. Nothing of it ever moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,6 +235,7 @@ pub fn default_group(regions: &[RegionName]) -> Option<Group> {
         mode: Mode::Async,
         slow_target: SlowTarget::Degrade,
         auto: LineLimits::default(),
+        topic_reset: ResetPolicy::Follow,
         active_active: None,
         rpo: RPO_DEFAULT,
         rto: RTO_DEFAULT,

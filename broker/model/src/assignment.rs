@@ -20,6 +20,9 @@ pub struct Assignment {
     pub groups: Vec<Grant>,
     /// Every topic, in every region that carries it.
     pub topics: Vec<TopicSpec>,
+    /// Those of them that were made again under their names, and are not copied before a person says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<TopicId>,
     /// Where the other regions are reached.
     pub regions: Vec<RegionAddress>,
     /// The gateway's bootstrap address, named to clients that write to the wrong region.

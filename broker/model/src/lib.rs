@@ -17,6 +17,7 @@ pub mod limits;
 mod mode;
 mod offset;
 mod order;
+mod reset;
 mod status;
 mod time;
 
@@ -40,6 +41,7 @@ pub use mode::{
 };
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};
+pub use reset::ResetPolicy;
 pub use status::{
     CopyProof, DiskStatus, Holding, KeyProof, LinkPartitionStatus, PartitionStatus, RegionStatus, copy_states,
 };

@@ -53,13 +53,18 @@ pub(crate) struct Target {
     pub(crate) opening: Option<LineageStart>,
     /// Whether the source compacts the topic.
     pub(crate) is_compacted: bool,
+    /// Whether the topic was made again under its name, and nothing of it is copied before a person says so.
+    pub(crate) is_stopped: bool,
     /// The way there.
     pub(crate) way: Arc<Way>,
 }
 
 impl PartialEq for Target {
     fn eq(&self, other: &Self) -> bool {
-        let facts = |target: &Self| (target.is_owner, target.epoch, target.opening, target.is_compacted);
+        let facts = |target: &Self| {
+            let is = (target.is_owner, target.is_compacted, target.is_stopped);
+            (is, target.epoch, target.opening)
+        };
         let is_same = facts(self) == facts(other) && self.group == other.group && self.source == other.source;
         is_same && Arc::ptr_eq(&self.way, &other.way)
     }
@@ -133,7 +138,7 @@ impl Follower {
 
     /// What is needed to compare it with its source; `None` while it follows no owner.
     pub(crate) fn unproven(&self) -> Option<Unproven> {
-        let target = self.target.borrow().clone().filter(|target| target.is_owner)?;
+        let target = self.target.borrow().clone().filter(|target| target.is_owner && !target.is_stopped)?;
         let (key, board, proving) = (self.identity.key, self.board.clone(), self.proving.clone());
         Some(Unproven { key, target, board, proving, clock: self.clock.clone() })
     }
@@ -179,6 +184,11 @@ impl Task {
 
     /// Follows `target` until there is another.
     async fn follow(&mut self, target: Target) -> Result<(), SinkError> {
+        if target.is_stopped {
+            self.copy.board.stop();
+            let _ = self.targets.changed().await;
+            return Ok(());
+        }
         let (flushed, log) = self.open().await?;
         let window = Window::new(self.settings(&target), log);
         self.copy.board.open(target.source.clone(), window);

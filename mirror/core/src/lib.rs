@@ -5,7 +5,7 @@
 //! - [`line`] says what the line to a source was like in the last seconds;
 //! - [`lag`] says in records, bytes and seconds how far such a copy is behind, also when nothing moves;
 //! - [`mode`] leads a protection group into SYNC and out of it;
-//! - [`gap`] and [`topic_state`] keep what must not be passed over in silence as facts;
+//! - [`gap`] keeps what must not be passed over in silence as facts;
 //! - [`cursor`] carries the commits of consumer groups;
 //! - [`active`] lets several regions take writes under one name, and brings them to the same state;
 //! - [`attached`] copies between clusters that assign offsets themselves, each record once, and knows where it went;
@@ -24,7 +24,6 @@ pub mod line;
 pub mod mode;
 mod offsets;
 pub mod salvage;
-pub mod topic_state;
 pub mod verify;
 pub mod window;
 

@@ -85,6 +85,9 @@ pub struct Policy {
     /// What `auto` accepts of the line to the target.
     #[serde(default)]
     pub auto: AutoLimits,
+    /// What becomes of copies when a topic is deleted and made again under its name.
+    #[serde(default)]
+    pub topic_reset: ResetPolicy,
     /// Set for a group that every region takes writes for, each for its own clients: which of two writes of a key stands
     /// that knew nothing of each other. It is given when the group is made and stays; nothing of the group ever moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,6 +277,18 @@ pub struct AutoJudgement {
     pub failures: u64,
 }
 
+/// What becomes of a group's copies when one of its topics is deleted and made again under its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetPolicy {
+    /// What was copied is put aside for a day, and the new topic is copied from its beginning.
+    #[default]
+    Follow,
+    /// What was copied is put aside for a day, and nothing of the new topic is copied before it is said at
+    /// `/v1/topics/{name}/follow`; until then its copies are no standby.
+    Stop,
+}
+
 /// What becomes of writes in `sync` while the target does not make them durable in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -429,6 +444,9 @@ pub struct UpdateProtectionGroup {
     /// What becomes of writes in `sync` while the target is slow or out of reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_target: Option<SlowTarget>,
+    /// What becomes of copies when a topic is deleted and made again under its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_reset: Option<ResetPolicy>,
     /// What `auto` accepts of the line to the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<UpdateAutoLimits>,

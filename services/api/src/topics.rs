@@ -26,6 +26,10 @@ pub struct Topic {
     pub owner: String,
     /// Whether clients may use it.
     pub state: TopicState,
+    /// Whether it was made again under the name of another, and is not copied to other regions before it is said at
+    /// `/v1/topics/{name}/follow`.
+    #[serde(default)]
+    pub is_stopped: bool,
     /// Which version of it this is, for `If-Match`.
     pub revision: u64,
     /// When it was created.

@@ -143,6 +143,7 @@ impl<'c> Applying<'c> {
             Change::DeleteTopics(args) => self.delete_topics(args).await,
             Change::AlterTopicConfig(args) => self.alter_topic_config(args).await,
             Change::AddPartitions(args) => self.add_partitions(args).await,
+            Change::FollowTopic(args) => self.follow_topic(args).await,
             Change::PurgeTopics(args) => self.purge_topics(args).await,
             Change::CreateGroup(args) => self.create_group(args).await,
             Change::UpdateGroup(args) => self.update_group(args).await,

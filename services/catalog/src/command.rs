@@ -26,7 +26,9 @@ pub use platform::{
 };
 pub use publication::{FinishPublication, PublicationPlan, PublicationSummary, PublishedRun, StartPublication};
 pub use run::{AppendRunEvent, StartRun, StorePlan, StoreReport};
-pub use topic::{AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, NewTopic, PurgeTopics};
+pub use topic::{
+    AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, FollowTopic, NewTopic, PurgeTopics,
+};
 pub use work::{
     BackupOutcome, BackupSummary, ClaimFiring, DeleteSchedule, DrillKind, FinishBackup, FinishDrill, FinishFiring,
     FinishRestore, FiringOutcome, ForgetBackup, PutSchedule, RecordMissed, RestoreOutcome, RestoreSummary,
@@ -192,6 +194,8 @@ changes! {
     AlterTopicConfig = "alter_topic_config", |c| c.topic.to_string();
     /// Gives a topic more partitions.
     AddPartitions = "add_partitions", |c| c.topic.to_string();
+    /// Has a topic copied that was made again.
+    FollowTopic = "follow_topic", |c| c.topic.to_string();
     /// Forgets topics that were deleted long ago.
     PurgeTopics = "purge_topics", |c| c.deleted_before.to_string();
     /// Creates a protection group.

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[(i64, &str, &str)] = migrations![
     16 "0016_modes",
     17 "0017_reinjections",
     18 "0018_publications",
+    19 "0019_stopped_topics",
 ];
 
 /// Brings a database of any earlier version to this one.

@@ -14,7 +14,7 @@ use model::{
     Exposure, Grant, GrantState, Incarnation, OwnershipEpoch, ProtectionGroup, RegionAddress, RegionName, RunId,
     Timestamp, TopicId, TopicName, TopicSpec, covering_grant,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The council's decisions as of one entry of its log. Never changes; a later one replaces it.
@@ -34,6 +34,8 @@ pub struct View {
     pub groups: Arc<[Group]>,
     /// The topics that are not deleted.
     pub topics: Topics,
+    /// Those of them that are not copied before a person says so.
+    pub stopped: Arc<BTreeSet<TopicId>>,
     /// The settings.
     pub settings: Arc<BTreeMap<String, Setting>>,
 }

@@ -165,6 +165,7 @@ mod tests {
             incarnation: Incarnation(7),
             groups,
             topics,
+            stopped: vec![],
             regions: vec![],
             gateway: Some("127.0.0.1:9092".into()),
         }

@@ -116,6 +116,7 @@ impl Fleet {
             incarnation: self.incarnations[at],
             groups: vec![self.grant(at)],
             topics: vec![topic()],
+            stopped: vec![],
             regions: regions.map(|(other, region)| address(other, self.incarnations[other], &region.broker)).collect(),
             gateway: None,
         }

@@ -92,6 +92,7 @@ fn assignment() -> Assignment {
         incarnation: Incarnation(7),
         groups: vec![grant("r1", 1)],
         topics: vec![topic],
+        stopped: vec![],
         regions: vec![],
         gateway: None,
     }

@@ -157,6 +157,7 @@ impl World {
             incarnation: Incarnation(7),
             groups: decided.groups.clone(),
             topics: decided.topics.clone(),
+            stopped: vec![],
             regions,
             gateway: Some("127.0.0.1:9092".to_owned()),
         }

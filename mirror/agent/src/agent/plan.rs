@@ -31,6 +31,7 @@ impl Plan {
         let openings: BTreeMap<CopyKey, LineageStart> = openings(grant).collect();
         for topic in assignment.topics.iter().filter(|topic| topic.group == grant.group) {
             let is_compacted = topic.config.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+            let is_stopped = *source == grant.owner && assignment.stopped.contains(&topic.id);
             for key in keys(topic).filter(|key| leads(*key)) {
                 let Some((_, target)) = self.0.get_mut(&key) else { continue };
                 *target = Some(Target {
@@ -40,6 +41,7 @@ impl Plan {
                     epoch: grant.ownership_epoch,
                     opening: openings.get(&key).copied(),
                     is_compacted,
+                    is_stopped,
                     way: way.clone(),
                 });
             }

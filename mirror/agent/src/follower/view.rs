@@ -3,7 +3,7 @@
 use super::{Identity, Target};
 use crate::ports::SinkError;
 use mirror_core::window::{Partition as Window, Phase, StopReason};
-use model::{LinkPartitionStatus, Offset, RegionName};
+use model::{LinkPartitionStatus, Offset, RegionName, copy_states};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,11 @@ impl Board {
             SinkError::Failed(_) => "log_failed",
         };
         *self.view() = View { idle_state, ..View::default() };
+    }
+
+    /// Nothing is copied, for the topic is another one than was copied before.
+    pub(super) fn stop(&self) {
+        *self.view() = View { idle_state: copy_states::TOPIC_RESET, ..View::default() };
     }
 
     pub(super) fn settle(&self, collected: Collected) {
@@ -131,7 +136,7 @@ fn state(phase: Phase, lacks_nothing: bool) -> &'static str {
         Phase::Archiving { .. } => "archiving",
         Phase::Truncating { .. } => "truncating",
         Phase::Stopped(StopReason::Sealed) => "sealed",
-        Phase::Stopped(StopReason::TopicReset) => "topic_reset",
+        Phase::Stopped(StopReason::TopicReset) => copy_states::TOPIC_RESET,
         Phase::Stopped(StopReason::NotOwner) => "not_owner",
         Phase::Stopped(StopReason::LineageMismatch) => "lineage_mismatch",
         Phase::Stopped(StopReason::LogFailed) => "log_failed",

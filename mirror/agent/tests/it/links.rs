@@ -72,7 +72,7 @@ async fn a_thousand_partitions_are_copied_by_a_few_requests() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let state = world.region(1).state();
     assert!(state.under_way.1 <= 8, "{} requests at once", state.under_way.1);
-    assert!(state.fetches.len() <= 30, "three polls every 500 ms: {:?}", state.fetches);
+    assert!(state.fetches.len() <= 60, "three polls every 250 ms: {:?}", state.fetches);
 }
 
 #[tokio::test(start_paused = true)]
@@ -427,6 +427,26 @@ async fn a_topic_made_again_is_another_topic() {
     world.until_equal(2, 1).await;
     let status = world.agent(2).status();
     assert_eq!(status.iter().map(|link| link.topic_id).collect::<Vec<_>>(), [again]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_made_again_that_is_stopped_is_no_standby_and_is_copied_once_it_may_be() {
+    let mut world = World::new(2, 1);
+    world.region(1).produce(KEY, 3);
+    world.until_equal(2, 1).await;
+    let again = TopicId(uuid::Uuid::from_u128(8));
+    world.delete_topic(TOPIC);
+    world.create_topic(again, 1);
+    world.stopped = vec![again];
+    world.assign();
+    world.region(1).produce((again, PartitionId(0)), 1);
+    until("it is shown", || world.status(2).unusable() == Some(model::copy_states::TOPIC_RESET)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!world.is_equal(2, 1), "nothing is copied");
+    world.stopped.clear();
+    world.assign();
+    world.until_equal(2, 1).await;
+    assert_eq!((world.status(2).unusable(), world.status(2).topic_id), (None, again));
 }
 
 #[tokio::test(start_paused = true)]

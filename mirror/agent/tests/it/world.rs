@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) regions: Vec<Arc<Region>>,
     agents: Vec<Agent>,
     topics: Vec<TopicSpec>,
+    /// Those that are not copied for now.
+    pub(crate) stopped: Vec<TopicId>,
     openings: Vec<Opening>,
     epoch: u32,
     owner: usize,
@@ -76,7 +78,8 @@ impl World {
         let connector = |region: &Region| Arc::new(MemoryConnector(regions.clone(), region.name.clone()));
         let agents =
             regions.iter().map(|region| Agent::new(region.clone(), connector(region), clock.clone())).collect();
-        let mut world = Self { regions, agents, topics: vec![], openings: vec![], epoch: 0, owner: 0, index: 0 };
+        let (topics, stopped, openings) = (vec![], vec![], vec![]);
+        let mut world = Self { regions, agents, topics, stopped, openings, epoch: 0, owner: 0, index: 0 };
         world.create_topic(TOPIC, partitions);
         world.grant(0, BTreeMap::new());
         world
@@ -188,6 +191,7 @@ impl World {
             incarnation: Incarnation(1),
             groups: vec![grant],
             topics: self.topics.clone(),
+            stopped: self.stopped.clone(),
             regions: names.iter().enumerate().map(address).collect(),
             gateway: None,
         }

@@ -1,10 +1,13 @@
 use super::{Applied, Applying};
 use crate::column::{signed, to_json, to_word};
-use crate::command::{AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, NewTopic, PurgeTopics};
+use crate::command::{
+    AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, FollowTopic, NewTopic, PurgeTopics,
+};
 use crate::row::{GroupRow, TopicRow};
 use crate::{Answer, Refusal, limits};
 use model::{
-    Grant, ProtectionGroup, TopicId, TopicName, TopicSpec, TopicState, covering_grant, limits::PARTITIONS_PER_TOPIC_MAX,
+    Grant, ProtectionGroup, ResetPolicy, TopicId, TopicName, TopicSpec, TopicState, covering_grant,
+    limits::PARTITIONS_PER_TOPIC_MAX,
 };
 use std::collections::BTreeMap;
 
@@ -52,7 +55,38 @@ impl Applying<'_> {
             check_active(new)?;
         }
         self.make_room_below(&group.group, new).await?;
+        let stops = |row: &GroupRow| *row.name() == group.group && row.policy.topic_reset == ResetPolicy::Stop;
+        if new.state == TopicState::Live && groups.iter().any(stops) {
+            self.stop_if_remade(new).await?;
+        }
         self.insert_topic(new, &group.group).await
+    }
+
+    /// A topic under whose name there was another is not copied before a person says so.
+    async fn stop_if_remade(&mut self, new: &NewTopic) -> Applied<()> {
+        sqlx::query(
+            "INSERT INTO stopped_topics (id, stopped_at) SELECT ?, ? \
+             WHERE EXISTS (SELECT 1 FROM topics WHERE name = ? AND deleted_at IS NOT NULL)",
+        )
+        .bind(new.id.0.to_string())
+        .bind(self.at.0)
+        .bind(new.name.as_str())
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn follow_topic(&mut self, args: &FollowTopic) -> Applied<Answer> {
+        let topic = self.topic(&args.topic, args.expected).await?;
+        self.forget_stop(topic.spec.id).await?;
+        self.touch().topics.insert(topic.spec.id);
+        Ok(Answer::Topic { topic: topic.spec, revision: topic.revision })
+    }
+
+    async fn forget_stop(&mut self, id: TopicId) -> Applied<()> {
+        let stop = sqlx::query("DELETE FROM stopped_topics WHERE id = ?").bind(id.0.to_string());
+        stop.execute(&mut *self.connection).await?;
+        Ok(())
     }
 
     /// A restored topic brings leader epochs along; the group's ownership epoch has to be above them.
@@ -115,6 +149,7 @@ impl Applying<'_> {
     }
 
     pub(super) async fn delete_topic(&mut self, id: TopicId) -> Applied<()> {
+        self.forget_stop(id).await?;
         sqlx::query("UPDATE topics SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL")
             .bind(self.at.0)
             .bind(id.0.to_string())

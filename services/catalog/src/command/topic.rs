@@ -83,6 +83,17 @@ pub struct AddPartitions {
     pub partitions: i32,
 }
 
+/// Has a topic copied that was made again under its name and is not copied for that; one that is copied stays so. Answered with
+/// `Answer::Topic`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowTopic {
+    /// The topic.
+    pub topic: TopicName,
+    /// The id it must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<TopicId>,
+}
+
 /// Forgets topics deleted before a time. Answered with `Answer::Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PurgeTopics {

@@ -11,6 +11,7 @@ impl View {
             incarnation: known.address.incarnation,
             groups: self.groups.iter().map(|group| self.grant_in(region, group)).collect(),
             topics: self.topics.iter().map(|topic| (**topic).clone()).collect(),
+            stopped: self.stopped.iter().copied().collect(),
             regions: self.regions.iter().map(|region| region.address.clone()).collect(),
             gateway: self.gateways.first().map(|gateway| format!("{}:{}", gateway.host, gateway.port)),
         })

@@ -31,6 +31,7 @@ impl View {
         let mut view = Self::default().refreshed(connection, &all, number(&row, "view_index")?).await?;
         let topics = TopicRow::all(connection).await?;
         view.topics = Topics::default().with(topics.into_iter().map(|topic| (topic.spec.id, Some(topic))));
+        view.stopped = Arc::new(stopped(connection).await?);
         Ok(view)
     }
 
@@ -53,6 +54,7 @@ impl View {
         }
         if !touched.topics.is_empty() {
             view.topics = view.topics.with(rows(connection, &touched.topics).await?);
+            view.stopped = Arc::new(stopped(connection).await?);
         }
         Ok(view)
     }
@@ -81,6 +83,11 @@ async fn rows(
         rows.push((*id, TopicRow::of_id(connection, *id).await?.filter(|topic| topic.deleted_at.is_none())));
     }
     Ok(rows)
+}
+
+async fn stopped(connection: &mut SqliteConnection) -> Result<BTreeSet<TopicId>, CatalogError> {
+    let rows = sqlx::query("SELECT id FROM stopped_topics").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(TopicId(text(row, "id")?))).collect()
 }
 
 async fn groups(connection: &mut SqliteConnection) -> Result<Vec<Group>, CatalogError> {

@@ -22,7 +22,7 @@ use model::{
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
     let changes =
-        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active(), publication()]
+        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active(), publication(), resets()]
             .concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
@@ -309,6 +309,10 @@ fn work() -> Vec<Change> {
             .into(),
         FinishDrill { scorecard: scorecard("drill-1"), run: Some(run_id("run-1")) }.into(),
     ]
+}
+
+fn resets() -> Vec<Change> {
+    vec![FollowTopic { topic: topic_name("__farshore_canary.default"), expected: None }.into()]
 }
 
 fn tidying() -> Vec<Change> {

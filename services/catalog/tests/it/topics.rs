@@ -1,9 +1,10 @@
 use crate::council::{Council, group, new_topic, region, topic_id, topic_name};
 use catalog::command::{
-    AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, NewTopic, PurgeTopics,
+    AddPartitions, AlterTopicConfig, CreateTopics, DeleteTopic, DeleteTopics, FollowTopic, NewTopic, PurgeTopics,
+    UpdateGroup,
 };
 use catalog::{Answer, Refusal};
-use model::{LeaderEpoch, OwnershipEpoch, Timestamp, TopicId, TopicState};
+use model::{LeaderEpoch, OwnershipEpoch, ResetPolicy, Timestamp, TopicId, TopicState};
 
 fn delete(name: &str, expected: Option<TopicId>) -> DeleteTopics {
     DeleteTopics { topics: vec![DeleteTopic { name: topic_name(name), expected }] }
@@ -86,6 +87,33 @@ async fn a_topic_made_again_is_another_one() {
     assert!(matches!(late[0], Err(Refusal::OtherTopic { .. })));
     let unknown = outcomes(council.decide(delete("nothing", None)).await.unwrap());
     assert!(matches!(unknown[0], Err(Refusal::UnknownTopic { .. })));
+}
+
+#[tokio::test]
+async fn a_topic_made_again_is_copied_at_once_or_when_a_person_says_so_as_its_group_has_it() {
+    let mut council = Council::formed().await;
+    let remake = async |council: &mut Council| {
+        council.decide(delete("orders", None)).await.unwrap();
+        council.create(&["orders"]).await[0].as_ref().unwrap().id
+    };
+    let stopped = |council: &Council| council.catalog.view().assignment(&region("r2")).unwrap().stopped;
+    council.create(&["orders"]).await;
+    remake(&mut council).await;
+    assert_eq!(stopped(&council), [], "so it is where nothing is said");
+    let mut policy = council.catalog.view().group(&group("default")).unwrap().policy.clone();
+    policy.topic_reset = ResetPolicy::Stop;
+    council.decide(UpdateGroup { policy, expected: None }).await.unwrap();
+    council.create(&["bills"]).await;
+    let first = remake(&mut council).await;
+    assert_eq!(stopped(&council), [first], "there was none of the other's name");
+    let second = remake(&mut council).await;
+    assert_eq!(stopped(&council), [second]);
+    let follow = |expected| FollowTopic { topic: topic_name("orders"), expected: Some(expected) };
+    assert!(matches!(council.refusal(follow(first)).await, Refusal::OtherTopic { .. }));
+    let before = council.catalog.view().council_index;
+    council.decide(follow(second)).await.unwrap();
+    assert_eq!(stopped(&council), []);
+    assert!(council.catalog.view().council_index > before, "the regions hear of it");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ mod region_loss;
 mod regions;
 mod reinject;
 mod replaced_broker;
+mod resets;
 mod rest;
 mod segments;
 mod sync;

@@ -21,7 +21,9 @@ use catalog::command::{BlockAutomation, CreateGroup, DeleteGroup, UnblockAutomat
 use catalog::view::Group;
 use catalog::{Answer, Change, View};
 use dr_planner::plan::{Kind, PlanId, Trigger};
-use durability::{asked_mode, asked_slow_target, changed_auto, durability, shown_exposure, shown_judgement};
+use durability::{
+    asked_mode, asked_slow_target, asked_topic_reset, changed_auto, durability, shown_exposure, shown_judgement,
+};
 use model::RegionName;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -115,6 +117,7 @@ async fn update(
     policy.rto = asked.rto_ms.map_or(policy.rto, Duration::from_millis);
     policy.mode = asked.mode.map_or(policy.mode, asked_mode);
     policy.slow_target = asked.slow_target.map_or(policy.slow_target, asked_slow_target);
+    policy.topic_reset = asked.topic_reset.map_or(policy.topic_reset, asked_topic_reset);
     policy.auto = asked.auto.map_or(policy.auto, |change| changed_auto(policy.auto, change));
     policy.diverged_topics = asked.diverged_topics.unwrap_or(policy.diverged_topics);
     if let Some(standbys) = asked.standbys {

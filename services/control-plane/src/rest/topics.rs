@@ -9,7 +9,7 @@ use ::api::{ErrorCode, Page, Paging};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use catalog::command::{AlterTopicConfig, DeleteTopic, NewTopic};
+use catalog::command::{AlterTopicConfig, DeleteTopic, FollowTopic, NewTopic};
 use catalog::reader::StoredTopic;
 use catalog::{Answer, Refusal};
 use model::{PartitionStatus, RegionName, TopicId, TopicName};
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(find, update, delete))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(find, update, delete)).routes(routes!(follow))
 }
 
 /// What is shown of one topic.
@@ -128,6 +128,22 @@ async fn update(
     Ok(tagged(api.shown_topic(after), revision))
 }
 
+/// Has a topic copied that was deleted and made again under its name, where its group stops copies then (`topic_reset`).
+#[utoipa::path(post, path = "/v1/topics/{name}/follow", tag = "topics",
+    params(("name", description = "Its name."), Keyed),
+    responses((status = 200, description = "It is copied from now on, or was before.", body = Topic)))]
+async fn follow(State(api): State<Api>, Path(topic): Path<String>, conditions: Conditions) -> Answered<Response> {
+    let topic: TopicName = name(&topic)?;
+    let expected = Some(api.stored_topic(&topic).await?.spec.id);
+    match api.decide(FollowTopic { topic: topic.clone(), expected }, &conditions).await? {
+        Answer::Topic { .. } | Answer::AppliedBefore => {}
+        other => return unexpected(&other),
+    }
+    let after = api.stored_topic(&topic).await?;
+    let revision = after.revision;
+    Ok(tagged(api.shown_topic(after), revision))
+}
+
 /// Deletes a topic in every region, and waits until its owner has.
 #[utoipa::path(delete, path = "/v1/topics/{name}", tag = "topics",
     params(("name", description = "Its name."), Matched),
@@ -157,6 +173,7 @@ impl Api {
 
     fn shown_topic(&self, stored: StoredTopic) -> Topic {
         let StoredTopic { spec, revision, created_at, .. } = stored;
+        let is_stopped = self.view().stopped.contains(&spec.id);
         let owner = self.view().group(&spec.group).map(|group| group.grant.owner.to_string());
         Topic {
             id: spec.id.to_string(),
@@ -169,6 +186,7 @@ impl Api {
                 model::TopicState::Live => TopicState::Live,
                 model::TopicState::Restoring => TopicState::Restoring,
             },
+            is_stopped,
             revision,
             created_at: time(created_at),
             replicas: vec![],

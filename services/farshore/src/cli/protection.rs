@@ -9,7 +9,7 @@ use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::plans::Plan;
 use api::protection_groups::{
-    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, Mode, ProtectionGroup, SlowTarget,
+    AutomationBlock, BlockAutomationRequest, Exposure, FailoverRequest, Mode, ProtectionGroup, ResetPolicy, SlowTarget,
     SwitchoverRequest, UpdateAutoLimits, UpdateProtectionGroup,
 };
 use api::runs::{Run, RunState};
@@ -121,6 +121,15 @@ pub(crate) enum Setting {
         #[arg(default_value = "default")]
         name: String,
     },
+    /// What becomes of copies when a topic is deleted and made again under its name.
+    TopicReset {
+        /// follow: the new topic is copied from its beginning; stop: it is not before `farshore topic follow`. What was copied
+        /// of the old one is put aside for a day.
+        value: Reset,
+        /// The group.
+        #[arg(default_value = "default")]
+        name: String,
+    },
     /// Allows automatic action again after it was blocked, or blocks it for a while.
     Block {
         /// on or off.
@@ -185,6 +194,14 @@ pub(crate) enum Slow {
     Degrade,
     /// They wait for it.
     Block,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Reset {
+    /// The new topic is copied from its beginning.
+    Follow,
+    /// Nothing of it is copied before somebody says so.
+    Stop,
 }
 
 #[derive(Clone, Copy)]
@@ -322,6 +339,11 @@ impl Setting {
                 let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
                 table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
             }
+            Self::TopicReset { value, name } => {
+                let change = UpdateProtectionGroup { topic_reset: Some(value.into()), ..Default::default() };
+                let group: ProtectionGroup = api.patch(&path(&name), &change).await?;
+                table::print(place.json, &group, |group| rows(std::slice::from_ref(group)))
+            }
             Self::Block { value, name, minutes, reason } => {
                 let path = format!("{}/automation-block", path(&name));
                 if value == Switch::Off {
@@ -406,6 +428,15 @@ impl From<Durability> for Mode {
             Durability::Async => Self::Async,
             Durability::Sync => Self::Sync,
             Durability::Auto => Self::Auto,
+        }
+    }
+}
+
+impl From<Reset> for ResetPolicy {
+    fn from(value: Reset) -> Self {
+        match value {
+            Reset::Follow => Self::Follow,
+            Reset::Stop => Self::Stop,
         }
     }
 }

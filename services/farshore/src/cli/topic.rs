@@ -30,6 +30,12 @@ pub(crate) enum Command {
         #[arg(long)]
         hash: bool,
     },
+    /// Has a topic copied to other regions that was deleted and made again, where its group stops copies then (protection set
+    /// topic-reset stop).
+    Follow {
+        /// Its name.
+        name: TopicName,
+    },
     /// Deletes a topic in every region. Its records are gone; only a backup brings them back.
     Delete {
         /// Its name.
@@ -58,6 +64,11 @@ impl Command {
                 table::print(place.json, &topic, |topic| rows(std::slice::from_ref(topic)))
             }
             Self::Describe { name, hash } => describe(place, &name, hash).await,
+            Self::Follow { name } => {
+                let path = format!("/v1/topics/{}/follow", escaped(name.as_str()));
+                let topic: Topic = place.api().post(&path, &serde_json::json!({})).await?;
+                table::print(place.json, &topic, |topic| rows(std::slice::from_ref(topic)))
+            }
             Self::Delete { name, yes } => delete(place, &name, yes).await,
         }
     }
@@ -115,6 +126,7 @@ pub(super) fn rows(topics: &[Topic]) -> Table {
             topic.group.clone(),
             topic.owner.clone(),
             match topic.state {
+                TopicState::Live if topic.is_stopped => "live, not copied: made again".to_owned(),
                 TopicState::Live => "live".to_owned(),
                 TopicState::Restoring => "restoring".to_owned(),
             },

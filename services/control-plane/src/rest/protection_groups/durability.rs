@@ -5,7 +5,7 @@ use ::api::protection_groups as shown;
 use catalog::view::Group;
 use dr_planner::policy::Mode;
 use mirror_core::mode::auto::Judgement;
-use model::{Exposure, ExposureReason, LineLimits, ModePhase, SlowTarget, Timestamp};
+use model::{Exposure, ExposureReason, LineLimits, ModePhase, ResetPolicy, SlowTarget, Timestamp};
 
 /// How a group stands between `async` and `sync`.
 pub(super) fn durability(group: &Group) -> shown::Durability {
@@ -79,6 +79,14 @@ pub(super) fn changed_auto(limits: LineLimits, change: shown::UpdateAutoLimits) 
         good_for_ms: change.good_for_ms.unwrap_or(limits.good_for_ms),
         bad_for_ms: change.bad_for_ms.unwrap_or(limits.bad_for_ms),
         dwell_ms: change.dwell_ms.unwrap_or(limits.dwell_ms),
+    }
+}
+
+/// A policy for topics made again as it is asked for.
+pub(super) const fn asked_topic_reset(policy: shown::ResetPolicy) -> ResetPolicy {
+    match policy {
+        shown::ResetPolicy::Follow => ResetPolicy::Follow,
+        shown::ResetPolicy::Stop => ResetPolicy::Stop,
     }
 }
 
