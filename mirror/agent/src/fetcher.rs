@@ -50,6 +50,8 @@ const BUSY_POLL: Duration = Duration::from_millis(20);
 const QUIET_MAX: Duration = Duration::from_millis(200);
 /// How long an idle partition waits for others to share a poll with.
 const GATHER: Duration = Duration::from_millis(5);
+/// After how many requests in a row without an answer a source is left alone, however many more are under way.
+const UNANSWERED_MAX: usize = 8;
 /// How long to leave a source alone that did not answer.
 const PROBE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -106,6 +108,8 @@ impl Fetcher {
             gathered_at: Instant::now(),
             bytes_max: BYTES_MAX,
             requests: JoinSet::new(),
+            unanswered: 0,
+            enough: 1,
         };
         tokio::spawn(dispatcher.run(is_connected));
         Self { wishes, words, line, connected }
@@ -143,6 +147,9 @@ struct Dispatcher {
     bytes_max: u32,
     line: Arc<Line>,
     requests: JoinSet<Option<Done>>,
+    /// How many requests in a row were not answered, and how many are enough to take the source for lost.
+    unanswered: usize,
+    enough: usize,
 }
 
 /// What came of a request that was answered.
@@ -252,7 +259,7 @@ impl Dispatcher {
         }
     }
 
-    /// Serves until a request is not answered; false when nobody asks any more.
+    /// Serves until the source does not answer; false when nobody asks any more.
     async fn serve(&mut self) -> bool {
         loop {
             tokio::select! {
@@ -262,7 +269,8 @@ impl Dispatcher {
                 },
                 Some(answered) = self.requests.join_next() => match answered {
                     Ok(Some(done)) => self.done(done),
-                    Ok(None) | Err(_) => return true,
+                    Ok(None) | Err(_) if self.is_lost() => return true,
+                    Ok(None) | Err(_) => {}
                 },
                 room = room(self.busy.room.clone()), if !self.busy.waiting.is_empty() => {
                     let wishes = self.busy.next();
@@ -279,7 +287,18 @@ impl Dispatcher {
         }
     }
 
+    /// Whether the source is lost, now that one more request has no answer: that costs only those who waited for it, unless
+    /// all that were under way with the first such go the same way.
+    fn is_lost(&mut self) -> bool {
+        if self.unanswered == 0 {
+            self.enough = (self.requests.len() + 1).min(UNANSWERED_MAX);
+        }
+        self.unanswered += 1;
+        self.unanswered >= self.enough
+    }
+
     fn done(&mut self, Done { quiet, travelled }: Done) {
+        self.unanswered = 0;
         if travelled < QUICK {
             self.bytes_max = self.bytes_max.saturating_mul(2).min(BYTES_MAX);
         }
@@ -314,6 +333,7 @@ impl Dispatcher {
         // A slow way may have carried less in time than was asked for.
         self.bytes_max = (self.bytes_max / 4).max(BYTES_MIN);
         self.requests = JoinSet::new();
+        self.unanswered = 0;
         self.busy.waiting.clear();
         self.idle.waiting.clear();
     }

@@ -430,6 +430,25 @@ async fn a_topic_made_again_is_another_topic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_costs_only_its_own_request() {
+    let world = World::new(2, 8);
+    world.region(1).change(|state| state.delay = Duration::from_millis(50));
+    (0..8).for_each(|partition| world.region(1).produce(key(partition), 1));
+    world.until_equal(2, 1).await;
+    for round in 0..400 {
+        world.region(1).produce(key(round % 8), 1);
+        if round % 100 == 50 {
+            world.region(1).change(|state| state.breaks = 1);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let states: Vec<_> = world.agent(2).status().into_iter().map(|link| link.state).collect();
+        assert!(states.iter().all(|state| state != "disconnected"), "round {round}: {states:?}");
+    }
+    assert_eq!(world.region(1).state().breaks, 0, "each was broken while others were under way");
+    world.until_equal(2, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_topic_made_again_that_is_stopped_is_no_standby_and_is_copied_once_it_may_be() {
     let mut world = World::new(2, 1);
     world.region(1).produce(KEY, 3);

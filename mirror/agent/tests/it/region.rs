@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(crate) fetches: Vec<(usize, Duration)>,
     /// Fetches under way now, and the most there were.
     pub(crate) under_way: (usize, usize),
+    /// So many fetches are broken off, each while others are under way.
+    pub(crate) breaks: usize,
     pub(crate) opened: usize,
     /// How far runs of fetches were handed out.
     runs: BTreeMap<(CopyKey, RegionName), (Stream, LeaderEpoch, Offset)>,
@@ -355,6 +357,13 @@ impl MemorySource {
         }
     }
 
+    fn breaks_off(&self, request: &FetchRequest) -> bool {
+        let mut state = self.0.state();
+        let breaks = state.breaks > 0 && state.under_way.0 > 1 && !request.partitions.is_empty();
+        state.breaks -= usize::from(breaks);
+        breaks
+    }
+
     fn look(&self, request: &FetchRequest) -> Result<(Vec<(CopyKey, Answer)>, bool), SourceError> {
         let mut state = self.0.state();
         if state.is_down {
@@ -390,6 +399,9 @@ impl Source for MemorySource {
                     self.until_it_answers().await;
                     let (delay, held) = (self.0.state().delay, Some(began.elapsed()));
                     tokio::time::sleep(delay).await;
+                    if self.breaks_off(&request) {
+                        return Err(SourceError("connection reset".into()));
+                    }
                     return Ok(FetchAnswer { partitions, held });
                 }
                 let _ = timeout_at(deadline, heard).await;
