@@ -122,3 +122,18 @@ fn a_deleted_log_leaves_nothing() {
     log.delete().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_is_kept_aside_is_a_whole_log_though_the_other_begins_anew() {
+    let (dir, aside) = (dir(), dir());
+    let (mut log, aside) = (open(dir.path(), small()), aside.path().join("kept"));
+    (0..40).for_each(|n| _ = append(&mut log, 3, n));
+    let before = contents(&log, log.start());
+    log.keep_aside(&aside).unwrap();
+    log.restart_at(Offset(0)).unwrap();
+    (0..90).for_each(|n| _ = append(&mut log, 1, n));
+    let kept = open(&aside, small());
+    assert_eq!(contents(&kept, kept.start()), before);
+    assert_eq!((kept.tail(), log.tail()), (Offset(120), Offset(90)));
+    log.keep_aside(&aside).unwrap_err();
+}

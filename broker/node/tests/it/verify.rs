@@ -8,7 +8,7 @@ use broker::{Broker, Config};
 use env::real::SystemClock;
 use mirror::{Agent, WireConnector};
 use mirror_core::verify::{AskCheckpoints, Checkpoint, CheckpointsPage, CheckpointsSince, Interval};
-use model::{ByteCount, CopyProof, Incarnation, Offset, OffsetRange, PartitionId, TopicId, methods};
+use model::{Baseline, ByteCount, CopyProof, Incarnation, Offset, OffsetRange, PartitionId, TopicId, methods};
 use record::{BatchBuilder, Batches};
 use std::collections::BTreeMap;
 use std::fs;
@@ -220,6 +220,9 @@ async fn a_compacted_copy_is_proven_by_its_keys_and_one_that_is_different_stays_
     pair.restart_copy(idle).await;
     let known = || pair.two.copy_state(pair.topic, PartitionId(0)).unwrap().baseline.different;
     assert_eq!(known(), Some(all), "it is known before anything is compared");
+    let cleaned = Baseline { thinned: Offset(150), ..Baseline::default() };
+    pair.two.inherit_copy(pair.topic, PartitionId(0), cleaned).await.unwrap();
+    assert_eq!(known(), Some(all), "whatever else is said of it");
     pair.two.mark_copy_different(pair.topic, PartitionId(0), all, 7).await.unwrap_err();
     pair.two.restart_copy(pair.topic, PartitionId(0), Offset(0)).await.unwrap();
     assert_eq!(known(), None, "nothing is left of it");
