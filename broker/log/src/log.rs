@@ -141,6 +141,12 @@ impl Log {
         self.reader().aborted_transactions(from, upto)
     }
 
+    /// From here on producers may skip forward as often as they like, because they write to other logs, too, and know of one
+    /// only. Not kept over a restart. A refused batch of theirs must close its connection, as with one jump.
+    pub fn let_producers_roam(&mut self) {
+        self.producers.let_roam();
+    }
+
     /// Whether a producer may still skip forward once. While it may, a refused batch of it must close its connection,
     /// so that it sends again in order.
     pub fn has_open_jump(&self, producer: ProducerId) -> bool {

@@ -24,13 +24,15 @@ use transactions::Transactions;
 pub(crate) struct Producers {
     entries: HashMap<ProducerId, Entry>,
     transactions: Transactions,
+    /// Whether any of them may skip forward at any time, because they write to other logs, too.
+    roam: bool,
 }
 
 impl Producers {
     /// Whether a leader may append the batch, and as what.
     pub(crate) fn judge(&self, batch: &Header) -> Result<Verdict, Refusal> {
         match self.entries.get(&batch.producer_id) {
-            Some(entry) if batch.is_idempotent() => entry.judge(batch),
+            Some(entry) if batch.is_idempotent() => entry.judge(batch, self.roam || entry.jump_open),
             _ => Ok(Verdict::Next),
         }
     }
@@ -75,8 +77,13 @@ impl Producers {
         self.entries.values_mut().for_each(|entry| entry.jump_open = true);
     }
 
+    /// From here on every producer may skip forward as often as it likes.
+    pub(crate) fn let_roam(&mut self) {
+        self.roam = true;
+    }
+
     pub(crate) fn has_open_jump(&self, producer: ProducerId) -> bool {
-        self.entries.get(&producer).is_some_and(|entry| entry.jump_open)
+        self.entries.get(&producer).is_some_and(|entry| self.roam || entry.jump_open)
     }
 
     /// See [`Log::send_back`](crate::Log::send_back).
@@ -194,5 +201,25 @@ mod tests {
         producers.expire(Timestamp(2));
         assert_eq!(producers.len(), 1);
         assert_eq!(producers.open_transactions().len(), 1);
+    }
+
+    #[test]
+    fn producers_that_roam_skip_forward_again_and_again_and_never_back() {
+        let mut producers = Producers::default();
+        let batch = |sequence| {
+            let mut builder = BatchBuilder::new().producer(ProducerId(7), 0, sequence);
+            builder.push(Timestamp(1), None, Some(b"v"), &[]);
+            header(&builder.build())
+        };
+        producers.note(&batch(0), None);
+        assert!(matches!(producers.judge(&batch(5)), Err(Refusal::OutOfOrder { expected: 1 })));
+        producers.let_roam();
+        for sequence in [5, 90, 1000] {
+            assert!(matches!(producers.judge(&batch(sequence)), Ok(Verdict::Jump(_))), "{sequence}");
+            producers.note(&batch(sequence), None);
+            assert!(producers.has_open_jump(ProducerId(7)));
+        }
+        assert!(matches!(producers.judge(&batch(90)), Ok(Verdict::Duplicate(_))));
+        assert!(matches!(producers.judge(&batch(400)), Err(Refusal::OutOfOrder { expected: 1001 })));
     }
 }

@@ -6,10 +6,10 @@
 //!                      side log                                           side log
 //! ```
 //!
-//! Each region gives its own offsets. A record is known everywhere by its [`Dot`]: the region that took it, by
-//! incarnation, and its offset there. A side log of [`Run`]s says of every offset of the local log which record it
-//! holds, and what that record's region [had received](Vector) when it was written; it is durable before the batch is
-//! visible.
+//! Each region gives its own offsets, from a [place of its own](first_offset) on. A record is known everywhere by its
+//! [`Dot`]: the region that took it, by incarnation, and its offset there. A side log of [`Run`]s says of every offset of
+//! the local log which record it holds, and what that record's region [had received](Vector) when it was written; it is
+//! durable before the batch is visible.
 //!
 //! Invariants:
 //!
@@ -55,7 +55,7 @@ pub use resolve::Siblings;
 pub use route::{Path, Routes, assign};
 pub use stability::{Knowledge, Row};
 pub use table::{Quarantined, SettleError, Settlement};
-pub use vector::{Dot, Vector};
+pub use vector::{Dot, Vector, first_offset};
 pub use version::{Relation, Version};
 
 /// The hard limits of active-active topics.

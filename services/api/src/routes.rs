@@ -51,6 +51,9 @@ pub struct Route {
     pub state: GrantState,
     /// What belongs to the group.
     pub coverage: Coverage,
+    /// The regions that all take its writes, the group's home first; empty where the owner alone does.
+    #[serde(default)]
+    pub active: Vec<RegionName>,
 }
 
 /// A topic clients may see.

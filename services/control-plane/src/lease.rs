@@ -168,8 +168,8 @@ fn table(view: &View) -> Option<RouteTable> {
     let routes = view.route_table()?;
     let groups = routes.groups.into_iter().filter_map(|route| {
         let state = view.group(&route.name)?.grant.state;
-        let (group, owner, coverage) = (route.name, route.owner, route.coverage);
-        Some(Route { group, owner, ownership_epoch: route.ownership_epoch, state, coverage })
+        let (group, owner, coverage, active) = (route.name, route.owner, route.coverage, route.active);
+        Some(Route { group, owner, ownership_epoch: route.ownership_epoch, state, coverage, active })
     });
     Some(RouteTable {
         version: routes.version,

@@ -67,6 +67,10 @@ pub(crate) struct Up {
     /// for tests. Regions of one broker only.
     #[arg(long, value_name = "ADDRESS")]
     nodes_at: Option<IpAddr>,
+    /// The region the gateway stands in: its clients are sent there for topics that every region takes writes for, and to
+    /// another region while that one does not answer [default: the home of the group]
+    #[arg(long, value_name = "REGION")]
+    gateway_in: Option<RegionName>,
 }
 
 impl Up {
@@ -133,6 +137,8 @@ impl Up {
         platform.addresses = addresses;
         platform.link_delay_ms = self.link_delay_ms;
         (platform.links_at, platform.nodes_at) = (self.links_at, self.nodes_at);
+        platform.gateway_in = self.gateway_in.clone();
+        platform.gateway_in.iter().try_for_each(|region| platform.region_index(region).map(drop))?;
         let (seconds, mib, clean_every_s) = (self.link_hold_s, self.link_hold_mib, self.clean_every_s);
         platform.link_hold = LinkHold { seconds, mib, clean_every_s, digest_every_s: self.digest_every_s };
         platform.flush.clone_from(&self.flush);
@@ -205,6 +211,7 @@ pub(crate) fn new_platform(regions: Vec<RegionName>, addresses: Addresses) -> Pl
         link_delay_ms: 0,
         links_at: None,
         nodes_at: None,
+        gateway_in: None,
         link_hold: LinkHold::default(),
         flush: String::new(),
         log_dirs: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod inbound;
 mod outbound;
+mod peek;
 mod settings;
 mod splice;
 mod upstream;

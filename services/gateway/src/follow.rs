@@ -71,7 +71,7 @@ impl Releases {
             same.any(|route| route.state == GrantState::Revoked)
         };
         self.0.retain(|(group, epoch), _| is_revoked(group, *epoch));
-        for route in groups.iter().filter(|route| route.state == GrantState::Revoked) {
+        for route in groups.iter().filter(|route| route.active.is_empty() && route.state == GrantState::Revoked) {
             let now = state.boot();
             if state.with_leases(|leases| leases.end(&route.group, route.ownership_epoch, now)) {
                 tracing::info!(group = %route.group, region = %route.owner, "grant was revoked: connections are dropped");
@@ -132,16 +132,26 @@ impl Drop for AbortOnDrop {
 /// Follows whichever of the region's brokers answers.
 async fn follow_region(region: RegionName, addresses: String, state: Arc<State>) {
     loop {
+        let mut has_answered = false;
         for address in bootstrap(&addresses) {
-            if let Err(error) = follow_connected(address, &state).await {
+            if let Err(error) = follow_connected(&region, address, &state, &mut has_answered).await {
                 tracing::debug!(%region, address, %error, "its leaders cannot be followed");
             }
+        }
+        // One that breaks off is asked once more before it counts as lost.
+        if !has_answered {
+            state.lose(&region);
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
-async fn follow_connected(address: &str, state: &State) -> Result<(), FollowError> {
+async fn follow_connected(
+    region: &RegionName,
+    address: &str,
+    state: &State,
+    has_answered: &mut bool,
+) -> Result<(), FollowError> {
     let connection = Connection::connect(address, "gateway", CONNECT_TIMEOUT).await?;
     let mut since = 0;
     loop {
@@ -152,6 +162,8 @@ async fn follow_connected(address: &str, state: &State) -> Result<(), FollowErro
         if response.error != wire::ErrorCode::NONE {
             return Err(FollowError::Refused(response.error));
         }
+        *has_answered = true;
+        state.hear(region);
         let leaders: Leaders = serde_json::from_slice(&response.payload)?;
         if leaders.version != since {
             since = leaders.version;

@@ -67,7 +67,9 @@ pub(crate) async fn watch(state: Arc<State>) {
         let now = state.boot();
         for (group, epoch) in state.with_leases(|leases| leases.lapsed(now)) {
             let routing = state.routing();
-            let Some(route) = routing.route(&group).filter(|route| route.ownership_epoch == epoch) else { continue };
+            let route = routing.route(&group).filter(|route| route.ownership_epoch == epoch);
+            // What every region takes writes for needs no lease.
+            let Some(route) = route.filter(|route| route.active.is_empty()) else { continue };
             tracing::warn!(%group, %epoch, region = %route.owner, "route lease ran out: connections are dropped");
             state.cut(&route.owner);
         }

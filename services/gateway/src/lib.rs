@@ -10,12 +10,17 @@
 //! nodes or leaders is answered here, from the council's route table and the owner region's metadata; everything else is
 //! passed to the region behind the virtual node without being decoded. A gateway whose leases on a region's grants have
 //! run out drops its connections to that region: an ack of an owner that has been fenced never reaches a client.
+//!
+//! Where every region takes writes there is nobody to fence: clients are sent to the region the gateway stands in, and to
+//! the next one while that does not answer, also by a gateway that the council does not hear. What they had read up to
+//! means nothing there: offsets are a region's own.
 
 mod answer;
 mod connection;
 mod follow;
 mod lease;
 mod listener;
+mod reach;
 mod refuse;
 mod state;
 
@@ -41,6 +46,9 @@ pub struct Config {
     pub bootstrap: SocketAddr,
     /// The host its virtual nodes listen on.
     pub host: IpAddr,
+    /// The region it stands in: its clients are sent there where every region takes writes. Without one they are sent to
+    /// the group's home.
+    pub region: Option<RegionName>,
 }
 
 /// A running gateway.
@@ -68,7 +76,7 @@ impl Gateway {
     /// program around it, which is built for a short build.
     fn serve(config: Config, clock: Arc<dyn Clock>, routes: Arc<dyn RouteSource>, bootstrap: TcpListener) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let state = Arc::new(State::new(clock));
+        let state = Arc::new(State::new(clock, config.region.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(listener::bootstrap(bootstrap, state.clone(), stopped.clone()));
         tasks.spawn(listener::virtual_nodes(config.clone(), state.clone(), stopped.clone()));

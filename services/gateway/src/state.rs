@@ -2,9 +2,11 @@
 
 use crate::PerRegion;
 use crate::lease::Leases;
+use crate::reach::Reach;
 use api::routes::{Route, RouteTable, RoutedRegion, RoutedTopic, VirtualNode};
 use env::{BootInstant, Clock};
 use model::{GroupId, Leaders, PartitionLeader, ProtectionGroup, RegionName, TopicId, TopicLeaders};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
@@ -13,6 +15,7 @@ pub(crate) struct State {
     clock: Arc<dyn Clock>,
     routing: watch::Sender<Arc<Routing>>,
     leases: Mutex<Leases>,
+    reach: Mutex<Reach>,
     /// How often connections to each region had to be dropped; connections watch it.
     cuts: watch::Sender<Arc<PerRegion<Generation>>>,
 }
@@ -42,15 +45,22 @@ impl Ending {
 /// One consistent picture of routes and leaders.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routing {
+    /// The region the gateway stands in.
+    own: Option<RegionName>,
     table: Option<RouteTable>,
     leaders: PerRegion<Leaders>,
+    /// The regions that do not answer.
+    lost: BTreeSet<RegionName>,
+    /// How often clients were sent away from each region, because it was lost or they went back to another one.
+    departures: PerRegion<u64>,
 }
 
 impl State {
-    /// Knows nothing yet.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let routing = watch::Sender::new(Arc::default());
-        Self { clock, routing, leases: Mutex::default(), cuts: watch::Sender::new(Arc::default()) }
+    /// Knows nothing yet, in the region `own`.
+    pub(crate) fn new(clock: Arc<dyn Clock>, own: Option<RegionName>) -> Self {
+        let routing = watch::Sender::new(Arc::new(Routing { own, ..Routing::default() }));
+        let cuts = watch::Sender::new(Arc::default());
+        Self { clock, routing, leases: Mutex::default(), reach: Mutex::default(), cuts }
     }
 
     /// The picture now.
@@ -91,7 +101,7 @@ impl State {
         self.routing.send_if_modified(|routing| {
             let is_newer = routing.table.as_ref().is_none_or(|known| known.version < table.version);
             if is_newer {
-                *routing = Arc::new(Routing { table: Some(table), leaders: routing.leaders.clone() });
+                *routing = Arc::new(Routing { table: Some(table), ..Routing::clone(routing) });
             }
             is_newer
         });
@@ -112,11 +122,40 @@ impl State {
 
     /// Takes what a region says of its leaders.
     pub(crate) fn adopt_leaders(&self, leaders: Leaders) {
+        self.change(|routing| _ = routing.leaders.insert(leaders.region.clone(), leaders));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Routing)) {
         self.routing.send_modify(|routing| {
             let mut next = Routing::clone(routing);
-            next.leaders.insert(leaders.region.clone(), leaders);
+            change(&mut next);
             *routing = Arc::new(next);
         });
+    }
+
+    /// A region does not answer: clients that another one may serve as well are sent there, and wait no longer.
+    pub(crate) fn lose(&self, region: &RegionName) {
+        if !self.with_reach(|reach| reach.lost(region)) {
+            return;
+        }
+        let has_clients = self.routing().active_servers().contains(region);
+        self.change(|routing| routing.change_lost(|lost| _ = lost.insert(region.clone())));
+        if has_clients {
+            tracing::warn!(%region, "it does not answer: clients of what every region takes writes for are sent elsewhere");
+            self.cut(region);
+        }
+    }
+
+    /// A region answers.
+    pub(crate) fn hear(&self, region: &RegionName) {
+        if self.with_reach(|reach| reach.heard(region, self.boot())) {
+            tracing::info!(%region, "it answers again");
+            self.change(|routing| routing.change_lost(|lost| _ = lost.remove(region)));
+        }
+    }
+
+    fn with_reach<T>(&self, work: impl FnOnce(&mut Reach) -> T) -> T {
+        work(&mut self.reach.lock().expect("no holder of this lock panics"))
     }
 
     /// Works on the leases.
@@ -125,10 +164,14 @@ impl State {
     }
 
     /// Whether requests may be passed to `region` now: it owns nothing, and so refuses by itself what it must, or one of
-    /// its grants is confirmed.
+    /// its grants is confirmed or needs nobody to confirm it, because every region has it. What else it owns it then
+    /// refuses by its own lease.
     pub(crate) fn may_serve(&self, region: &RegionName) -> bool {
         let routing = self.routing();
         let Some(table) = &routing.table else { return false };
+        if table.groups.iter().any(|route| route.active.contains(region)) {
+            return true;
+        }
         let mut owned = table.groups.iter().filter(|route| &route.owner == region).peekable();
         let now = self.boot();
         owned.peek().is_none()
@@ -179,9 +222,40 @@ impl Routing {
         self.table()?.regions.iter().find(|known| &known.region == name)
     }
 
+    /// The region that clients of a group are sent to: its owner; where every region takes writes the one the gateway
+    /// stands in, or the first, of those that answer.
+    pub(crate) fn server<'a>(&'a self, route: &'a Route) -> &'a RegionName {
+        let own = || route.active.iter().filter(|region| self.own.as_ref() == Some(region));
+        let order = || own().chain(&route.active);
+        let there = order().find(|region| !self.lost.contains(*region));
+        there.or_else(|| order().next()).unwrap_or(&route.owner)
+    }
+
+    /// Changes which regions are lost, and takes note of those that clients are sent away from by that.
+    fn change_lost(&mut self, change: impl FnOnce(&mut BTreeSet<RegionName>)) {
+        let before = self.active_servers();
+        change(&mut self.lost);
+        for (left, server) in before.into_iter().zip(self.active_servers()) {
+            if left != server {
+                *self.departures.entry(left).or_default() += 1;
+            }
+        }
+    }
+
+    /// The region that clients of each group are sent to that every region takes writes for.
+    fn active_servers(&self) -> Vec<RegionName> {
+        let active = self.table.iter().flat_map(|table| &table.groups).filter(|route| !route.active.is_empty());
+        active.map(|route| self.server(route).clone()).collect()
+    }
+
+    /// How often clients were sent away from `region`.
+    pub(crate) fn departures(&self, region: &RegionName) -> u64 {
+        self.departures.get(region).copied().unwrap_or_default()
+    }
+
     /// Whether clients of any protection group are sent to `region`.
     pub(crate) fn owns(&self, region: &RegionName) -> bool {
-        self.table().is_some_and(|table| table.groups.iter().any(|route| &route.owner == region))
+        self.table().is_some_and(|table| table.groups.iter().any(|route| self.server(route) == region))
     }
 
     /// The route of a protection group.
@@ -193,7 +267,7 @@ impl Routing {
     pub(crate) fn default_owner(&self) -> Option<&RegionName> {
         let groups = &self.table()?.groups;
         let default = groups.iter().find(|route| route.group.as_str() == "default").or(groups.first());
-        default.map(|route| &route.owner)
+        default.map(|route| self.server(route))
     }
 
     /// The route of the protection group that coordinates a consumer group: the closest pattern, as in every region.
@@ -238,9 +312,9 @@ impl Routing {
         self.leaders.get(region)?.topics.iter().find(|leaders| leaders.id == topic)
     }
 
-    /// Who leads a partition for clients, under `route`. `None` while the owner has not said so under its present grant.
+    /// Who leads a partition for clients, under `route`. `None` while the region has not said so under the present grant.
     pub(crate) fn leader(&self, route: &Route, topic: TopicId, partition: i32) -> Option<&PartitionLeader> {
-        let leaders = self.leaders(&route.owner, topic)?;
+        let leaders = self.leaders(self.server(route), topic)?;
         let leader = leaders.partitions.iter().find(|leader| leader.partition.0 == partition)?;
         (leader.ownership_epoch >= route.ownership_epoch).then_some(leader)
     }

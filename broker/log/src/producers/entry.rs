@@ -96,8 +96,8 @@ impl Default for Entry {
 }
 
 impl Entry {
-    /// Kafka's `ProducerAppendInfo.checkSequence`, and the one jump.
-    pub(crate) fn judge(&self, batch: &Header) -> Result<Verdict, Refusal> {
+    /// Kafka's `ProducerAppendInfo.checkSequence`, and a jump where one is open.
+    pub(crate) fn judge(&self, batch: &Header, jump_open: bool) -> Result<Verdict, Refusal> {
         if batch.producer_epoch < self.epoch {
             return Err(Refusal::Fenced { latest: self.epoch });
         }
@@ -110,7 +110,7 @@ impl Entry {
         let expected = self.next_sequence(batch.producer_epoch);
         match batch.base_sequence {
             found if found == expected => Ok(Verdict::Next),
-            found if self.may_jump(batch, expected) => Ok(Verdict::Jump(self.jump(batch, found))),
+            found if jump_open && self.is_jump(batch, expected) => Ok(Verdict::Jump(self.jump(batch, found))),
             _ => Err(Refusal::OutOfOrder { expected }),
         }
     }
@@ -127,9 +127,9 @@ impl Entry {
         last.map_or(0, |kept| sequence_after(kept.last_sequence, 1))
     }
 
-    fn may_jump(&self, batch: &Header, expected: i32) -> bool {
+    fn is_jump(&self, batch: &Header, expected: i32) -> bool {
         let forward = sequence_after(batch.base_sequence, -expected) < JUMP_DISTANCE_LIMIT;
-        self.jump_open && (batch.producer_epoch > self.epoch || forward)
+        batch.producer_epoch > self.epoch || forward
     }
 
     fn jump(&self, batch: &Header, found_sequence: i32) -> Jump {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn judged(entry: &Entry, epoch: i16, first: i32, count: i32) -> Is {
-        match entry.judge(&batch(epoch, first, count)) {
+        match entry.judge(&batch(epoch, first, count), entry.jump_open) {
             Ok(Verdict::Next) => Is::Next,
             Ok(Verdict::Jump(_)) => Is::Jump,
             Ok(Verdict::Duplicate(_)) => Is::Duplicate,
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_jump_says_where_from_and_where_to() {
         let open = entry(3, &[(0, 10)], true);
-        let Ok(Verdict::Jump(jump)) = open.judge(&batch(4, 25, 2)) else { panic!("no jump") };
+        let Ok(Verdict::Jump(jump)) = open.judge(&batch(4, 25, 2), true) else { panic!("no jump") };
         assert_eq!((jump.from_epoch, jump.expected_sequence, jump.to_epoch, jump.found_sequence), (3, 10, 4, 25));
     }
 }

@@ -50,7 +50,7 @@ impl Producers {
         for (id, entry) in &entries {
             entry.transaction.iter().for_each(|first| transactions.begin(*first, *id));
         }
-        Some(Self { entries: entries.into_iter().collect(), transactions })
+        Some(Self { entries: entries.into_iter().collect(), transactions, roam: false })
     }
 }
 

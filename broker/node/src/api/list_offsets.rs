@@ -70,7 +70,7 @@ impl Lookup {
     fn find(&self, topic: &TopicRef, asked: &api::Partition) -> Result<&Arc<Partition>, ErrorCode> {
         let partition = access::partition(topic.find(&self.held)?, asked.partition_index)?;
         access::check_readable(partition, self.door)?;
-        access::check_epoch(partition, asked.current_leader_epoch)?;
+        access::check_epoch(partition, self.door, asked.current_leader_epoch)?;
         Ok(partition)
     }
 

@@ -34,6 +34,6 @@ fn answer(held: &Held, door: Door, topic: &TopicRef, asked: &Partition) -> Epoch
 fn end(held: &Held, door: Door, topic: &TopicRef, asked: &Partition) -> Result<Option<EpochEnd>, ErrorCode> {
     let partition = access::partition(topic.find(held)?, asked.partition)?;
     access::check_readable(partition, door)?;
-    access::check_epoch(partition, asked.current_leader_epoch)?;
+    access::check_epoch(partition, door, asked.current_leader_epoch)?;
     Ok(partition.reader.end_of_epoch_for_client(LeaderEpoch(asked.leader_epoch)))
 }

@@ -216,6 +216,8 @@ impl Partition {
             }
         }
         self.replay(held)?;
+        // A producer that a gateway sent to another region meanwhile went on counting there.
+        held.log.as_mut().ok_or(Closed)?.let_producers_roam();
         self.is_active.store(true, Ordering::SeqCst);
         Ok(())
     }
@@ -234,10 +236,12 @@ impl Partition {
         let log = held.log.as_mut().ok_or(Closed)?;
         let identity = self.identity(own);
         let Some(bytes) = Story::bytes(log.dir())? else {
-            if log.tail() > Offset::ZERO {
+            let first = active::first_offset(own);
+            if log.start() < log.tail() || ![Offset::ZERO, first].contains(&log.tail()) {
                 return Err(ActiveError::NoStory(log.tail()));
             }
-            let empty = Provenance::new(own, Offset::ZERO, Vector::default());
+            self.cut_proven(Offset::ZERO, || log.restart_at(first).map(|()| Offset::ZERO))?;
+            let empty = Provenance::new(own, first, Vector::default());
             *story = Some(Story::begin(log.dir(), &SideFile::header(&identity, &empty))?);
             return Ok((empty, SideFile::default()));
         };

@@ -128,7 +128,7 @@ impl Partition {
     }
 
     pub(super) fn note_append(self: &Arc<Self>, held: &mut Held, taken: &Taken) {
-        if let Some(jump) = taken.appended.jump {
+        if let Some(jump) = taken.appended.jump.filter(|_| held.active.is_none()) {
             tracing::warn!(partition = %self.name, ?jump, "producer skipped forward: records it wrote before were lost");
         }
         let settings_flush = self.public().settings.flush;

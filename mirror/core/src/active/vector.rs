@@ -20,6 +20,12 @@ impl fmt::Display for Dot {
     }
 }
 
+/// Where the log of a region begins. No two regions' logs have an offset in common: a client that comes from another one,
+/// or from the one of a region that was rebuilt, is told that its place is out of range, and never reads on elsewhere.
+pub const fn first_offset(own: Incarnation) -> Offset {
+    Offset((own.0 as i64) << 47)
+}
+
 /// How far each origin's records have come, as the tail of each: a version vector. Origins that are not in it are at 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -35,6 +35,8 @@ pub struct GroupRoute {
     pub state: GrantState,
     /// What belongs to the group.
     pub coverage: Coverage,
+    /// The regions that all take its writes, the group's home first; empty where the owner alone does.
+    pub active: Vec<RegionName>,
 }
 
 /// A topic clients may use.
@@ -110,6 +112,11 @@ impl GroupRoute {
             route_epoch: group.route.epoch,
             state: if group.route_stands() { GrantState::Held } else { GrantState::Revoked },
             coverage: group.grant.coverage.clone(),
+            active: if group.policy.active_active.is_some() {
+                group.policy.members().cloned().collect()
+            } else {
+                vec![]
+            },
         }
     }
 }

@@ -270,7 +270,7 @@ fn part(value: &str, at: usize) -> String {
 }
 
 /// Keeps what was acknowledged.
-struct Receipts(Arc<Mutex<Vec<(String, String)>>>);
+pub(crate) struct Receipts(Acked);
 
 impl ClientContext for Receipts {}
 
@@ -285,7 +285,7 @@ impl ProducerContext for Receipts {
     }
 }
 
-fn producer(bootstrap: &str, acked: &Arc<Mutex<Vec<(String, String)>>>) -> ThreadedProducer<Receipts> {
+pub(crate) fn producer(bootstrap: &str, acked: &Acked) -> ThreadedProducer<Receipts> {
     let mut config = ClientConfig::new();
     for (name, value) in [
         ("bootstrap.servers", bootstrap),
@@ -299,3 +299,6 @@ fn producer(bootstrap: &str, acked: &Arc<Mutex<Vec<(String, String)>>>) -> Threa
     }
     config.create_with_context(Receipts(acked.clone())).unwrap()
 }
+/// Keys and values that were acknowledged.
+pub(crate) type Acked = Arc<Mutex<Vec<(String, String)>>>;
+

@@ -13,6 +13,7 @@
 //! their limits.
 
 mod active;
+mod active_gateway;
 mod attached;
 mod auto;
 mod backup;

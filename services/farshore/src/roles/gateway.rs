@@ -31,6 +31,7 @@ pub(super) async fn run(context: Context) -> Result<()> {
         name: GATEWAY.to_owned(),
         bootstrap: loopback(context.platform.addresses.gateway),
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        region: context.platform.gateway_in.clone(),
     };
     let gateway = Gateway::start(config, Arc::new(SystemClock), council.clone()).await?;
     let front_door = tokio::spawn(front_door::serve(context.clone()));

@@ -47,6 +47,9 @@ pub(crate) struct Platform {
     /// Where all processes reach each other, if not on 127.0.0.1.
     #[serde(default)]
     pub(crate) nodes_at: Option<IpAddr>,
+    /// The region the gateway stands in.
+    #[serde(default)]
+    pub(crate) gateway_in: Option<RegionName>,
     /// How long logs wait for links, and how often they are cleaned.
     #[serde(default)]
     pub(crate) link_hold: LinkHold,
@@ -251,6 +254,7 @@ mod tests {
             link_hold: LinkHold::default(),
             links_at: None,
             nodes_at: None,
+            gateway_in: None,
             flush: "ack".into(),
             log_dirs: vec![],
         };

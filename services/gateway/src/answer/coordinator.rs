@@ -1,4 +1,4 @@
-//! FindCoordinator: a group is coordinated in the region that owns its protection group.
+//! FindCoordinator: a group is coordinated in the region that clients of its protection group are sent to.
 
 use super::Node;
 use crate::state::Routing;
@@ -37,7 +37,10 @@ fn find(key: &str, key_type: i8, routing: &Routing) -> Node {
         return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     }
     let group = GroupId::new(key);
-    let found = |route: &Route| routing.node(&route.owner, routing.coordinator_slot(&route.owner, &group)?, 0);
+    let found = |route: &Route| {
+        let region = routing.server(route);
+        routing.node(region, routing.coordinator_slot(region, &group)?, 0)
+    };
     let node = routing.coordinator(&group).and_then(found);
     let node = node.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
     Ok((node.id, node.host.clone(), node.port.into()))

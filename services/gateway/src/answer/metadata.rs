@@ -7,6 +7,9 @@ use model::TopicId;
 use wire::ErrorCode;
 use wire::api::metadata::{Broker, PartitionResponse, Request, Response, Topic, TopicResponse};
 
+/// A leader epoch that is not told.
+const NO_EPOCH: i32 = -1;
+
 pub(super) fn answer(request: &Request, routing: &Routing) -> Response {
     let brokers = routing.nodes().iter().map(|node| Broker {
         node_id: node.id,
@@ -80,7 +83,7 @@ fn known(topic: &RoutedTopic, routing: &Routing) -> TopicResponse {
 }
 
 fn partition(topic: TopicId, index: i32, route: &Route, routing: &Routing) -> PartitionResponse {
-    let node = |slot: u16| routing.node(&route.owner, slot, index).map(|node| node.id);
+    let node = |slot: u16| routing.node(routing.server(route), slot, index).map(|node| node.id);
     let led = routing.leader(route, topic, index).and_then(|leader| Some((leader, node(leader.leader)?)));
     let Some((leader, leader_id)) = led else {
         return PartitionResponse {
@@ -94,7 +97,8 @@ fn partition(topic: TopicId, index: i32, route: &Route, routing: &Routing) -> Pa
     PartitionResponse {
         partition_index: index,
         leader_id,
-        leader_epoch: leader.leader_epoch.0,
+        // Where every region takes writes each has epochs of its own: one that went back would be taken for old news.
+        leader_epoch: if route.active.is_empty() { leader.leader_epoch.0 } else { NO_EPOCH },
         replica_nodes: isr_nodes.clone(),
         isr_nodes,
         ..Default::default()
@@ -104,6 +108,7 @@ fn partition(topic: TopicId, index: i32, route: &Route, routing: &Routing) -> Pa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reach::RETURN_AFTER;
     use crate::state::State;
     use api::routes::{RouteTable, RoutedRegion, VirtualNode};
     use env::sim::ManualClock;
@@ -134,6 +139,7 @@ mod tests {
                 ownership_epoch: OwnershipEpoch(epoch),
                 state: GrantState::Held,
                 coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
+                active: vec![],
             }],
             topics: vec![RoutedTopic {
                 id: TopicId(uuid::Uuid::from_u128(7)),
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_failover_looks_like_a_change_of_leaders() {
-        let state = State::new(Arc::new(ManualClock::default()));
+        let state = State::new(Arc::new(ManualClock::default()), None);
         state.adopt_table(table("r1", 1));
         state.adopt_leaders(leaders("r1", 1));
         let before = orders(&state);
@@ -189,8 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn where_every_region_takes_writes_clients_go_to_the_gateway_s_own_and_elsewhere_while_that_is_lost() {
+        let clock = Arc::new(ManualClock::default());
+        let state = State::new(clock.clone(), Some(region("r2")));
+        let mut both = table("r1", 1);
+        both.groups[0].active = vec![region("r1"), region("r2")];
+        state.adopt_table(both);
+        state.adopt_leaders(leaders("r1", 1));
+        state.adopt_leaders(leaders("r2", 1));
+        let led_by = || {
+            let partition = orders(&state).partitions.remove(0);
+            assert_eq!(partition.leader_epoch, -1, "epochs of regions cannot be compared");
+            partition.leader_id
+        };
+        assert_eq!((led_by(), state.routing().default_owner()), (4, Some(&region("r2"))));
+        assert!(state.may_serve(&region("r2")), "no lease is needed");
+        state.lose(&region("r2"));
+        assert_eq!((led_by(), state.routing().owns(&region("r2"))), (1, false));
+        state.hear(&region("r2"));
+        assert_eq!(led_by(), 1, "it may go again");
+        clock.pass(RETURN_AFTER);
+        state.hear(&region("r2"));
+        assert_eq!(led_by(), 4);
+        let departures = ["r1", "r2"].map(|name| state.routing().departures(&region(name)));
+        assert_eq!(departures, [1, 1], "clients have left each of them once");
+        state.lose(&region("r1"));
+        state.lose(&region("r2"));
+        assert_eq!(led_by(), 4, "with nobody left they wait where they are at home");
+    }
+
+    #[test]
     fn an_older_table_is_refused() {
-        let state = State::new(Arc::new(ManualClock::default()));
+        let state = State::new(Arc::new(ManualClock::default()), None);
         state.adopt_table(table("r2", 2));
         state.adopt_table(table("r1", 1));
         assert_eq!(state.routing().default_owner(), Some(&region("r2")));

@@ -2,13 +2,13 @@
 
 use super::outbound::Due;
 use super::splice::Incoming;
-use super::{Closed, Waiting, settings, upstream};
+use super::{Closed, Waiting, peek, settings, upstream};
 use crate::answer::{self, unknown_topics};
 use crate::listener::Door;
 use crate::refuse::refuse;
 use crate::state::{Entered, Routing, State};
 use bytes::Bytes;
-use model::RegionName;
+use model::{GroupId, RegionName};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,8 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 const HEAD: usize = 2 * (64 << 10);
 /// The largest request of an API that is answered here.
 const LOCAL_BYTES_MAX: usize = 16 << 20;
+/// How soon to look again whether everything is answered.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// How long a Metadata request waits for the topics it has just had created.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,8 @@ pub(super) struct Inbound {
     waiting: Arc<Waiting>,
     upstream: Option<(Attached, OwnedWriteHalf)>,
     attached: watch::Sender<Option<Attached>>,
+    /// How often clients had been sent away from the region behind the door when this one came.
+    departures: u64,
 }
 
 /// Where requests are passed to.
@@ -52,11 +56,14 @@ struct Head {
     api_key: i16,
     correlation_id: i32,
     is_answered: bool,
+    /// The consumer group whose coordinator has to answer.
+    group: Option<GroupId>,
 }
 
 impl Inbound {
     pub(super) fn new(door: Door, state: Arc<State>, due: mpsc::Sender<Due>, waiting: Arc<Waiting>) -> Self {
-        Self { door, state, due, waiting, upstream: None, attached: watch::Sender::new(None) }
+        let departures = departures(&door, &state);
+        Self { door, state, due, waiting, upstream: None, attached: watch::Sender::new(None), departures }
     }
 
     /// Where requests are passed to.
@@ -64,13 +71,17 @@ impl Inbound {
         self.attached.subscribe()
     }
 
-    /// Takes requests until the client closes its side.
+    /// Takes requests until the client closes its side, or is to ask where to go: it only does when its connection ends.
+    /// What it asked before is answered, what it asks now it asks again.
     ///
     /// # Errors
     /// When either side fails, or a request is none.
     pub(super) async fn run(mut self, client: OwnedReadHalf) -> Result<(), Closed> {
         let mut incoming = Incoming::new(client);
         while let Some(len) = incoming.next(HEAD, IDLE_MAX).await? {
+            if departures(&self.door, &self.state) > self.departures {
+                return Ok(self.drain().await);
+            }
             let head = Head::look(incoming.head(len))?;
             if answer::is_local(head.api_key) {
                 self.answer(&mut incoming, len).await?;
@@ -86,6 +97,13 @@ impl Inbound {
             }
         }
         Ok(())
+    }
+
+    /// Waits until everything that was passed on is answered; a region that is lost is cut off, which ends the connection.
+    async fn drain(&self) {
+        while self.waiting.any() {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
     }
 
     /// The region that keeps the settings a request is about, if it is not the one behind the door.
@@ -148,10 +166,14 @@ impl Inbound {
     }
 
     /// Whether the region behind the door would refuse the request in any case: it owns nothing. It is not asked, because
-    /// one that is stopped would not even refuse.
+    /// one that is stopped would not even refuse. One that takes writes as all regions do would not refuse a group's
+    /// members, who are sent to another one: they have to be together.
     fn is_elsewhere(&self, head: &Head) -> bool {
         let Door::Broker(region, _) = &self.door else { return false };
-        head.moves_with_owner() && !self.state.routing().owns(region)
+        let routing = self.state.routing();
+        let route = head.group.as_ref().and_then(|group| routing.coordinator(group));
+        let has_moved = route.is_some_and(|route| !route.active.is_empty() && routing.server(route) != region);
+        has_moved || head.moves_with_owner() && !routing.owns(region)
     }
 
     /// Begins to pass a request; `None` when nobody can be asked.
@@ -235,6 +257,14 @@ impl Inbound {
     }
 }
 
+/// How often clients were sent away from the region behind a door.
+fn departures(door: &Door, state: &State) -> u64 {
+    match door {
+        Door::Bootstrap => 0,
+        Door::Broker(region, _) => state.routing().departures(region),
+    }
+}
+
 /// Whether clients can be told a leader for every partition of the topic called `name`.
 fn is_led(routing: &Routing, name: &str) -> bool {
     let Some(topic) = routing.topic_named(name) else { return false };
@@ -245,10 +275,10 @@ fn is_led(routing: &Routing, name: &str) -> bool {
 impl Head {
     /// Looks at the beginning of a request.
     fn look(frame: &[u8]) -> Result<Self, Closed> {
-        let peek = RequestHeader::peek(frame)?;
-        let (api_key, correlation_id) = (peek.api_key, peek.correlation_id);
-        let is_answered = api_key != ApiKey::Produce.number() || acks(frame, peek.api_version) != Some(0);
-        Ok(Self { api_key, correlation_id, is_answered })
+        let header = RequestHeader::peek(frame)?;
+        let (api_key, correlation_id, version) = (header.api_key, header.correlation_id, header.api_version);
+        let is_answered = api_key != ApiKey::Produce.number() || peek::acks(frame, version) != Some(0);
+        Ok(Self { api_key, correlation_id, is_answered, group: peek::group(frame, api_key, version) })
     }
 }
 
@@ -271,63 +301,5 @@ impl Head {
             InitProducerId,
         ];
         moving.iter().any(|key| key.number() == self.api_key)
-    }
-}
-
-/// `acks` of a Produce request: behind the header and the transactional id. `None` when the frame is too short or not
-/// what it says, in which case the region will say so.
-fn acks(frame: &[u8], version: i16) -> Option<i16> {
-    let client_id_len = i16::from_be_bytes(frame.get(8..10)?.try_into().ok()?);
-    let mut rest = frame.get(10 + usize::try_from(client_id_len).unwrap_or(0)..)?;
-    let is_flexible = version >= ApiKey::Produce.flexible_from();
-    if is_flexible {
-        rest = skip_tags(rest)?;
-    }
-    let (id_len, rest) = match is_flexible {
-        true => varint(rest).map(|(len, rest)| (len.saturating_sub(1) as usize, rest))?,
-        false => {
-            let (len, rest) = rest.split_first_chunk()?;
-            (usize::try_from(i16::from_be_bytes(*len)).unwrap_or(0), rest)
-        }
-    };
-    Some(i16::from_be_bytes(*rest.get(id_len..)?.first_chunk()?))
-}
-
-/// What follows a section of tagged fields.
-fn skip_tags(bytes: &[u8]) -> Option<&[u8]> {
-    let (count, mut rest) = varint(bytes)?;
-    for _ in 0..count {
-        let (_tag, behind) = varint(rest)?;
-        let (len, behind) = varint(behind)?;
-        rest = behind.get(len as usize..)?;
-    }
-    Some(rest)
-}
-
-fn varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let mut value = 0u32;
-    for (at, byte) in bytes.iter().take(5).enumerate() {
-        value |= u32::from(byte & 0x7f).checked_shl(7 * at as u32)?;
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[at + 1..]));
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::api::produce;
-
-    #[test]
-    fn acks_are_found_in_every_version() {
-        for version in produce::Request::VERSIONS.min..=9 {
-            for (transactional_id, acks) in [(None, 0), (Some("t".to_owned()), -1), (None, 1)] {
-                let request = produce::Request { transactional_id, acks, ..Default::default() };
-                let frame = wire::frame::encode_request(1, Some("client"), version, &request).unwrap();
-                assert_eq!(super::acks(&frame[4..], version), Some(acks), "version {version}");
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn keeper(head: &[u8], routing: &Routing) -> Option<RegionName> {
     match asked(head)? {
         Asked::All => routing.default_owner().cloned(),
         Asked::Groups(groups) => {
-            let mut owners = groups.iter().map(|group| routing.coordinator(group).map(|route| &route.owner));
+            let mut owners = groups.iter().map(|group| routing.coordinator(group).map(|route| routing.server(route)));
             let first = owners.next()??;
             owners.all(|owner| owner == Some(first)).then(|| first.clone())
         }

@@ -24,7 +24,7 @@ async fn nobody_is_told_of_a_cluster_without_nodes() {
     let council = Arc::new(Council::new(upstream, free_port()));
     let mut nodes = vec![];
     council.change(|table| nodes = std::mem::take(&mut table.virtual_nodes));
-    let config = Config { name: "g1".into(), bootstrap: (LOCALHOST, bootstrap).into(), host: LOCALHOST };
+    let config = Config { name: "g1".into(), bootstrap: (LOCALHOST, bootstrap).into(), host: LOCALHOST, region: None };
     let gateway = Gateway::start(config, Arc::new(SystemClock), council.clone()).await.unwrap();
     council.heard(|ask| ask.since == 2).await;
     let address = format!("127.0.0.1:{bootstrap}");

@@ -36,6 +36,7 @@ impl Council {
             ownership_epoch: OwnershipEpoch(1),
             state: GrantState::Held,
             coverage: Coverage { topics: vec![Pattern::Any], consumer_groups: vec![Pattern::Any] },
+            active: vec![],
         };
         let reached =
             RoutedRegion { region: region("r1"), gateways: upstream.to_string(), internal: upstream.to_string() };

@@ -25,7 +25,7 @@ async fn stage() -> Stage {
     let upstream = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let node = FreePort::bind((LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let council = Arc::new(Council::new(upstream.local_addr().unwrap(), node.port()));
-    let config = Config { name: "g1".into(), bootstrap: (LOCALHOST, 0).into(), host: LOCALHOST };
+    let config = Config { name: "g1".into(), bootstrap: (LOCALHOST, 0).into(), host: LOCALHOST, region: None };
     let gateway = Gateway::start(config, Arc::new(SystemClock), council.clone()).await.unwrap();
     council.heard(|ask| ask.since == 1).await;
     Stage { council, upstream, node, gateway }

@@ -83,7 +83,7 @@ async fn stage(gateways: [SocketAddr; 3], internal: &str) -> Stage {
             gateway: "g1".into(),
         }));
     });
-    let config = Config { name: "g1".into(), bootstrap, host: LOCALHOST };
+    let config = Config { name: "g1".into(), bootstrap, host: LOCALHOST, region: None };
     let gateway = Gateway::start(config, Arc::new(SystemClock), council.clone()).await.unwrap();
     council.heard(|ask| ask.since == 2).await;
     Stage { gateway, bootstrap, nodes }

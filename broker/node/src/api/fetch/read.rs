@@ -82,8 +82,11 @@ impl Source<'_> {
         if !self.nearness.may_read_replica(partition) {
             access::check_readable(partition, self.door)?;
         }
-        access::check_epoch(partition, wanted.current_leader_epoch)?;
+        access::check_epoch(partition, self.door, wanted.current_leader_epoch)?;
         let from = Offset(wanted.fetch_offset);
+        if is_of_another_region(partition, from) {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
         if let Some((epoch, end)) = divergence(partition, wanted.last_fetched_epoch, from)? {
             return Ok(Part::Diverged(epoch, end));
         }
@@ -93,6 +96,11 @@ impl Source<'_> {
         let read = partition.read(from, self.limits.isolation, max, at_least_one);
         read.map(Part::Read).map_err(|error| read_code(partition, &error))
     }
+}
+
+/// Whether the reader comes from another region of those that all take writes, whose offsets and epochs are its own.
+fn is_of_another_region(partition: &Partition, from: Offset) -> bool {
+    partition.is_active() && !(partition.marks().start..=partition.reader.tail()).contains(&from)
 }
 
 /// Where the reader's log left this one, if it did (KIP-595). Readers are clients, who stand behind a hole: an epoch
