@@ -3,9 +3,8 @@
 use crate::Broker;
 use crate::control::CONFLICTS_TOPIC;
 use crate::listener::stopped;
-use crate::replica::{self, Acks, Isolation, Partition, Portioned, Standing};
-use bytes::Bytes;
-use mirror_core::active::{ConflictRecord, ConflictVersion, Dot, Payload, Portion, Row, Vector};
+use crate::replica::{self, Acks, Isolation, Partition, Standing};
+use mirror_core::active::{Carried, ConflictRecord, ConflictVersion, Dot, Payload, Row, Vector};
 use model::{ByteCount, Offset, PartitionId, TopicId, TopicName, TopicPartition, limits};
 use record::{BatchBuilder, Batches, CheckedBatch, ProduceRules};
 use std::collections::{BTreeMap, HashSet};
@@ -43,15 +42,8 @@ pub struct ActivePartition {
     pub bytes_taken: u64,
     /// How many records were repeated, so that the standing one is the last of its key.
     pub repeats: u64,
-}
-
-/// Records of one region that a link has brought.
-#[derive(Clone, Debug)]
-pub struct AskedPortion {
-    /// Their story.
-    pub portion: Portion,
-    /// Their batches.
-    pub batches: Bytes,
+    /// How many records had to be looked at once more when it was opened: those above the settled mark.
+    pub replayed: u64,
 }
 
 /// Why nothing of what a link brought was taken, or not all. The next ask says what is here.
@@ -123,7 +115,7 @@ impl Broker {
     /// The partitions of active-active groups that this broker leads.
     pub fn active_partitions(&self) -> Vec<ActivePartition> {
         let shown = |partition: &Arc<Partition>| {
-            let (received, brought) = (partition.received()?, partition.brought()?);
+            let (received, brought, replayed) = (partition.received()?, partition.brought()?, partition.replayed()?);
             Some(ActivePartition {
                 partition: partition.name.clone(),
                 topic_id: partition.topic_id,
@@ -132,11 +124,18 @@ impl Broker {
                 bytes: brought.bytes,
                 bytes_taken: brought.bytes_taken,
                 repeats: brought.repeats,
+                replayed,
             })
         };
         let mut all: Vec<_> = self.active().iter().filter_map(shown).collect();
         all.sort_by(|one, other| one.partition.cmp(&other.partition));
         all
+    }
+
+    /// What each partition of active-active groups that this broker leads has received of each region.
+    pub fn all_active_received(&self) -> Vec<((TopicId, PartitionId), Vector)> {
+        let received = |partition: &Arc<Partition>| Some((partition.place(), partition.received()?));
+        self.active().iter().filter_map(received).collect()
     }
 
     /// What the partition has received of each region; `None` where it is not led here for an active-active group.
@@ -151,16 +150,14 @@ impl Broker {
     pub async fn take_active(
         &self,
         (topic, partition): (TopicId, PartitionId),
-        portions: Vec<AskedPortion>,
+        brought: Vec<Carried>,
         rows: Vec<Row>,
     ) -> Result<(), TakeFailure> {
         let failed = |error: &dyn std::error::Error| TakeFailure(error.to_string());
         let found = self.active_partition(topic, partition);
         let found =
             found.ok_or_else(|| TakeFailure(format!("no partition {partition} of topic {topic} is led here")))?;
-        let portioned = |AskedPortion { portion, batches }| Portioned { portion, batches };
-        let portions: Vec<_> = portions.into_iter().map(portioned).collect();
-        let taken = tokio::task::spawn_blocking(move || found.take(&portions, &rows)).await;
+        let taken = tokio::task::spawn_blocking(move || found.take(&brought, &rows)).await;
         taken.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
@@ -184,23 +181,31 @@ impl Broker {
 
     async fn tell_all(&self) -> Result<(), ConflictsError> {
         for partition in self.active() {
-            if partition.has_found_again() {
-                let log = self.conflict_log()?;
-                let known = tokio::task::spawn_blocking(move || told_before(&log)).await;
-                partition.leave_out(&known.map_err(|error| failed(&error))??);
-            }
-            loop {
-                let reading = partition.clone();
-                let untold = tokio::task::spawn_blocking(move || reading.untold(TOLD_AT_ONCE)).await;
-                let untold = untold.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-                if untold.is_empty() {
-                    break;
-                }
-                let written = self.write_conflicts(&untold).await?;
-                partition.told(written);
+            self.tell_of(&partition).await?;
+            let noting = tokio::task::spawn_blocking(move || partition.note_settled()).await;
+            if let Err(error) = noting.map_err(|error| failed(&error))? {
+                tracing::warn!(%error, "the mark of what is settled is not kept; the next start takes longer");
             }
         }
         Ok(())
+    }
+
+    async fn tell_of(&self, partition: &Arc<Partition>) -> Result<(), ConflictsError> {
+        if partition.has_found_again() {
+            let log = self.conflict_log()?;
+            let known = tokio::task::spawn_blocking(move || told_before(&log)).await;
+            partition.leave_out(&known.map_err(|error| failed(&error))??);
+        }
+        loop {
+            let reading = partition.clone();
+            let untold = tokio::task::spawn_blocking(move || reading.untold(TOLD_AT_ONCE)).await;
+            let untold = untold.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+            if untold.is_empty() {
+                return Ok(());
+            }
+            let written = self.write_conflicts(&untold).await?;
+            partition.told(written);
+        }
     }
 
     /// Writes as many of them as go into one batch; how many that are.

@@ -48,9 +48,7 @@ mod strays;
 mod topics;
 mod verify;
 
-pub use active::{
-    ActivePartition, AskedPortion, ConflictsError, ConflictsPage, Dispute, SettleFailure, Settled, TakeFailure,
-};
+pub use active::{ActivePartition, ConflictsError, ConflictsPage, Dispute, SettleFailure, Settled, TakeFailure};
 pub use broker::Broker;
 pub use broker_core::liveness::Timing;
 pub use broker_core::metadata::Location;

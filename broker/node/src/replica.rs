@@ -33,7 +33,7 @@ mod standing;
 mod synced;
 
 pub(crate) use acks::{Acks, Lost};
-pub(crate) use active::{Disputed, Part, Portioned, Selected, SettleError};
+pub(crate) use active::{Disputed, Part, Selected, SettleError};
 pub(crate) use append::{Refused, Taken};
 pub(crate) use bell::Ear;
 pub(crate) use cleaning::{CompactError, DeleteError};

@@ -13,9 +13,8 @@ mod source;
 mod way;
 
 use crate::ports::CopyKey;
-use bytes::Bytes;
 use env::PortFuture;
-use mirror_core::active::{Portion, Row, Vector};
+use mirror_core::active::{Carried, Row, Vector};
 use model::{Assignment, Incarnation, RegionName};
 use source::Answer;
 use std::collections::BTreeMap;
@@ -35,15 +34,6 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How many bytes are asked for at once.
 const ANSWER_BYTES: u32 = 4 << 20;
 
-/// Records of one region, as they came.
-#[derive(Clone, Debug)]
-pub struct Brought {
-    /// Their story.
-    pub portion: Portion,
-    /// Their batches, whole.
-    pub batches: Bytes,
-}
-
 /// Why what was brought is not here, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -55,7 +45,7 @@ pub trait ActiveSink: Send + Sync + 'static {
     fn partitions(&self) -> Vec<(CopyKey, Vector)>;
 
     /// Takes what a link has brought, in order, and what its source knows. What it has already is passed over.
-    fn take(&self, key: CopyKey, brought: Vec<Brought>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>>;
+    fn take(&self, key: CopyKey, brought: Vec<Carried>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>>;
 }
 
 /// The links into one region.

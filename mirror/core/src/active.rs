@@ -27,8 +27,8 @@
 //! gives runs, which go to the side log and are flushed with the batch before it becomes visible, and conflicts, whose
 //! [`ConflictRecord`]s go to the topic `__farshore_conflicts` once that is flushed: before, a crash may still take one of
 //! the two records. After a restart [`recovery`] says what of log and side log belongs together, and [`Partition::replay`]
-//! of the records above [`Partition::settled_below`] brings the rest back; conflicts found again have the keys they had,
-//! so that compaction leaves one of each.
+//! of the records above [`Partition::settled_below`], which [`Settling`] finds the time to keep, brings the rest back;
+//! conflicts found again have the keys they had, so that compaction leaves one of each.
 //!
 //! Records of these topics are decoded for their keys. Records without one never conflict.
 
@@ -40,12 +40,13 @@ mod policy;
 mod provenance;
 mod resolve;
 mod route;
+mod settled;
 mod stability;
 mod table;
 mod vector;
 mod version;
 
-pub use carry::{Ask, Portion, Refusal, select};
+pub use carry::{Ask, Carried, Portion, Refusal, select};
 pub use clock::{DRIFT_MAX, Drift, HybridClock, HybridTime, Reading};
 pub use conflict::{Conflict, ConflictKey, ConflictRecord, ConflictState, ConflictVersion, Payload, Reason};
 pub use partition::{KeyedRecord, Partition, Repeat, Settings, Taken};
@@ -53,6 +54,7 @@ pub use policy::Policy;
 pub use provenance::{Content, Defect, Misfit, Provenance, Recovery, Run, SideFile, SideIdentity, Written, recovery};
 pub use resolve::Siblings;
 pub use route::{Path, Routes, assign};
+pub use settled::{BadMark, MarkBounds, Settling};
 pub use stability::{Knowledge, Row};
 pub use table::{Quarantined, SettleError, Settlement};
 pub use vector::{Dot, Vector, first_offset};

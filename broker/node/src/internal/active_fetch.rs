@@ -3,10 +3,10 @@
 use crate::Broker;
 use crate::api::{Call, Reply, Started};
 use crate::listener::Outgoing;
-use crate::replica::{Ear, Partition, Portioned, Selected};
+use crate::replica::{Ear, Partition, Selected};
 use bytes::Bytes;
 use log::ReadError;
-use mirror_core::active::{Ask, Row, Vector};
+use mirror_core::active::{Ask, Carried, Row, Vector};
 use model::{ByteCount, Incarnation, Offset, PartitionId, limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ fn sent(nothing: PartitionResponse, selected: Selected) -> PartitionResponse {
     }
 }
 
-fn portion(Portioned { portion, batches }: Portioned) -> Portion {
+fn portion(Carried { portion, batches }: Carried) -> Portion {
     let written = portion.written;
     Portion {
         local_start: portion.range.start.0,

@@ -10,24 +10,25 @@
 //! What conflicts with what and which record stands is decided by [`mirror_core::active`]. Here it is given the keys of
 //! records, and what it decides is done under the same lock as the append. The story of a batch goes to its file before
 //! the batch is flushed, so whatever is shown to anybody has one; after a crash [`recovery`] says what of the two belongs
-//! together.
+//! together. Only what lies above the settled mark, in a file of its own, is then looked at again.
 
 mod keys;
+mod settled;
 mod story;
 mod take;
 mod tell;
 
 pub(super) use keys::BadRecords;
+pub(crate) use take::Selected;
 pub(super) use take::TakeError;
-pub(crate) use take::{Portioned, Selected};
 pub(crate) use tell::{Disputed, SettleError};
 
 use super::{Closed, Held, Partition};
 use keys::KeyedBatch;
 use log::{AppendError, Appended, ReadError, TruncateError};
 use mirror_core::active::{
-    self, Conflict, Defect, KeyedRecord, Policy, Provenance, Reading, Recovery, Run, SideFile, SideIdentity, Vector,
-    recovery,
+    self, Conflict, Defect, KeyedRecord, MarkBounds, Policy, Provenance, Reading, Recovery, Run, Settling, SideFile,
+    SideIdentity, Vector, recovery,
 };
 use model::{ActiveActive, ByteCount, ConflictPolicy, Incarnation, LeaderEpoch, Offset};
 use record::{BatchBuilder, CheckedBatch, ProduceRules, Record};
@@ -82,6 +83,10 @@ pub(super) struct Active {
     pub(super) brought: Brought,
     /// Regions whose clocks are out of bounds.
     drifting: BTreeSet<Incarnation>,
+    /// From where its records are looked at after a restart.
+    settling: Settling,
+    /// How many records were looked at when it was opened.
+    replayed: u64,
 }
 
 /// A conflict to be told of.
@@ -212,6 +217,8 @@ impl Partition {
                     found: VecDeque::new(),
                     brought: Brought::default(),
                     drifting: BTreeSet::new(),
+                    settling: Settling::default(),
+                    replayed: 0,
                 });
             }
         }
@@ -220,6 +227,29 @@ impl Partition {
         held.log.as_mut().ok_or(Closed)?.let_producers_roam();
         self.is_active.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn bounds(&self, part: &Part) -> MarkBounds {
+        MarkBounds { identity: self.identity(part.own), regions: part.settings().regions }
+    }
+
+    /// Keeps the mark below which nothing has to be looked at after a restart, if it has moved on. It may block.
+    ///
+    /// # Errors
+    /// What the system says; an old mark is as good, but for the time a restart takes.
+    pub(crate) fn note_settled(&self) -> io::Result<()> {
+        // Whoever closes the log or begins its story anew waits.
+        let _story = self.story();
+        let (dir, bounds, mark) = {
+            let mut held = self.held();
+            let Held { log: Some(log), active: Some(active), .. } = &mut *held else { return Ok(()) };
+            let Active { partition, settling, found, part, .. } = active;
+            let untold = || found.iter().map(|found| &found.conflict);
+            let mark = settling.step(log.flushed(), log.tail(), || partition.settled_below(untold()));
+            let Some(mark) = mark else { return Ok(()) };
+            (log.dir().to_owned(), self.bounds(part), mark)
+        };
+        settled::write(&bounds, &dir, mark)
     }
 
     fn identity(&self, own: Incarnation) -> SideIdentity {
@@ -264,14 +294,19 @@ impl Partition {
         Ok((known, file))
     }
 
-    /// Looks at all records once more. What conflicts was told before, or is told now.
+    /// Looks once more at all records that may still be in conflict. What conflicts was told before, or is told now.
     fn replay(&self, held: &mut Held) -> Result<(), ActiveError> {
-        let active = held.active.as_mut().expect("it was just opened");
-        let (mut from, tail) = (self.reader.start(), self.reader.tail());
+        let (log, active) = (held.log.as_ref().ok_or(Closed)?, held.active.as_mut().expect("it was just opened"));
+        let tail = log.tail();
+        let mark = settled::read(&self.bounds(&active.part), log.dir(), log.start(), tail)?;
+        (active.settling, active.replayed) = (Settling::from(mark), tail.since(mark));
+        let mut from = mark;
         while from < tail {
             let slice = self.reader.read(from, tail, REPLAY_BYTES, true)?;
             let Some(slice) = slice else { break };
-            for (offset, key) in keys::keys_of(&slice.to_bytes()?)? {
+            // A batch may begin below the mark.
+            let keys = keys::keys_of(&slice.to_bytes()?)?.into_iter().filter(|(offset, _)| *offset >= mark);
+            for (offset, key) in keys {
                 let conflicts = active.partition.replay(offset, &key);
                 active.note_conflicts(conflicts, true);
             }

@@ -1,14 +1,17 @@
 //! Topics that every region takes writes for: whatever was written where, all come to the same state, and what lost is
 //! in the conflict topic.
 
-use crate::harness::{Client, eventually};
-use broker::{AskedPortion, Broker, Config, Listeners, NoCouncil, Ports, SettleFailure};
+use crate::harness::{Client, PATIENCE, eventually};
+use broker::{Broker, Config, Listeners, NoCouncil, Ports, SettleFailure};
 use bytes::Bytes;
 use env::PortFuture;
 use env::real::{SystemClock, SystemEntropy};
 use mirror::CopyKey;
-use mirror::active::{ActiveLinks, ActiveSink, Brought, NotTaken};
-use mirror_core::active::{ConflictState, Content, Payload, Row, Run, SideFile, SideIdentity, Vector};
+use mirror::active::{ActiveLinks, ActiveSink, NotTaken};
+use mirror_core::active::{
+    Carried, ConflictState, Content, MarkBounds, Payload, Provenance, Row, Run, SideFile, SideIdentity, Vector,
+    first_offset,
+};
 use model::{
     ActiveActive, ActiveRegion, Assignment, ConflictPolicy, Coverage, Grant, GrantState, Incarnation, ModeState,
     Offset, OwnershipEpoch, PartitionId, Pattern, ProtectionGroup, RegionAddress, RegionName, TopicId, TopicName,
@@ -45,15 +48,12 @@ struct Sink(Broker);
 
 impl ActiveSink for Sink {
     fn partitions(&self) -> Vec<(CopyKey, Vector)> {
-        let known = self.0.active_partitions().into_iter();
-        known.map(|known| ((known.topic_id, known.partition.partition), known.received)).collect()
+        self.0.all_active_received()
     }
 
-    fn take(&self, key: CopyKey, brought: Vec<Brought>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>> {
-        let portions = brought.into_iter().map(|Brought { portion, batches }| AskedPortion { portion, batches });
-        let portions = portions.collect();
+    fn take(&self, key: CopyKey, brought: Vec<Carried>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>> {
         Box::pin(
-            async move { self.0.take_active(key, portions, rows).await.map_err(|error| NotTaken(error.to_string())) },
+            async move { self.0.take_active(key, brought, rows).await.map_err(|error| NotTaken(error.to_string())) },
         )
     }
 }
@@ -154,7 +154,7 @@ impl Fleet {
 
     /// The records of a region, in order.
     async fn log(&self, at: usize) -> Vec<(Option<String>, Option<String>)> {
-        records(&self.client(at).await, TOPIC).await
+        records(&self.client(at).await, TOPIC, first_offset(self.incarnations[at])).await
     }
 
     /// The last value of each key.
@@ -191,6 +191,22 @@ impl Fleet {
         told.iter().map(|told| (text(&told.key), text(&told.winner.value), text(&told.loser.value))).collect()
     }
 
+    /// Whose mark of what is settled counts in a region.
+    fn bounds(&self, at: usize) -> MarkBounds {
+        MarkBounds { identity: identity(self.incarnations[at]), regions: self.incarnations.clone() }
+    }
+
+    /// Waits until a region keeps a mark of what is settled that lies above the beginning.
+    async fn keeps_a_mark(&self, at: usize) {
+        let bounds = self.bounds(at);
+        let path = story(self.regions[at].dir.path()).with_file_name("settled");
+        let kept = || {
+            let (start, tail) = (first_offset(self.incarnations[at]), Offset(i64::MAX));
+            fs::read(&path).is_ok_and(|bytes| bounds.decode(&bytes, start, tail).is_ok_and(|mark| mark > start))
+        };
+        eventually("a mark is kept", async || kept()).await;
+    }
+
     /// Stops a region in an orderly way and starts it again, after `meanwhile` has seen its side log.
     async fn restart(&mut self, at: usize, meanwhile: impl FnOnce(PathBuf)) {
         let dir = tempfile::tempdir().unwrap();
@@ -213,6 +229,15 @@ fn story(dir: &Path) -> PathBuf {
         }
     }
     panic!("there is no log of {TOPIC}-0")
+}
+
+fn identity(own: Incarnation) -> SideIdentity {
+    SideIdentity { topic: topic().id, partition: PartitionId(0), own }
+}
+
+fn story_of(path: &Path, own: Incarnation) -> (Provenance, SideFile) {
+    let (known, _, file) = SideFile::read(&identity(own), &fs::read(path).unwrap()).unwrap();
+    (known, file)
 }
 
 fn received(broker: &Broker) -> Option<Vector> {
@@ -264,8 +289,8 @@ fn batch(mut builder: BatchBuilder, records: &[(&str, Option<&str>)]) -> Bytes {
     builder.build().into()
 }
 
-async fn records(client: &Client, topic: &str) -> Vec<(Option<String>, Option<String>)> {
-    let (mut found, mut next) = (Vec::new(), 0);
+async fn records(client: &Client, topic: &str, from: Offset) -> Vec<(Option<String>, Option<String>)> {
+    let (mut found, mut next) = (Vec::new(), from.0);
     let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8(bytes).unwrap());
     loop {
         let answer = client.fetch(topic, 0, next).await;
@@ -400,8 +425,7 @@ async fn log_and_story_are_cut_to_what_both_have() {
     // What was flushed of a run whose batch was not.
     fleet
         .restart(1, |story| {
-            let identity = SideIdentity { topic: topic().id, partition: PartitionId(0), own: Incarnation(2) };
-            let (known, _, mut file) = SideFile::read(&identity, &fs::read(&story).unwrap()).unwrap();
+            let (known, mut file) = story_of(&story, Incarnation(2));
             let lost = Run { local: known.tail(), count: 1, content: Content::Control };
             OpenOptions::new().append(true).open(story).unwrap().write_all(&file.run(&lost)).unwrap();
         })
@@ -442,7 +466,7 @@ async fn a_region_that_lost_its_disk_gets_everything_back_and_writes_under_anoth
     let known = received(&fleet.regions[1].broker).unwrap();
     assert_eq!(
         (known.tail(Incarnation(2)), known.tail(Incarnation(1))),
-        (Offset(2), received(&fleet.regions[0].broker).unwrap().tail(Incarnation(1)))
+        (first_offset(Incarnation(2)).plus(2), received(&fleet.regions[0].broker).unwrap().tail(Incarnation(1)))
     );
     assert!(known.tail(Incarnation(9)) > Offset::ZERO);
 }
@@ -482,5 +506,69 @@ async fn what_is_in_quarantine_waits_for_a_person_who_knows_all_of_it() {
     }
     let told = fleet.regions[0].broker.conflicts(Offset::ZERO, 10).await.unwrap();
     assert!(told.conflicts.iter().all(|told| told.state == ConflictState::Quarantined), "{told:?}");
-    assert!(!records(&fleet.client(0).await, CONFLICTS).await.is_empty(), "clients may read them, too");
+    assert!(!records(&fleet.client(0).await, CONFLICTS, Offset::ZERO).await.is_empty(), "clients may read them, too");
+}
+
+#[tokio::test]
+async fn after_a_restart_only_what_is_not_settled_is_looked_at_again() {
+    let mut fleet = Fleet::start(2, ConflictPolicy::LastWriterWins).await;
+    fleet.mesh();
+    let written: Vec<_> = (0..600).map(|n| (format!("k{n}"), format!("v{n}"))).collect();
+    let records: Vec<_> = written.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
+    fleet.write(0, &records).await;
+    fleet.converged().await;
+    fleet.keeps_a_mark(0).await;
+    fleet.restart(0, |_| {}).await;
+    fleet.tell().await;
+    let replayed = |fleet: &Fleet| fleet.regions[0].broker.active_partitions()[0].replayed;
+    assert!(replayed(&fleet) < 300, "{} of 600 records were looked at", replayed(&fleet));
+    fleet.write(0, &[("k7", Some("one"))]).await;
+    fleet.write(1, &[("k7", Some("two"))]).await;
+    fleet.mesh();
+    fleet.converged().await;
+    let told = fleet.conflicts(0, 1).await;
+    // A mark above the end of the log is none of it.
+    let (bounds, first) = (fleet.bounds(0), first_offset(Incarnation(1)));
+    let mut all = 0;
+    fleet
+        .restart(0, |story| {
+            let tail = story_of(&story, Incarnation(1)).0.tail();
+            all = tail.since(first);
+            fs::write(story.with_file_name("settled"), bounds.encode(tail.plus(1))).unwrap();
+        })
+        .await;
+    fleet.tell().await;
+    assert!(all > 600 && replayed(&fleet) == all, "{} of {all}", replayed(&fleet));
+    // The end of the log that it was taken of is lost: what another region wrote, which comes again.
+    fleet.mesh();
+    fleet.write(1, &[("last", Some("three"))]).await;
+    let state = fleet.converged().await;
+    fleet
+        .restart(0, |story| {
+            let tail = story_of(&story, Incarnation(1)).0.tail();
+            fs::write(story.with_file_name("settled"), bounds.encode(tail)).unwrap();
+            let length = fs::metadata(&story).unwrap().len();
+            OpenOptions::new().write(true).open(&story).unwrap().set_len(length - 1).unwrap();
+            fs::remove_file(story.parent().unwrap().with_file_name("high-watermarks")).unwrap();
+        })
+        .await;
+    fleet.tell().await;
+    assert_eq!(replayed(&fleet), all, "all but the last one");
+    fleet.mesh();
+    assert_eq!(fleet.converged().await, state);
+    assert_eq!(fleet.conflicts(0, 1).await, told);
+    assert_eq!(fleet.conflicts(1, 1).await, told);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_from_another_region_is_told_that_its_place_is_none_here() {
+    let fleet = Fleet::start(2, ConflictPolicy::LastWriterWins).await;
+    fleet.mesh();
+    fleet.write(0, &[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]).await;
+    fleet.converged().await;
+    let (client, place) = (fleet.client(1).await, first_offset(Incarnation(1)).plus(1));
+    let answer = client.fetch(TOPIC, 0, place.0).await;
+    assert_eq!(answer.error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "{answer:?}");
+    let own = client.fetch(TOPIC, 0, first_offset(Incarnation(2)).plus(1).0).await;
+    assert_eq!(own.error_code, ErrorCode::NONE, "{own:?}");
 }

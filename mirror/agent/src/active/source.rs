@@ -1,8 +1,7 @@
 //! A region that is asked, over the wire.
 
-use super::Brought;
 use crate::ports::CopyKey;
-use mirror_core::active::{HybridTime, Portion, Row, Vector, Written};
+use mirror_core::active::{Carried, HybridTime, Portion, Row, Vector, Written};
 use model::{Incarnation, LeaderEpoch, Offset, OffsetRange, PartitionId, RegionName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,7 @@ pub(super) struct Ask {
 /// What was answered of one: what came, what the source knows of others, and what it has received.
 pub(super) struct Answer {
     pub(super) key: CopyKey,
-    pub(super) outcome: Result<(Vec<Brought>, Vec<Row>, Vector), SourceError>,
+    pub(super) outcome: Result<(Vec<Carried>, Vec<Row>, Vector), SourceError>,
 }
 
 /// There is no answer, or none that makes sense.
@@ -110,7 +109,7 @@ fn answer(response: PartitionResponse) -> Answer {
     Answer { key, outcome: found(response) }
 }
 
-fn found(response: PartitionResponse) -> Result<(Vec<Brought>, Vec<Row>, Vector), SourceError> {
+fn found(response: PartitionResponse) -> Result<(Vec<Carried>, Vec<Row>, Vector), SourceError> {
     if !response.error.is_ok() {
         return Err(refused(response.error));
     }
@@ -123,7 +122,7 @@ fn found(response: PartitionResponse) -> Result<(Vec<Brought>, Vec<Row>, Vector)
     Ok((brought, rows.collect::<Result<_, _>>()?, received))
 }
 
-fn brought(sent: active_fetch::Portion) -> Result<Brought, SourceError> {
+fn brought(sent: active_fetch::Portion) -> Result<Carried, SourceError> {
     if sent.local_start < 0 || sent.local_end <= sent.local_start {
         return Err(senseless("range"));
     }
@@ -137,7 +136,7 @@ fn brought(sent: active_fetch::Portion) -> Result<Brought, SourceError> {
         seen: Arc::new(vector(&sent.seen)?),
     };
     let range = OffsetRange::new(Offset(sent.local_start), Offset(sent.local_end));
-    Ok(Brought { portion: Portion { range, written }, batches: sent.records.into_bytes() })
+    Ok(Carried { portion: Portion { range, written }, batches: sent.records.into_bytes() })
 }
 
 fn incarnation(number: i32) -> Result<Incarnation, SourceError> {

@@ -1,5 +1,6 @@
 use super::limits::PORTIONS_MAX;
 use super::{Content, Provenance, Run, Vector, Written};
+use bytes::Bytes;
 use model::{Incarnation, LeaderEpoch, Offset, OffsetRange};
 
 /// What a target asks a source for. It names all it has, so that nothing of a link has to be kept but its own log.
@@ -22,6 +23,15 @@ pub struct Portion {
     pub range: OffsetRange,
     /// Their story.
     pub written: Written,
+}
+
+/// Records of one region, as a link carries them.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// Their story.
+    pub portion: Portion,
+    /// Their batches, whole.
+    pub batches: Bytes,
 }
 
 /// What of a log below `readable` a target that asks so is to be sent, in the order of that log.

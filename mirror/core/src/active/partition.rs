@@ -235,10 +235,13 @@ impl Partition {
         self.table.settle_below(&stable, &self.settings.policy);
     }
 
-    /// Below this offset nothing has to be replayed after a restart: no conflict is open there, and none will be. The
-    /// shell may keep it once everything below is durable, conflicts included.
-    pub fn settled_below(&self) -> Offset {
-        self.table.first_place().unwrap_or_else(|| self.log.tail())
+    /// Below this offset nothing has to be replayed after a restart: no conflict is open there, and none will be; those
+    /// in `untold` are found again. The shell may keep it once all that is in the log by now is durable, repeats included,
+    /// and for these [regions](Settings::regions): one that joins them may still conflict with everything.
+    pub fn settled_below<'a>(&self, untold: impl IntoIterator<Item = &'a Conflict>) -> Offset {
+        let versions = untold.into_iter().flat_map(|conflict| [&conflict.winner, &conflict.loser]);
+        let waiting = versions.filter_map(|version| self.log.local_of(version.dot));
+        waiting.chain(self.table.first_place()).min().unwrap_or_else(|| self.log.tail())
     }
 
     /// How many versions are held, and how many were forgotten though they might still have lost a conflict.

@@ -6,6 +6,7 @@ use model::{Incarnation, LeaderEpoch, Offset, OffsetRange};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+pub(super) use file::crc;
 pub use file::{Defect, SideFile, SideIdentity};
 pub use recover::{Recovery, recovery};
 

@@ -29,5 +29,7 @@ named! {
         TellDurable = "tell-conflicts-once-durable",
         /// Nothing is skipped after a restart before the conflicts of all below are durable.
         MarkDurable = "settled-mark-after-conflicts",
+        /// Nor is what a conflict is about that was not told yet.
+        MarkUntold = "settled-mark-below-untold-conflicts",
     }
 }

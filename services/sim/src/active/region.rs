@@ -6,8 +6,8 @@ use super::settings::{SKEW_MAX, Settings, incarnation};
 use crate::marker::Coverage;
 use crate::random::Random;
 use mirror_core::active::{
-    self, Dot, KeyedRecord, Partition, Portion, Provenance, Reading, Reason, Recovery, Run, SideFile, SideIdentity,
-    Vector,
+    self, Conflict, Dot, KeyedRecord, Partition, Portion, Provenance, Reading, Reason, Recovery, Run, SideFile,
+    SideIdentity, Vector,
 };
 use model::{LeaderEpoch, Offset, OwnershipEpoch, PartitionId, Timestamp, TopicId};
 use std::collections::BTreeMap;
@@ -45,9 +45,16 @@ struct Live {
     partition: Partition,
     file: SideFile,
     held: Records,
-    /// Losers that were found, and how many of them are in the conflict topic.
-    found: Vec<Dot>,
+    /// What was found in conflict, and how many of these are in the conflict topic.
+    found: Vec<Conflict>,
     told: usize,
+}
+
+impl Live {
+    fn settled_below(&self, without: Option<Guard>) -> Offset {
+        let untold = if without == Some(Guard::MarkUntold) { &[] } else { &self.found[self.told..] };
+        self.partition.settled_below(untold)
+    }
 }
 
 #[derive(Debug)]
@@ -217,15 +224,14 @@ impl Region {
         Ok(())
     }
 
-    fn tell(&mut self, conflicts: &[active::Conflict], coverage: &mut Coverage<Marker>) {
+    fn tell(&mut self, conflicts: &[Conflict], coverage: &mut Coverage<Marker>) {
         for conflict in conflicts {
             if conflict.reason == Reason::SameTime {
                 coverage.hit(Marker::SameTime);
             }
-            let loser = conflict.loser.dot;
             match self.without {
-                Some(Guard::TellDurable) => self.disk.conflicts.push(loser),
-                _ => self.live().found.push(loser),
+                Some(Guard::TellDurable) => self.disk.conflicts.push(conflict.loser.dot),
+                _ => self.live().found.push(conflict.clone()),
             }
         }
     }
@@ -244,14 +250,16 @@ impl Region {
     /// What a flush that begins now makes durable.
     pub(super) fn flush(&self) -> Flushed {
         let Disk { log, side, durable, .. } = &self.disk;
-        let mark = self.partition().map_or(Offset::ZERO, Partition::settled_below).min(Offset(log.len() as i64));
+        let mark = self.live.as_ref().map_or(Offset::ZERO, |live| live.settled_below(self.without));
+        let mark = mark.min(Offset(log.len() as i64));
         // What came to the log in between is the next flush's, its story too.
         let side = if self.without == Some(Guard::StoryFirst) { durable.side.max(side.len() / 2) } else { side.len() };
         let conflicts = self.live.as_ref().map_or(0, |live| live.found.len());
         Flushed { log: log.len(), side, conflicts, mark }
     }
 
-    pub(super) fn flushed(&mut self, flushed: Flushed, truths: &mut [Truth]) {
+    /// What a flush has made durable. Whether all conflicts of that are told.
+    pub(super) fn flushed(&mut self, flushed: Flushed, truths: &mut [Truth]) -> bool {
         let durable = &mut self.disk.durable;
         for stored in &self.disk.log[durable.log..flushed.log.max(durable.log)] {
             if let Stored::Record(record) = stored
@@ -263,14 +271,16 @@ impl Region {
         durable.log = durable.log.max(flushed.log);
         durable.side = durable.side.max(flushed.side);
         durable.mark.advance(flushed.mark);
-        self.tell_found(flushed.conflicts);
+        self.tell_found(flushed.conflicts)
     }
 
-    /// What conflicts are about is durable: they go to the conflict topic.
-    fn tell_found(&mut self, found: usize) {
-        let Some(live) = &mut self.live else { return };
-        self.disk.conflicts.extend(live.found.get(live.told..found).unwrap_or_default());
-        live.told = live.told.max(found);
+    /// What conflicts are about is durable: they go to the conflict topic, not all of them at once.
+    fn tell_found(&mut self, found: usize) -> bool {
+        let Some(live) = &mut self.live else { return true };
+        let upto = live.told + found.saturating_sub(live.told).div_ceil(2);
+        self.disk.conflicts.extend(live.found[live.told..upto].iter().map(|conflict| conflict.loser.dot));
+        live.told = upto;
+        upto >= found
     }
 
     /// Something of what was not durable is left.

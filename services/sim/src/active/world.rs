@@ -131,8 +131,8 @@ impl World {
         match event {
             Event::Write { region } => self.write(region),
             Event::Flush { region, life, flushed } => {
-                if self.regions[region].life == life {
-                    self.regions[region].flushed(flushed, &mut self.truths);
+                if self.regions[region].life == life && !self.regions[region].flushed(flushed, &mut self.truths) {
+                    self.flush_soon(region);
                 }
             }
             Event::Ask { link } => self.ask(link),

@@ -6,7 +6,7 @@ use super::keys::Adopted;
 use super::{Active, ActiveError, BadRecords, Brought, keys};
 use bytes::{Bytes, BytesMut};
 use log::ReadError;
-use mirror_core::active::{Ask, Drift, Portion, Refusal, Row, Vector, select};
+use mirror_core::active::{Ask, Carried, Drift, Portion, Refusal, Row, Vector, select};
 use model::{ByteCount, Incarnation, LeaderEpoch, OffsetRange};
 use record::{Batches, CheckedBatch};
 use std::sync::Arc;
@@ -15,20 +15,11 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
     /// Records, in the order in which they are to be taken.
-    pub(crate) portions: Vec<Portioned>,
+    pub(crate) portions: Vec<Carried>,
     /// What is known of what others have received.
     pub(crate) rows: Vec<Row>,
     /// What this region has received.
     pub(crate) received: Vector,
-}
-
-/// Records of one origin.
-#[derive(Clone, Debug)]
-pub(crate) struct Portioned {
-    /// Their story.
-    pub(crate) portion: Portion,
-    /// Their batches, whole.
-    pub(crate) batches: Bytes,
 }
 
 /// Why an answer, or the rest of it, was not taken.
@@ -57,6 +48,11 @@ impl Partition {
         Some(self.held().active.as_ref()?.partition.received().clone())
     }
 
+    /// How many of its records were looked at once more when it was opened.
+    pub(crate) fn replayed(&self) -> Option<u64> {
+        Some(self.held().active.as_ref()?.replayed)
+    }
+
     /// What links brought.
     pub(crate) fn brought(&self) -> Option<Brought> {
         Some(self.held().active.as_ref()?.brought)
@@ -79,7 +75,7 @@ impl Partition {
             let (wanted, batches) = (portion.range, self.batches(portion.range, left, selected.portions.is_empty())?);
             let Some((range, batches)) = batches else { break };
             left = left.saturating_sub(batches.len() as u64);
-            selected.portions.push(Portioned { portion: Portion { range, ..portion }, batches });
+            selected.portions.push(Carried { portion: Portion { range, ..portion }, batches });
             if range.end < wanted.end {
                 break;
             }
@@ -113,9 +109,9 @@ impl Partition {
     ///
     /// # Errors
     /// [`TakeError`]: the rest of it is not taken.
-    pub(crate) fn take(self: &Arc<Self>, answer: &[Portioned], rows: &[Row]) -> Result<(), TakeError> {
+    pub(crate) fn take(self: &Arc<Self>, answer: &[Carried], rows: &[Row]) -> Result<(), TakeError> {
         // Decoded before anything is held.
-        let adopted = |portioned: &Portioned| keys::adopt(&portioned.batches, portioned.portion.range.len());
+        let adopted = |portioned: &Carried| keys::adopt(&portioned.batches, portioned.portion.range.len());
         let adopted: Vec<_> = answer.iter().map(adopted).collect();
         let mut held = self.held();
         let taken = self.take_all(&mut held, answer, adopted);
@@ -128,7 +124,7 @@ impl Partition {
     fn take_all(
         &self,
         held: &mut Held,
-        answer: &[Portioned],
+        answer: &[Carried],
         adopted: Vec<Result<Adopted, BadRecords>>,
     ) -> Result<(), TakeError> {
         let bytes: usize = answer.iter().map(|portioned| portioned.batches.len()).sum();
@@ -139,7 +135,7 @@ impl Partition {
     fn take_one(
         &self,
         held: &mut Held,
-        Portioned { portion, batches: bytes }: &Portioned,
+        Carried { portion, batches: bytes }: &Carried,
         (batches, keys): &Adopted,
     ) -> Result<(), TakeError> {
         let (reading, epoch) = (self.reading(), self.admit(held)?);

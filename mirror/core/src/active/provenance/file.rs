@@ -157,7 +157,8 @@ impl SideFile {
     }
 }
 
-fn crc(bytes: &[u8]) -> u32 {
+/// The checksum of everything beside such a log.
+pub(in crate::active) fn crc(bytes: &[u8]) -> u32 {
     checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 

@@ -1,10 +1,10 @@
 //! The links between regions that all take writes for the same topics, and the broker as their sink.
 
-use broker::{AskedPortion, Broker};
+use broker::Broker;
 use env::PortFuture;
 use mirror::CopyKey;
-use mirror::active::{ActiveLinks, ActiveSink, Brought, NotTaken, follow};
-use mirror_core::active::{Row, Vector};
+use mirror::active::{ActiveLinks, ActiveSink, NotTaken, follow};
+use mirror_core::active::{Carried, Row, Vector};
 use std::sync::Arc;
 
 /// Starts the links into `broker`'s region for as long as the process lives.
@@ -19,15 +19,12 @@ struct BrokerActive(Broker);
 
 impl ActiveSink for BrokerActive {
     fn partitions(&self) -> Vec<(CopyKey, Vector)> {
-        let known = self.0.active_partitions().into_iter();
-        known.map(|known| ((known.topic_id, known.partition.partition), known.received)).collect()
+        self.0.all_active_received()
     }
 
-    fn take(&self, key: CopyKey, brought: Vec<Brought>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>> {
-        let portions = brought.into_iter().map(|Brought { portion, batches }| AskedPortion { portion, batches });
-        let portions = portions.collect();
+    fn take(&self, key: CopyKey, brought: Vec<Carried>, rows: Vec<Row>) -> PortFuture<'_, Result<(), NotTaken>> {
         Box::pin(
-            async move { self.0.take_active(key, portions, rows).await.map_err(|error| NotTaken(error.to_string())) },
+            async move { self.0.take_active(key, brought, rows).await.map_err(|error| NotTaken(error.to_string())) },
         )
     }
 }
