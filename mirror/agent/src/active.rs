@@ -19,7 +19,7 @@ use model::{Assignment, Incarnation, RegionName};
 use source::Answer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -38,6 +38,29 @@ const ANSWER_BYTES: u32 = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotTaken(pub String);
+
+/// How far the records that another region wrote have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// That region.
+    pub origin: Incarnation,
+    /// The most records that are known of and not here: its offsets in between, where others' records lie, too.
+    pub records_max: u64,
+    /// How long ago everything that it had written was here last. It grows while the region does not answer: nobody knows
+    /// what it writes.
+    pub time: Duration,
+}
+
+/// Shows how far links are behind, also once they are [followed](follow).
+#[derive(Clone, Debug, Default)]
+pub struct Lag(Arc<Mutex<Ways>>);
+
+impl Lag {
+    /// How far the records of each region that is linked have come, of a partition that has received `have`.
+    pub fn behind(&self, key: CopyKey, have: &Vector) -> Vec<Behind> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).behind(key, have, Instant::now())
+    }
+}
 
 /// The region that the links lead into.
 pub trait ActiveSink: Send + Sync + 'static {
@@ -71,6 +94,11 @@ impl ActiveLinks {
         Self { sink, region, ways: Arc::default(), links: Mutex::default() }
     }
 
+    /// Shows how far they are behind.
+    pub fn lag(&self) -> Lag {
+        Lag(self.ways.clone())
+    }
+
     /// Asks the regions that `assignment` names: all of them, while any group is active-active.
     pub fn assign(&self, assignment: &Assignment) {
         let is_used = assignment.groups.iter().any(|grant| grant.active.is_some());
@@ -94,7 +122,7 @@ impl ActiveLinks {
             links.entry(region).or_insert_with(|| {
                 let (sink, ways, stuck) = (self.sink.clone(), self.ways.clone(), BTreeMap::new());
                 let link = Link { sink, ways, source: source.clone(), stuck };
-                link.ways().know(source.incarnation);
+                link.ways().know(source.incarnation, Instant::now());
                 let wire = source::Wire::to(&source.address, &self.region, source.own);
                 (source, tokio::spawn(link.run(wire)))
             });
@@ -134,11 +162,12 @@ impl Link {
                 sleep(IDLE).await;
                 continue;
             }
+            let asked = Instant::now();
             match wire.ask(asks, WAIT, ANSWER_BYTES).await {
                 Ok(answers) => {
                     let mut all_taken = true;
                     for answer in answers {
-                        all_taken &= self.take(answer).await;
+                        all_taken &= self.take(answer, asked).await;
                     }
                     if !all_taken {
                         sleep(RETRY).await;
@@ -164,7 +193,7 @@ impl Link {
     }
 
     /// Whether all that came was taken.
-    async fn take(&mut self, answer: Answer) -> bool {
+    async fn take(&mut self, answer: Answer, asked: Instant) -> bool {
         let Answer { key, outcome } = answer;
         let (brought, rows, received) = match outcome {
             Ok(found) => found,
@@ -174,7 +203,7 @@ impl Link {
                 return false;
             }
         };
-        self.ways().heard(key, self.source.incarnation, received);
+        self.ways().heard(key, self.source.incarnation, received, asked);
         if brought.is_empty() && rows.is_empty() {
             return true;
         }

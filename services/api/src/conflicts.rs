@@ -156,6 +156,14 @@ pub struct Received {
     pub region: Option<String>,
     /// Its incarnation.
     pub incarnation: u16,
-    /// Behind the last of its own records that is here, by its own offsets.
+    /// Behind the last of its own records that is here, by its own offsets; 0 when there is none.
     pub tail: i64,
+    /// The most records of it that are known of and not here: its offsets in between, where others' records lie, too.
+    /// Absent for the region itself, and for one that was rebuilt since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_behind_max: Option<u64>,
+    /// How long ago, in milliseconds, everything that it had written was here last. It grows while the region does not
+    /// answer; below a second nothing is missing for long. Absent as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<u64>,
 }

@@ -10,6 +10,7 @@ use model::{
     RegionName, RegionStatus, Timestamp, TopicId, TopicName, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The data plane could not do what it was asked; it may be asked again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -135,6 +136,9 @@ pub struct ActivePartition {
     pub partition: PartitionId,
     /// Behind the last record of each region that is here, by that region's own offsets.
     pub received: Vec<(Incarnation, Offset)>,
+    /// How far the records of each region that is linked have come.
+    #[serde(default)]
+    pub behind: Vec<Behind>,
     /// How many records links brought.
     pub records: u64,
     /// How many bytes of batches.
@@ -143,6 +147,17 @@ pub struct ActivePartition {
     pub bytes_taken: u64,
     /// How many records were repeated.
     pub repeats: u64,
+}
+
+/// How far the records that another region wrote have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// That region.
+    pub origin: Incarnation,
+    /// The most records that are known of and not here.
+    pub records_max: u64,
+    /// How long ago everything that it had written was here last.
+    pub time: Duration,
 }
 
 /// Why a [`ConflictAsk`] was not answered.

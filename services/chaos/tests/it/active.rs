@@ -42,8 +42,10 @@ fn keys_written_apart_stand_alike_everywhere_and_what_lost_is_in_the_conflict_to
     let lasts = Duration::from_secs(setting("FARSHORE_CHAOS_ACTIVE_SECONDS", 0));
     story.platform.wait_for("the cut is over", lasts + PATIENCE, || began.elapsed() >= lasts).unwrap();
     assert!(story.conflicts("r1").is_empty(), "nobody knows of the others yet");
+    let behind = REGIONS.map(|region| story.falls_behind(region));
     story.join();
     story.come_together();
+    REGIONS.iter().zip(behind).for_each(|(region, behind)| story.is_behind_no_more(region, behind));
     story.carries_little_twice();
     // Again, and one of them dies while it hears of the others.
     story.part();
@@ -185,6 +187,36 @@ impl Story {
         }
     }
 
+    /// For how long at least, in milliseconds, a region has not had everything of each other one; and how many records it
+    /// knows of that are not here.
+    fn behind(&self, region: &str) -> Option<(u64, u64)> {
+        let known = self.partitions(region).ok()?;
+        let others = known.iter().flat_map(|known| &known.received).filter(|of| of.region.as_deref() != Some(region));
+        let behind: Vec<_> = others.map(|of| Some((of.behind_ms?, of.records_behind_max?))).collect::<Option<_>>()?;
+        Some((behind.iter().map(|(ms, _)| *ms).min()?, behind.iter().map(|(_, records)| *records).max()?))
+    }
+
+    /// Waits until a region that is cut off shows by more and more that it is behind all others; gives by how much.
+    fn falls_behind(&self, region: &str) -> u64 {
+        let (mut first, mut last) = (None, None);
+        let grows = self.platform.wait_for("it falls behind", PATIENCE, || {
+            last = self.behind(region).map(|(ms, _)| ms);
+            first = first.or(last);
+            last.zip(first).is_some_and(|(last, first)| last >= first + 1000)
+        });
+        grows.unwrap_or_else(|error| panic!("{error}: {region} {first:?} {last:?}\n{}", self.platform.logs()));
+        last.unwrap_or_default()
+    }
+
+    fn is_behind_no_more(&self, region: &str, before: u64) {
+        let mut last = None;
+        let is_there = self.platform.wait_for("nothing is behind", PATIENCE, || {
+            last = self.behind(region);
+            last.is_some_and(|(ms, records)| ms + 1000 <= before && records == 0)
+        });
+        is_there.unwrap_or_else(|error| panic!("{error}: {region} {last:?} {before}\n{}", self.platform.logs()));
+    }
+
     fn partitions(&self, region: &str) -> Result<Vec<ActivePartition>, String> {
         let path = format!("/v1/regions/{region}/active-partitions");
         let all: Vec<ActivePartition> = list(&self.platform.endpoints().api, &path, "")?;
@@ -237,7 +269,10 @@ struct Losers {
 }
 
 fn received(known: &[ActivePartition]) -> Vec<(i32, Vec<(u16, i64)>)> {
-    let of = |known: &ActivePartition| known.received.iter().map(|known| (known.incarnation, known.tail)).collect();
+    let of = |known: &ActivePartition| {
+        let wrote = known.received.iter().filter(|known| known.tail > 0);
+        wrote.map(|known| (known.incarnation, known.tail)).collect()
+    };
     known.iter().map(|known| (known.partition, of(known))).collect()
 }
 
@@ -269,6 +304,9 @@ fn part(value: &str, at: usize) -> String {
     value.split('/').nth(at).expect("a value of this test").to_owned()
 }
 
+/// Keys and values that were acknowledged.
+pub(crate) type Acked = Arc<Mutex<Vec<(String, String)>>>;
+
 /// Keeps what was acknowledged.
 pub(crate) struct Receipts(Acked);
 
@@ -299,6 +337,3 @@ pub(crate) fn producer(bootstrap: &str, acked: &Acked) -> ThreadedProducer<Recei
     }
     config.create_with_context(Receipts(acked.clone())).unwrap()
 }
-/// Keys and values that were acknowledged.
-pub(crate) type Acked = Arc<Mutex<Vec<(String, String)>>>;
-

@@ -16,7 +16,7 @@ use axum::extract::State;
 use catalog::View;
 use mirror_core::active::{self, ConflictRecord, ConflictVersion, Dot};
 use model::{Incarnation, Offset, PartitionId, RegionName, TopicName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -206,10 +206,20 @@ fn quarantined(disputed: Disputed) -> Quarantined {
 }
 
 fn partition(view: &View, known: crate::ports::ActivePartition) -> ActivePartition {
-    let received = known.received.into_iter().map(|(origin, tail)| {
+    let tails: BTreeMap<_, _> = known.received.into_iter().collect();
+    let lags: BTreeMap<_, _> = known.behind.into_iter().map(|behind| (behind.origin, behind)).collect();
+    let origins: BTreeSet<_> = tails.keys().chain(lags.keys()).copied().collect();
+    let received = origins.into_iter().map(|origin| {
         let mut regions = view.regions.iter().map(|region| &region.address);
         let region = regions.find(|region| region.incarnation == origin).map(|region| region.region.to_string());
-        Received { region, incarnation: origin.0, tail: tail.0 }
+        let (tail, lag) = (tails.get(&origin).copied().unwrap_or_default(), lags.get(&origin));
+        Received {
+            region,
+            incarnation: origin.0,
+            tail: tail.0,
+            records_behind_max: lag.map(|lag| lag.records_max),
+            behind_ms: lag.map(|lag| u64::try_from(lag.time.as_millis()).unwrap_or(u64::MAX)),
+        }
     });
     ActivePartition {
         topic: known.topic.to_string(),

@@ -1,7 +1,7 @@
 //! A region that keeps book: what it was ordered, and where its logs would end.
 
 use control_plane::ports::{
-    ActivePartition, ArchivedTopic, Archivist, BackupReceipt, BackupRequest, ConflictAnswer, ConflictAsk,
+    ActivePartition, ArchivedTopic, Archivist, BackupReceipt, BackupRequest, Behind, ConflictAnswer, ConflictAsk,
     ConflictRefusal, ConsumerGroup, Disputed, InspectError, PortError, Progress, Region, RestoreReceipt,
     RestoreRequest, RestoredPartition,
 };
@@ -15,7 +15,7 @@ use model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Key = (TopicId, PartitionId);
 
@@ -491,7 +491,8 @@ fn conflicts(ask: ConflictAsk) -> Result<ConflictAnswer, ConflictRefusal> {
         ConflictAsk::Partitions => {
             let received = vec![(Incarnation(500), Offset(9))];
             let (records, bytes, bytes_taken, repeats) = (4, 300, 290, 1);
-            let known = ActivePartition { topic, partition, received, records, bytes, bytes_taken, repeats };
+            let behind = vec![Behind { origin: Incarnation(500), records_max: 3, time: Duration::from_millis(1500) }];
+            let known = ActivePartition { topic, partition, received, behind, records, bytes, bytes_taken, repeats };
             Ok(ConflictAnswer::Partitions(vec![known]))
         }
     }

@@ -454,7 +454,8 @@ async fn conflicts_are_listed_and_settled_and_nothing_of_their_group_is_moved() 
     served.post(path, choice("bills", "6b", &known)).await.problem(404, "not_found");
     served.post(path, choice("carts", "6", &known)).await.problem(422, "unprocessable");
     let partitions = served.get("/v1/regions/r3/active-partitions").await.ok(200);
-    assert_eq!(partitions["items"][0]["received"], json!([{"incarnation": 500, "tail": 9}]));
+    let received = json!([{"incarnation": 500, "tail": 9, "records_behind_max": 3, "behind_ms": 1500}]);
+    assert_eq!(partitions["items"][0]["received"], received);
 
     let both = json!({
         "name": "both", "home": "r1", "standbys": ["r2", "r3"], "coverage": {"topics": [{"prefix": "both."}]},

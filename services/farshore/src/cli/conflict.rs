@@ -4,9 +4,10 @@ use super::place::{Place, escaped, list};
 use crate::http::Api;
 use crate::table::{self, Table};
 use anyhow::{Context, Result, bail};
-use api::conflicts::{ActivePartition, Conflict, Payload, Quarantined, RecordId, Settle, Settled};
+use api::conflicts::{ActivePartition, Conflict, Payload, Quarantined, Received, RecordId, Settle, Settled};
 use api::regions::Region;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Shows which writes of topics that every region takes writes for lost against others, and settles what waits for a
 /// person.
@@ -189,20 +190,29 @@ fn quarantined(all: &[Quarantined]) -> Table {
 }
 
 fn partition_rows(all: &[Seen]) -> Table {
-    let mut table = Table::new(["region", "partition", "received", "brought", "repeated"]);
+    let mut table = Table::new(["region", "partition", "received", "behind", "brought", "repeated"]);
     for seen in all {
         let known = &seen.partition;
-        let received = known.received.iter().map(|known| {
-            let region = known.region.clone().unwrap_or_else(|| format!("incarnation {}", known.incarnation));
-            format!("{region}:{}", known.tail)
-        });
+        let received = known.received.iter().map(|known| format!("{}:{}", origin(known), known.tail));
+        let behind = known.received.iter().filter_map(behind);
         table.row([
             seen.region.clone(),
             name(&known.topic, known.partition),
             received.collect::<Vec<_>>().join(" "),
+            behind.collect::<Vec<_>>().join(" "),
             known.records_brought.to_string(),
             known.repeats.to_string(),
         ]);
     }
     table
+}
+
+fn origin(known: &Received) -> String {
+    known.region.clone().unwrap_or_else(|| format!("incarnation-{}", known.incarnation))
+}
+
+/// How far one region's records are behind: `r2:0/0.3s` for records, at the most, and the time since all were here.
+fn behind(known: &Received) -> Option<String> {
+    let (records, millis) = (known.records_behind_max?, known.behind_ms?);
+    Some(format!("{}:{records}/{:.1}s", origin(known), Duration::from_millis(millis).as_secs_f64()))
 }

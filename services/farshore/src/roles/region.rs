@@ -31,6 +31,7 @@ use env::Clock;
 use env::real::{SystemClock, SystemEntropy};
 use failpoint::{Failpoint, Place};
 use links::BrokerLinks;
+use mirror::active::Lag;
 use mirror::archive::Archive;
 use mirror_core::archive::Layout;
 use model::{BrokerSlot, ByteCount, RegionName};
@@ -54,11 +55,12 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     let topics = Arc::new(Topics::default());
     let broker_ports = broker::Ports { clock: clock.clone(), entropy: entropy.clone(), council: topics.clone() };
     let broker = Broker::start(broker_config(&context, &region, None)?, broker_ports).await?;
+    let mut lag = Lag::default();
     if context.platform.brokers == 1 {
         start_links(&context, &broker, clock.clone());
-        active::start(&broker);
+        lag = active::start(&broker);
     }
-    let data_plane = Arc::new(DataPlane::new(broker.clone(), &region));
+    let data_plane = Arc::new(DataPlane::new(broker.clone(), &region, lag));
     let addresses = context.addresses(&ports);
     let founder = Founder { region: region.clone(), disk_id, addresses };
     let mut founding = context.founding();

@@ -3,15 +3,17 @@
 use broker::Broker;
 use env::PortFuture;
 use mirror::CopyKey;
-use mirror::active::{ActiveLinks, ActiveSink, NotTaken, follow};
+use mirror::active::{ActiveLinks, ActiveSink, Lag, NotTaken, follow};
 use mirror_core::active::{Carried, Row, Vector};
 use std::sync::Arc;
 
-/// Starts the links into `broker`'s region for as long as the process lives.
-pub(super) fn start(broker: &Broker) {
+/// Starts the links into `broker`'s region for as long as the process lives; gives what shows how far they are behind.
+pub(super) fn start(broker: &Broker) -> Lag {
     let sink = Arc::new(BrokerActive(broker.clone()));
     let links = ActiveLinks::new(broker.config().region.clone(), sink);
+    let lag = links.lag();
     tokio::spawn(follow(links, broker.watch_assignment()));
+    lag
 }
 
 /// Takes part for the partitions a broker leads.

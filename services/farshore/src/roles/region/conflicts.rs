@@ -2,12 +2,13 @@
 
 use broker::{ActivePartition, Broker, Dispute, SettleFailure};
 use control_plane::ports::{self, ConflictAnswer, ConflictAsk, ConflictRefusal, Disputed};
+use mirror::active::{Behind, Lag};
 
 /// Answers `ask`.
 ///
 /// # Errors
 /// [`ConflictRefusal`] as the broker refuses.
-pub(super) async fn answer(broker: &Broker, ask: ConflictAsk) -> Result<ConflictAnswer, ConflictRefusal> {
+pub(super) async fn answer(broker: &Broker, lag: &Lag, ask: ConflictAsk) -> Result<ConflictAnswer, ConflictRefusal> {
     match ask {
         ConflictAsk::List { from, max } => {
             let page = broker.conflicts(from, max as usize).await.map_err(not_now)?;
@@ -22,7 +23,8 @@ pub(super) async fn answer(broker: &Broker, ask: ConflictAsk) -> Result<Conflict
             settled.map(|settled| ConflictAnswer::Settled(settled.offset)).map_err(refused)
         }
         ConflictAsk::Partitions => {
-            Ok(ConflictAnswer::Partitions(broker.active_partitions().into_iter().map(shown).collect()))
+            let known = broker.active_partitions().into_iter();
+            Ok(ConflictAnswer::Partitions(known.map(|known| shown(known, lag)).collect()))
         }
     }
 }
@@ -44,11 +46,14 @@ fn disputed(dispute: Dispute) -> Disputed {
     Disputed { topic, partition, key: dispute.key_bytes, versions: dispute.versions }
 }
 
-fn shown(known: ActivePartition) -> ports::ActivePartition {
+fn shown(known: ActivePartition, lag: &Lag) -> ports::ActivePartition {
+    let behind = lag.behind((known.topic_id, known.partition.partition), &known.received).into_iter();
+    let behind = behind.map(|Behind { origin, records_max, time }| ports::Behind { origin, records_max, time });
     ports::ActivePartition {
         topic: known.partition.topic,
         partition: known.partition.partition,
         received: known.received.iter().collect(),
+        behind: behind.collect(),
         records: known.records,
         bytes: known.bytes,
         bytes_taken: known.bytes_taken,

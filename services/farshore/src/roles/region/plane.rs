@@ -5,6 +5,7 @@ use super::failpoint::{Failpoint, Place};
 use broker::Broker;
 use control_plane::ports::{ConflictAnswer, ConflictAsk, ConflictRefusal, ConsumerGroup, PortError, Region};
 use env::{BootInstant, PortFuture};
+use mirror::active::Lag;
 use model::{
     Assignment, BrokerOrder, BrokerOrderError, BrokerStatus, DivergedTail, Done, Gap, Holding, LinkPartitionStatus,
     Order, OrderError, OwnershipEpoch, ProtectionGroup, RegionName, RegionStatus,
@@ -14,11 +15,13 @@ use model::{
 pub(super) struct DataPlane {
     broker: Broker,
     failpoint: Failpoint,
+    /// How far the links are behind that lead into an active-active group here.
+    lag: Lag,
 }
 
 impl DataPlane {
-    pub(super) fn new(broker: Broker, region: &RegionName) -> Self {
-        Self { broker, failpoint: Failpoint::of(region) }
+    pub(super) fn new(broker: Broker, region: &RegionName, lag: Lag) -> Self {
+        Self { broker, failpoint: Failpoint::of(region), lag }
     }
 }
 
@@ -90,7 +93,7 @@ impl Region for DataPlane {
     }
 
     fn conflicts(&self, ask: ConflictAsk) -> PortFuture<'_, Result<ConflictAnswer, ConflictRefusal>> {
-        Box::pin(conflicts::answer(&self.broker, ask))
+        Box::pin(conflicts::answer(&self.broker, &self.lag, ask))
     }
 
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
