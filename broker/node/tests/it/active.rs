@@ -1,7 +1,7 @@
 //! Topics that every region takes writes for: whatever was written where, all come to the same state, and what lost is
 //! in the conflict topic.
 
-use crate::harness::{Client, PATIENCE, eventually};
+use crate::harness::{Client, eventually};
 use broker::{Broker, Config, Listeners, NoCouncil, Ports, SettleFailure};
 use bytes::Bytes;
 use env::PortFuture;

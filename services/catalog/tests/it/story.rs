@@ -21,9 +21,19 @@ use model::{
 
 /// The story: formation, topics, groups, a failover with its report, backup, restore, drill, and tidying up.
 pub(crate) fn story() -> Vec<Command> {
-    let changes =
-        [platform(), topics_and_groups(), failover(), work(), tidying(), modes(), salvage(), active(), publication(), resets()]
-            .concat();
+    let changes = [
+        platform(),
+        topics_and_groups(),
+        failover(),
+        work(),
+        tidying(),
+        modes(),
+        salvage(),
+        active(),
+        publication(),
+        resets(),
+    ]
+    .concat();
     (1..).zip(changes).map(|(tick, change)| command(tick, change)).collect()
 }
 
