@@ -191,7 +191,7 @@ impl Follower {
     pub fn on_event(&mut self, event: Event, log: &impl LogView) -> Vec<Command> {
         match (self.phase, event) {
             (Phase::Fetching, Event::Answered(answer)) => {
-                let commands = self.on_answer(answer, log);
+                let commands = self.on_answer(*answer, log);
                 if commands.iter().any(Command::changes_log) {
                     self.phase = Phase::Changing;
                 }

@@ -7,7 +7,7 @@ use record::BatchError;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The leader answered.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// The log was changed as commanded.
     Done,
     /// It was not, or not wholly: the log is as it is.

@@ -123,7 +123,7 @@ fn answer(leader: &Log, fetch: Fetch) -> Answer {
 
 fn ask(follower: &mut Follower, log: &Log, leader: &Log) -> Vec<Command> {
     let fetch = follower.fetch(log).unwrap();
-    follower.on_event(Event::Answered(answer(leader, fetch)), log)
+    follower.on_event(Event::Answered(Box::new(answer(leader, fetch))), log)
 }
 
 /// Fetches until nothing changes any more.
@@ -227,7 +227,7 @@ fn nothing_else_of_a_diverging_answer_counts() {
     let mut said = answer(&leader, follower.fetch(&log).unwrap());
     assert!(said.diverging.is_some() && said.high_watermark > Offset(1) && !said.batches.is_empty());
     said.trouble = Some(Trouble::OutOfRange);
-    let commands = follower.on_event(Event::Answered(said), &log);
+    let commands = follower.on_event(Event::Answered(Box::new(said)), &log);
     assert_eq!(commands, [Command::Truncate { to: Offset(1) }]);
 }
 
@@ -236,22 +236,22 @@ fn an_answer_of_another_leadership_or_to_another_fetch_is_dropped() {
     let (mut follower, log, leader) = (under(3), Log::of(&[1, 2]), Log::of(&[1, 3]));
     let said = answer(&leader, follower.fetch(&log).unwrap());
     let fence = Fence::Epoch(LeaderEpoch(2));
-    assert_eq!(follower.on_event(Event::Answered(Answer { fence, ..said.clone() }), &log), []);
-    assert_eq!(follower.on_event(Event::Answered(Answer { from: Offset(1), ..said }), &log), []);
+    assert_eq!(follower.on_event(Event::Answered(Box::new(Answer { fence, ..said.clone() })), &log), []);
+    assert_eq!(follower.on_event(Event::Answered(Box::new(Answer { from: Offset(1), ..said })), &log), []);
 }
 
 #[test]
 fn a_late_answer_is_dropped_while_the_log_is_changed() {
     let (mut follower, log, leader) = (under(3), Log::of(&[1, 2]), Log::of(&[1, 3]));
     let said = answer(&leader, follower.fetch(&log).unwrap());
-    assert_eq!(follower.on_event(Event::Answered(said.clone()), &log).len(), 1);
-    assert_eq!(follower.on_event(Event::Answered(said), &log), []);
+    assert_eq!(follower.on_event(Event::Answered(Box::new(said.clone())), &log).len(), 1);
+    assert_eq!(follower.on_event(Event::Answered(Box::new(said)), &log), []);
     follower.on_event(Event::Failed, &log);
     assert!(follower.fetch(&log).is_some());
 }
 
 fn refused(follower: &mut Follower, log: &Log, said: Answer) -> Trouble {
-    match follower.on_event(Event::Answered(said), log).as_slice() {
+    match follower.on_event(Event::Answered(Box::new(said)), log).as_slice() {
         [Command::Pause(trouble)] => trouble.clone(),
         other => panic!("{other:?}"),
     }
@@ -285,7 +285,7 @@ fn a_torn_last_batch_is_left_out() {
     let (mut follower, log, leader) = (under(3), Log::of(&[1]), Log::of(&[1, 3, 3]));
     let mut said = answer(&leader, follower.fetch(&log).unwrap());
     said.batches = said.batches.slice(..said.batches.len() - 1);
-    let commands = follower.on_event(Event::Answered(said), &log);
+    let commands = follower.on_event(Event::Answered(Box::new(said)), &log);
     let append = Command::Append { batches: batch(Offset(1), 3, 3) };
     assert_eq!(commands, [append, Command::Commit { upto: Offset(3) }]);
 }
@@ -390,7 +390,7 @@ proptest! {
         let fetch = follower.fetch(&log).unwrap();
         let bytes: Vec<u8> = offsets.iter().flat_map(|(at, epoch)| batch(Offset(*at), *epoch, 0).to_vec()).collect();
         let said = Answer { first_offset: Offset(first), batches: bytes.into(), ..answer(&Log::of(&[1, 2]), fetch) };
-        let commands = follower.on_event(Event::Answered(said), &log);
+        let commands = follower.on_event(Event::Answered(Box::new(said)), &log);
         log.carry_out(&commands);
         let all: Vec<_> = headers(&log).collect();
         let follows = |a: &record::Header, b: &record::Header| {

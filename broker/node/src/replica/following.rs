@@ -104,7 +104,7 @@ impl Partition {
     /// [`change`](Self::change).
     pub(crate) fn take_answer(self: &Arc<Self>, answer: Answer) -> Next {
         let mut held = self.held();
-        let commands = self.decide(&mut held, Event::Answered(answer));
+        let commands = self.decide(&mut held, Event::Answered(Box::new(answer)));
         let is_cut = |command: &Command| command.changes_log() && !matches!(command, Command::Append { .. });
         if commands.iter().any(is_cut) {
             return Next::Change(commands);

@@ -61,7 +61,7 @@ impl World {
         }
         let early = (hastes && answer.diverging.is_some())
             .then(|| replica.core.on_upstream_watermark(now, answer.high_watermark));
-        let commands = follower.on_event(Event::Answered(answer), &looked);
+        let commands = follower.on_event(Event::Answered(Box::new(answer)), &looked);
         if is_stale && commands.is_empty() {
             self.hit(Marker::StaleAnswerDropped);
         }
