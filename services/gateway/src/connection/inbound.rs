@@ -80,7 +80,8 @@ impl Inbound {
         let mut incoming = Incoming::new(client);
         while let Some(len) = incoming.next(HEAD, IDLE_MAX).await? {
             if departures(&self.door, &self.state) > self.departures {
-                return Ok(self.drain().await);
+                self.drain().await;
+                break;
             }
             let head = Head::look(incoming.head(len))?;
             if answer::is_local(head.api_key) {
