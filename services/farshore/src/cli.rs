@@ -70,7 +70,7 @@ enum Command {
     #[command(subcommand)]
     Group(group::Command),
     Link(link::Link),
-    Attach(attach::Attach),
+    Attach(Box<attach::Attach>),
     #[command(subcommand)]
     Protection(protection::Command),
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use broker_wire::client::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,8 +29,8 @@ async fn broker_of(name: &str) -> (Running, PathBuf) {
     (broker, path)
 }
 
-fn trusting(authorities: &PathBuf, any_name: bool) -> Security {
-    let files = TlsFiles { authorities: Some(authorities.clone()), any_name, own: None };
+fn trusting(authorities: &Path, any_name: bool) -> Security {
+    let files = TlsFiles { authorities: Some(authorities.to_owned()), any_name, own: None };
     Security { tls: Some(Tls::new(&files).unwrap()), credentials: None, probes: true }
 }
 
