@@ -53,7 +53,7 @@ pub use partition::{KeyedRecord, Partition, Repeat, Settings, Taken};
 pub use policy::Policy;
 pub use provenance::{Content, Defect, Misfit, Provenance, Recovery, Run, SideFile, SideIdentity, Written, recovery};
 pub use resolve::Siblings;
-pub use route::{Path, Routes, assign};
+pub use route::{Asking, Path, Routes, assign};
 pub use settled::{BadMark, MarkBounds, Settling};
 pub use stability::{Knowledge, Row};
 pub use table::{Quarantined, SettleError, Settlement};

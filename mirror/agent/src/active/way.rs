@@ -2,7 +2,7 @@
 
 use super::Behind;
 use crate::ports::CopyKey;
-use mirror_core::active::{Path, Routes, Vector, assign, first_offset};
+use mirror_core::active::{Asking, Path, Routes, Vector, assign, first_offset};
 use model::Incarnation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -19,6 +19,7 @@ pub(super) struct Ways {
 struct Partition {
     paths: BTreeMap<Incarnation, Path>,
     routes: Routes,
+    asking: Asking,
     /// When each source was asked for what it then said that it had.
     asked: BTreeMap<Incarnation, Instant>,
     /// When everything that each source had written was here last.
@@ -26,6 +27,11 @@ struct Partition {
 }
 
 impl Partition {
+    fn lost(&mut self, source: Incarnation) {
+        self.asking.end(source);
+        self.paths.entry(source).and_modify(|path| path.up = false);
+    }
+
     /// Takes note that `have` is here: what a source said that it had when it was asked, or less.
     fn have(&mut self, have: &Vector) {
         for (source, asked) in &self.asked {
@@ -59,19 +65,18 @@ impl Ways {
         self.partitions.values_mut().for_each(|partition| {
             partition.paths.remove(&source);
             partition.asked.remove(&source);
+            partition.asking.end(source);
         });
     }
 
     /// The source does not answer.
     pub(super) fn lost(&mut self, source: Incarnation) {
-        let paths = self.partitions.values_mut().flat_map(|partition| partition.paths.get_mut(&source));
-        paths.for_each(|path| path.up = false);
+        self.partitions.values_mut().for_each(|partition| partition.lost(source));
     }
 
     /// The source does not serve the partition.
     pub(super) fn lost_partition(&mut self, key: CopyKey, source: Incarnation) {
-        let path = self.partitions.get_mut(&key).and_then(|partition| partition.paths.get_mut(&source));
-        path.into_iter().for_each(|path| path.up = false);
+        self.partitions.entry(key).or_default().lost(source);
     }
 
     /// The source has answered what it was asked at `asked`: that it has received this.
@@ -110,7 +115,8 @@ impl Ways {
         let origins: BTreeSet<_> = sources.keys().copied().chain(held).collect();
         let origins: Vec<_> = origins.into_iter().collect();
         partition.routes = assign(own, &origins, &paths, have, &partition.routes);
-        origins.into_iter().filter(|origin| partition.routes.get(origin) == Some(&source)).collect()
+        let wanted = origins.into_iter().filter(|origin| partition.routes.get(origin) == Some(&source));
+        partition.asking.begin(source, wanted)
     }
 }
 
@@ -140,6 +146,9 @@ mod tests {
         assert_eq!(ways.wanted(KEY, one, three, &have), [two, three]);
         assert_eq!(ways.wanted(KEY, one, two, &have), []);
         ways.heard(KEY, two, vector(&[(2, 12)]), now);
+        assert_eq!(ways.wanted(KEY, one, two, &have), [], "its records are on their way over the other link");
+        assert_eq!(ways.wanted(KEY, one, three, &have), [three]);
+        assert_eq!(ways.wanted(KEY, one, two, &have), [two]);
         assert_eq!(ways.wanted(KEY, one, two, &have), [two]);
         ways.forget(two);
         assert_eq!(ways.wanted(KEY, one, three, &have), [two, three]);

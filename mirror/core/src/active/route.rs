@@ -35,6 +35,27 @@ fn choose(origin: Incarnation, paths: &[Path], received: &Vector, before: &Route
     Some(keep.unwrap_or(best).source)
 }
 
+/// Whose records are asked for over which link, until the answer is there. What may be on its way over one link is not
+/// asked for over another: it would come twice, and behind a cut that is everything there is.
+#[derive(Clone, Debug, Default)]
+pub struct Asking(BTreeMap<Incarnation, Vec<Incarnation>>);
+
+impl Asking {
+    /// What of `wanted` is asked for at `source` now. Whatever was asked for there before is here, or never comes.
+    pub fn begin(&mut self, source: Incarnation, wanted: impl IntoIterator<Item = Incarnation>) -> Vec<Incarnation> {
+        self.end(source);
+        let is_free = |origin: &Incarnation| !self.0.values().any(|asked| asked.contains(origin));
+        let asked: Vec<_> = wanted.into_iter().filter(is_free).collect();
+        self.0.insert(source, asked.clone());
+        asked
+    }
+
+    /// Nothing more comes from `source` of what it was asked for.
+    pub fn end(&mut self, source: Incarnation) {
+        self.0.remove(&source);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +88,17 @@ mod tests {
         assert_eq!(route(&[path(2, true, 5), path(4, true, 9)], 5, Some(2)), Some(4));
         assert_eq!(route(&[path(2, true, 5), path(4, true, 5)], 5, Some(4)), Some(4));
         assert_eq!(route(&[path(2, true, 5), path(4, true, 5)], 5, None), Some(2));
+    }
+
+    #[test]
+    fn what_is_asked_for_over_one_link_is_not_asked_for_over_another() {
+        let [one, two, three] = [1, 2, 3].map(Incarnation);
+        let mut asking = Asking::default();
+        assert_eq!(asking.begin(one, [one, three]), [one, three]);
+        assert_eq!(asking.begin(two, [two, three]), [two]);
+        assert_eq!(asking.begin(one, [one]), [one], "the answer has come");
+        assert_eq!(asking.begin(two, [two, three]), [two, three]);
+        asking.end(two);
+        assert_eq!(asking.begin(one, [one, three]), [one, three]);
     }
 }

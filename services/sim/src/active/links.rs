@@ -74,7 +74,8 @@ impl World {
         if routes.iter().any(|(origin, via)| origin != via && has_link(*origin)) {
             self.coverage.hit(Marker::Detour);
         }
-        let wanted = origins.into_iter().filter(|origin| routes.get(origin) == Some(&source)).collect();
+        let wanted = origins.into_iter().filter(|origin| routes.get(origin) == Some(&source));
+        let wanted = self.asking[target].begin(source, wanted);
         self.routes[target] = routes;
         wanted
     }
@@ -147,6 +148,7 @@ impl World {
             self.lose();
             return Ok(());
         }
+        self.asking[target].end(incarnation(source));
         self.carried_bytes += answer.records() * RECORD_BYTES + answer.portions.len() as u64 * PORTION_BYTES;
         let link = &mut self.links[connection.link];
         (link.up, link.holds) = (true, answer.received);
@@ -167,7 +169,9 @@ impl World {
 
     pub(super) fn overdue(&mut self, link: usize, ticket: u64) {
         if self.links[link].ticket == ticket {
+            let Link { source, target, .. } = self.links[link];
             self.links[link].up = false;
+            self.asking[target].end(incarnation(source));
             let pause = self.random.millis(50..self.settings.idle_max);
             self.after(pause, Event::Ask { link });
         }

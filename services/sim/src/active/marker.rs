@@ -27,8 +27,6 @@ named! {
         Repeated = "repeated",
         /// Records of a region came over another one though there is a link.
         Detour = "detour",
-        /// Records came that were here already.
-        KnownAgain = "known-records-came-again",
         /// A source had something, but not yet for this target.
         KeptBack = "kept-back-what-was-too-early",
         /// A line was cut for most of the hour.

@@ -195,8 +195,8 @@ impl Region {
         let Ok(taken) = self.live().partition.take(reading, portion, &keyed) else { return Ok(false) };
         taken.drift.into_iter().for_each(|_| coverage.hit(Marker::Drift));
         let Some(run) = taken.run else {
-            coverage.hit(Marker::KnownAgain);
-            return Ok(true);
+            let Portion { range, written } = portion;
+            return Err(("brought-once", format!("region {} was sent {range} of {} twice", self.slot, written.origin)));
         };
         if let Some(gap) = taken.gap {
             return Err(("no-silent-gap", format!("region {} lacks {gap}", self.slot)));

@@ -8,7 +8,7 @@ use super::{Options, Outcome};
 use crate::marker::Coverage;
 use crate::random::Random;
 use crate::run::Violation;
-use mirror_core::active::{Dot, Partition, Policy, Routes};
+use mirror_core::active::{Asking, Dot, Partition, Policy, Routes};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) links: Vec<Link>,
     /// What each region chose last.
     pub(super) routes: Vec<Routes>,
+    pub(super) asking: Vec<Asking>,
     /// Nothing comes through from one to the other.
     pub(super) cuts: BTreeSet<(usize, usize)>,
     pub(super) truths: Vec<Truth>,
@@ -47,6 +48,7 @@ impl World {
             regions: regions.collect(),
             links: links.collect(),
             routes: vec![Routes::new(); settings.regions],
+            asking: vec![Asking::default(); settings.regions],
             cuts: BTreeSet::new(),
             truths: Vec::new(),
             carried_bytes: 0,
