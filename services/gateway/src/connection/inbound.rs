@@ -81,7 +81,7 @@ impl Inbound {
         while let Some(len) = incoming.next(HEAD, IDLE_MAX).await? {
             if departures(&self.door, &self.state) > self.departures {
                 self.drain().await;
-                break;
+                return Ok(());
             }
             let head = Head::look(incoming.head(len))?;
             if answer::is_local(head.api_key) {
