@@ -362,7 +362,7 @@ pub(crate) fn scan(bootstrap: &str, region: &str, topic: &str, partitions: i32, 
 }
 
 /// Where a partition begins and ends for readers, as soon as somebody says so.
-fn ends(consumer: &BaseConsumer, topic: &str, partition: i32, deadline: Instant) -> (i64, i64) {
+pub(crate) fn ends(consumer: &BaseConsumer, topic: &str, partition: i32, deadline: Instant) -> (i64, i64) {
     loop {
         match consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)) {
             Ok(ends) => return ends,

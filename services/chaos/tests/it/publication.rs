@@ -1,6 +1,6 @@
 //! Every record of a diverged tail is in a topic of its own, as it is, for any client and in every region.
 
-use crate::load::consumer;
+use crate::load::{consumer, ends};
 use crate::regions::equal_tails;
 use crate::rest::{get, list};
 use crate::sync::PATIENCE;
@@ -39,8 +39,9 @@ pub(crate) fn each_tail_is_in_its_topic(platform: &Platform, tails: &[Diverged])
         assert_eq!((read.len(), place), (archived.len(), None), "{topic}: what differs first, if anything does");
         let asked: Topic = get(&platform.endpoints().api, &format!("/v1/topics/{topic}")).unwrap();
         equal_tails(platform, &topic, asked.partitions);
-        let ends = ends(&platform.endpoints().gateway, &topic, tail.tail.partition);
-        assert_eq!(ends, (run.topic.start, run.topic.end), "nothing else is there");
+        let reader = consumer(&platform.endpoints().gateway, &format!("{topic}-ends"), &[]);
+        let told = ends(&reader, &topic, tail.tail.partition, Instant::now() + PATIENCE);
+        assert_eq!(told, (run.topic.start, run.topic.end), "nothing else is there");
     }
 }
 
@@ -71,11 +72,6 @@ fn archived(platform: &Platform, tail: &Diverged) -> Vec<Seen> {
             headers: record.headers.into_iter().map(|header| (header.key, header.value)).collect(),
         })
         .collect()
-}
-
-fn ends(bootstrap: &str, topic: &str, partition: i32) -> (i64, i64) {
-    let reader = consumer(bootstrap, &format!("{topic}-ends"), &[]);
-    reader.fetch_watermarks(topic, partition, PATIENCE).unwrap()
 }
 
 /// What a client reads between two offsets.

@@ -140,7 +140,14 @@ fn written_again(platform: &Platform, tail: &Diverged) -> u64 {
 }
 
 pub(crate) fn command(platform: &Platform, arguments: &[&str]) -> Diverged {
-    let text = platform.command(arguments).unwrap_or_else(|error| panic!("{error}\n{}", platform.logs()));
+    // A comparison that takes too long on a busy machine may be asked for again, and so may all else.
+    let mut last = Err("nothing was asked yet".to_owned());
+    let done = platform.wait_for("a command is carried out", crate::sync::PATIENCE, || {
+        last = platform.command(arguments).map_err(|error| error.to_string());
+        last.is_ok()
+    });
+    done.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
+    let text = last.expect("it was waited for");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error} in {text}"))
 }
 
