@@ -27,9 +27,7 @@ named! {
         RowsDurable = "tell-received-once-durable",
         /// A conflict is told once the records it is about are durable: one of them may be lost by a crash.
         TellDurable = "tell-conflicts-once-durable",
-        /// Nothing is skipped after a restart before the conflicts of all below are durable.
-        MarkDurable = "settled-mark-after-conflicts",
-        /// Nor is what a conflict is about that was not told yet.
+        /// What a conflict is about that was not told yet is not skipped after a restart.
         MarkUntold = "settled-mark-below-untold-conflicts",
     }
 }

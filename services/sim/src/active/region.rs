@@ -286,9 +286,6 @@ impl Region {
     /// Something of what was not durable is left.
     pub(super) fn crash(&mut self, random: &mut Random, coverage: &mut Coverage<Marker>) {
         self.held_before = self.records();
-        if self.without == Some(Guard::MarkDurable) {
-            self.disk.durable.mark = self.flush().mark;
-        }
         let Disk { log, side, durable, .. } = &mut self.disk;
         if log.len() > durable.log {
             coverage.hit(Marker::CrashUnflushed);
