@@ -88,8 +88,12 @@ impl<'a> Judge<'a> {
         self.forgotten = self.forgotten.max(Some(offset.plus(1)));
     }
 
-    /// What becomes of the next batch; one that `ends` the segments may not go.
+    /// What becomes of the next batch; one that `ends` the segments may not go. One whose keys were not noted yet stays as
+    /// it is: what its tombstones delete is still there, so that neither may they go, nor does their time begin.
     pub(super) fn judge(&mut self, batch: &BatchView<'_>, ends: bool) -> Result<Fate, RecordError> {
+        if batch.base_offset >= self.keys.end {
+            return Ok(Fate::Kept);
+        }
         if !batch.attributes.is_control() {
             return self.judge_records(batch, ends);
         }
@@ -191,6 +195,7 @@ mod tests {
         fn of(keys: &[(&str, i64)]) -> Self {
             let mut map = OffsetMap::within(ByteCount::mib(1), Offset(0));
             keys.iter().for_each(|(key, offset)| map.note(key.as_bytes(), Offset(*offset)));
+            map.end = Offset(100);
             Self { keys: map, producers: HashMap::new() }
         }
 
@@ -246,6 +251,18 @@ mod tests {
         let mut late = world.judge(horizon);
         late.judge(&view, false).unwrap();
         assert_eq!(late.forgotten(), Some(Offset(1)), "nothing tells of the deletion any more");
+    }
+
+    #[test]
+    fn a_tombstone_whose_key_was_not_noted_yet_stays_as_it_is() {
+        let mut world = World::of(&[]);
+        let bytes = batch(50, &[("a", None)]).build();
+        let marked = changed(world.fate(&bytes));
+        world.keys.end = Offset(50);
+        assert_eq!(world.fate(&bytes), Fate::Kept, "its time has not begun");
+        let mut late = world.judge(NOW.plus(DAY));
+        assert_eq!(late.judge(&BatchView::parse(&marked).unwrap(), false).unwrap(), Fate::Kept);
+        assert_eq!(late.forgotten(), None);
     }
 
     #[test]

@@ -333,6 +333,26 @@ fn aborted_records_go_and_do_not_outlive_older_ones() {
     assert_eq!(log.last_stable(log.tail()), log.tail());
 }
 
+#[test]
+fn a_deleted_key_does_not_come_back_where_memory_is_short() {
+    let (dir, policy) = (dir(), Compaction { memory: ByteCount(1), ..policy() });
+    let mut log = open(dir.path(), Config { segment_bytes: ByteCount::mib(1), ..small_segments() });
+    put(&mut log, keyed(&[("a", Some("1")), ("b", Some("2"))]));
+    put(&mut log, keyed(&[("c", Some("3"))]));
+    put(&mut log, keyed(&[("b", None)]));
+    log.roll_if_older(Duration::ZERO, Timestamp(i64::MAX)).unwrap();
+    put(&mut log, keyed(&[("d", Some("4"))]));
+    let mut now = 5;
+    while log.compacted_upto() < Offset(4) {
+        compact_with(&mut log, &policy, now).unwrap();
+        now += 24 * 3_600_000;
+        let left = pairs(&log);
+        let [value, deleted] = [(1, "b=2"), (3, "b=-")].map(|(at, text)| left.contains(&(at, text.into())));
+        assert!(!value || deleted, "the deletion went before what it deletes: {left:?}");
+    }
+    assert!(!pairs(&log).contains(&(1, "b=2".into())), "it goes in the end");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put { producer: i64, records: Vec<(u8, bool)>, compression: usize },
