@@ -29,7 +29,7 @@ pub struct Link {
     /// source is silent (`silent_ms`), up to so many: what is written there is not known here.
     #[schema(example = 0.04)]
     pub lag_seconds: f64,
-    /// Milliseconds since the source last answered: the most of any partition.
+    /// Milliseconds since the source last answered: the most of any partition. 2^64-1 where it never did.
     pub silent_ms: u64,
     /// Milliseconds to the source and back, as measured: the most of any partition; absent before that.
     #[schema(example = 100.4)]
@@ -95,7 +95,7 @@ pub struct LinkPartition {
     pub lag_bytes: u64,
     /// Seconds of writes the target lacks; up to so many where it lacks no records that it knows of.
     pub lag_seconds: f64,
-    /// Milliseconds since the source last answered.
+    /// Milliseconds since the source last answered. 2^64-1 where it never did.
     pub silent_ms: u64,
     /// Milliseconds to the source and back, as measured; absent before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]

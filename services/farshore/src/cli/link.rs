@@ -83,7 +83,7 @@ fn rows(links: &[Mirror]) -> Table {
             link.lag_records.to_string(),
             super::bytes(link.lag_bytes),
             lag(link.lag_records, link.lag_seconds),
-            super::millis(link.silent_ms),
+            silence(link.silent_ms),
             round_trip(link.round_trip_ms),
             proof_of(link),
         ]);
@@ -118,7 +118,7 @@ fn partitions(links: &[Mirror]) -> Table {
                 or_dash(partition.source_tail_offset),
                 partition.lag_records.to_string(),
                 lag(partition.lag_records, partition.lag_seconds),
-                super::millis(partition.silent_ms),
+                silence(partition.silent_ms),
                 round_trip(partition.round_trip_ms),
                 format!("{} x {}", partition.fetches_under_way, super::bytes(partition.fetch_bytes.into())),
                 identical(partition.proof.as_ref()),
@@ -171,6 +171,11 @@ fn facts(link: &Mirror, partition: &LinkPartition) -> String {
     let resets = link.resets.iter().filter(|reset| reset.topic == partition.topic).map(remade);
     let told: Vec<_> = unusable.chain(link.gaps.iter().filter(is_its).map(told)).chain(resets).collect();
     if told.is_empty() { "-".to_owned() } else { told.join("; ") }
+}
+
+/// How long nothing was heard.
+fn silence(ms: u64) -> String {
+    if ms == u64::MAX { "never heard".to_owned() } else { super::millis(ms) }
 }
 
 /// Of a silent source it is not known whether anything was written there.
