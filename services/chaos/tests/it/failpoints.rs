@@ -63,18 +63,24 @@ fn a_mirror_that_dies_at_any_place_copies_everything_once_and_names_every_gap() 
     deaths.commits_are_the_same_in_the_other_region(&topic);
 }
 
-#[test]
-fn an_old_owner_that_dies_on_its_way_back_archives_its_tail_once_and_follows() {
+/// A platform whose first region died with records that nobody else has, and a load that goes on.
+fn a_tail_is_left_behind(name: &str) -> (Deaths, Journal, String, Load) {
     let mut deaths = Deaths::on(|options| {
         options.arguments = vec!["--link-delay-ms".to_owned(), crate::reinject::LINK_DELAY_MS.to_owned()];
     });
-    let (journal, topic, gateway) = (Journal::new(), unique("back"), deaths.gateway());
+    let (journal, topic, gateway) = (Journal::new(), unique(name), deaths.gateway());
     create(&gateway, &topic, PARTITIONS);
     let load = Load::start(&gateway, &topic, PARTITIONS, faults::PER_SECOND, &journal);
     wait_for_acks(&journal, 4000);
     let before_the_kill = journal.acked();
     deaths.platform.kill_region("r1").unwrap();
     wait_for_acks(&journal, before_the_kill + 3000);
+    (deaths, journal, topic, load)
+}
+
+#[test]
+fn an_old_owner_that_dies_on_its_way_back_archives_its_tail_once_and_follows() {
+    let (mut deaths, journal, topic, load) = a_tail_is_left_behind("back");
     for place in ["tail-found", "tail-archived", "tail-truncated", "fact-stored"] {
         deaths.next("r1", place);
         deaths.rise_and_die("r1", &journal);
@@ -88,16 +94,7 @@ fn an_old_owner_that_dies_on_its_way_back_archives_its_tail_once_and_follows() {
 
 #[test]
 fn whoever_dies_while_it_publishes_a_tail_or_writes_it_again_is_followed_by_one_who_goes_on() {
-    let mut deaths = Deaths::on(|options| {
-        options.arguments = vec!["--link-delay-ms".to_owned(), crate::reinject::LINK_DELAY_MS.to_owned()];
-    });
-    let (journal, topic, gateway) = (Journal::new(), unique("half"), deaths.gateway());
-    create(&gateway, &topic, PARTITIONS);
-    let load = Load::start(&gateway, &topic, PARTITIONS, faults::PER_SECOND, &journal);
-    wait_for_acks(&journal, 4000);
-    let before_the_kill = journal.acked();
-    deaths.platform.kill_region("r1").unwrap();
-    wait_for_acks(&journal, before_the_kill + 3000);
+    let (mut deaths, journal, topic, load) = a_tail_is_left_behind("half");
     load.finish();
     deaths.next("any", "tail-half-published");
     deaths.start("r1");
