@@ -81,10 +81,7 @@ fn a_tail_is_left_behind(name: &str) -> (Deaths, Journal, String, Load) {
 #[test]
 fn an_old_owner_that_dies_on_its_way_back_archives_its_tail_once_and_follows() {
     let (mut deaths, journal, topic, load) = a_tail_is_left_behind("back");
-    for place in ["tail-found", "tail-archived", "tail-truncated", "fact-stored"] {
-        deaths.next("r1", place);
-        deaths.rise_and_die("r1", &journal);
-    }
+    deaths.rise_and_die_at("r1", &["tail-found", "tail-archived", "tail-truncated", "fact-stored"], &journal);
     deaths.start("r1");
     wait_for_acks(&journal, journal.acked() + 500);
     load.finish();
@@ -141,8 +138,12 @@ impl Deaths {
 
     /// From now on `region` dies at `place`.
     fn next(&self, region: &str, place: &str) {
+        self.tell(&format!("{region} {place}"));
+    }
+
+    fn tell(&self, lines: &str) {
         let draft = self.file.with_extension("draft");
-        fs::write(&draft, format!("{region} {place}")).unwrap();
+        fs::write(&draft, lines).unwrap();
         fs::rename(draft, &self.file).unwrap();
     }
 
@@ -191,10 +192,15 @@ impl Deaths {
         self.wait_for(&format!("{region} starts"), starts);
     }
 
-    /// Starts a region that has been told where to die.
-    fn rise_and_die(&mut self, region: &str, journal: &Journal) {
-        self.start(region);
-        self.await_death(region, journal);
+    /// Starts a dead region as often as there are `places` for it to die at. A fact that is kept may become known before
+    /// or after what follows from it is done: which place is reached first is not said.
+    fn rise_and_die_at(&mut self, region: &str, places: &[&str], journal: &Journal) {
+        let lines: Vec<String> = places.iter().map(|place| format!("{region} {place}")).collect();
+        self.tell(&lines.join("\n"));
+        for _ in places {
+            self.start(region);
+            self.await_death(region, journal);
+        }
     }
 
     fn wait_for(&self, what: &str, condition: impl FnMut() -> bool) {
@@ -227,10 +233,7 @@ impl Deaths {
         self.at("append-done", journal, |_| {});
         fill(&self.gateway(), &topic, 0, 100..150);
         delete_records(&self.source(), &topic, 0, 120);
-        for place in ["gap-found", "gap-recorded", "log-restarted", "fact-stored"] {
-            self.next("r2", place);
-            self.rise_and_die("r2", journal);
-        }
+        self.rise_and_die_at("r2", &["gap-found", "gap-recorded", "log-restarted", "fact-stored"], journal);
         self.rise();
         self.wait_until_copied(&topic, 150);
         self.at("log-start-raised", journal, |deaths| delete_records(&deaths.source(), &topic, 0, 130));

@@ -1,9 +1,9 @@
 //! Places where a drill may have the process that copies die: `FARSHORE_MIRROR_FAILPOINT=<file>`.
 //!
-//! The file says who dies where: `<region> <place>`, the places as [`Place::name`] has them, `any` for whichever region
-//! comes there. Whoever comes there moves the
-//! file to `<file>.died`, so that nobody dies of it twice, and aborts, as if it had been killed. While there is no such
-//! file nobody dies; without the variable nobody looks.
+//! Each line of the file says who dies where: `<region> <place>`, the places as [`Place::name`] has them, `any` for
+//! whichever region comes there. Whoever comes there takes its line away, moves the file as it was to `<file>.died`, so
+//! that nobody dies of it twice, and aborts, as if it had been killed. While there is no such file nobody dies; without
+//! the variable nobody looks.
 
 use crate::salvor::Purpose;
 use env::PortFuture;
@@ -12,13 +12,16 @@ use mirror_core::verify::{AskCheckpoints, CheckpointsPage};
 use mirror_core::window::Body;
 use model::{CommitPage, FollowMetadata, Leaders, RegionAddress, RegionName};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The variable that names the file.
 const VARIABLE: &str = "FARSHORE_MIRROR_FAILPOINT";
 /// Whichever region.
 const ANY: &str = "any";
+/// Held by whoever looks.
+static LOOKING: Mutex<()> = Mutex::new(());
 
 /// A place in the life of a copied record, commit, topic or fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +120,9 @@ impl Failpoint {
 
     /// Dies here if that is asked for.
     pub(super) fn reach(&self, place: Place) {
-        if self.0.as_ref().is_some_and(|armed| armed.is_due(place)) {
+        let Some(armed) = &self.0 else { return };
+        let _nobody_passes_one_that_dies = LOOKING.lock();
+        if armed.is_due(place) {
             tracing::error!(place = place.name(), "dying here, as {VARIABLE} asks");
             std::process::abort();
         }
@@ -143,11 +148,25 @@ impl Armed {
     /// Whether somebody is to die here and nobody has yet; from now on somebody has.
     fn is_due(&self, place: Place) -> bool {
         let asked = fs::read_to_string(&self.file).unwrap_or_default();
-        let is_asked = asked
-            .trim()
+        let (here, elsewhere): (Vec<&str>, Vec<&str>) = asked.lines().partition(|line| self.is_meant(line, place));
+        !here.is_empty() && self.take(&elsewhere).is_ok()
+    }
+
+    fn is_meant(&self, line: &str, place: Place) -> bool {
+        line.trim()
             .split_once(' ')
-            .is_some_and(|(region, asked)| asked == place.name() && (region == ANY || region == self.region.as_str()));
-        is_asked && fs::rename(&self.file, self.file.with_added_extension("died")).is_ok()
+            .is_some_and(|(region, asked)| asked == place.name() && (region == ANY || region == self.region.as_str()))
+    }
+
+    /// Leaves what is asked for `elsewhere`; fails if somebody else has taken the file.
+    fn take(&self, elsewhere: &[&str]) -> io::Result<()> {
+        fs::rename(&self.file, self.file.with_added_extension("died"))?;
+        if elsewhere.is_empty() {
+            return Ok(());
+        }
+        let draft = self.file.with_added_extension("left");
+        fs::write(&draft, elsewhere.join("\n"))?;
+        fs::rename(draft, &self.file)
     }
 }
 
@@ -212,5 +231,9 @@ mod tests {
         assert!(directory.path().join("die.died").exists());
         fs::write(&file, "any flushed").unwrap();
         assert!(armed("r3").is_due(Place::Flushed), "whoever comes there");
+        fs::write(&file, "r2 flushed\nr2 fact-stored").unwrap();
+        let twice = [Place::FactStored, Place::FactStored, Place::Flushed, Place::Flushed];
+        assert_eq!(twice.map(|place| armed("r2").is_due(place)), [true, false, true, false], "in any order");
+        assert!(!file.exists());
     }
 }
