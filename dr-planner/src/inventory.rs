@@ -113,7 +113,18 @@ pub struct CouncilFacts {
 impl Inventory {
     /// What a region last said of itself, if that is recent.
     pub fn region(&self, region: &RegionName) -> Option<&RegionFacts> {
-        self.regions.iter().find(|facts| facts.region == *region && self.is_recent(facts.observed_at))
+        self.recent_regions().find(|facts| facts.region == *region)
+    }
+
+    /// What regions said of themselves, as far as that is recent.
+    pub fn recent_regions(&self) -> impl Iterator<Item = &RegionFacts> {
+        self.regions.iter().filter(|facts| self.is_recent(facts.observed_at))
+    }
+
+    /// Takes what `target` says of its copies now for what it said before.
+    pub fn relink(&mut self, target: &RegionName, links: &[LinkPartitionStatus]) {
+        self.links.retain(|link| link.target != *target);
+        self.links.extend(LinkFacts::of(links, self.observed_at));
     }
 
     /// The grant of a group.

@@ -14,6 +14,7 @@ use dr_planner::policy;
 use dr_planner::report::Report;
 use dr_planner::run::{Cancel, Event, IllegalTransition, Machine};
 use env::Entropy;
+use futures::future::join_all;
 use model::{ProtectionGroup, RegionName, RunId, Timestamp};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -22,6 +23,8 @@ use tokio::time::{Instant, sleep};
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long to wait before it is asked again.
 const PICTURE_RETRY: Duration = Duration::from_millis(100);
+/// How long a region may take to say how its copies are.
+const LINKS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often an event is tried again that another one came before.
 const EVENT_ATTEMPTS: u32 = 10;
 
@@ -128,12 +131,29 @@ impl Recovery {
         }
     }
 
+    /// The same, with what regions that are there say of their copies now: a decision must not rest on how a copy was a
+    /// moment ago. A region that does not answer at once is taken as the leader sees it.
+    async fn picture_of_now(&self) -> Result<Picture, RecoveryError> {
+        let mut picture = self.picture().await?;
+        let inventory = &picture.inventory;
+        let there: Vec<RegionName> = inventory.recent_regions().map(|facts| facts.region.clone()).collect();
+        let asked = there.iter().map(|region| self.council.call_region(region, &Call::Links, LINKS_TIMEOUT));
+        for (region, reply) in there.iter().zip(join_all(asked).await) {
+            match reply {
+                Ok(Reply::Links(links)) => picture.inventory.relink(region, &links),
+                Ok(other) => tracing::warn!(%region, ?other, "a question about links was answered with something else"),
+                Err(error) => tracing::debug!(%region, %error, "no answer about links"),
+            }
+        }
+        Ok(picture)
+    }
+
     /// What could be done about a group, and what each option would cost.
     ///
     /// # Errors
     /// [`RecoveryError`] when nothing is known of it.
     pub async fn assess(&self, group: &ProtectionGroup) -> Result<Assessment, RecoveryError> {
-        let picture = self.picture().await?;
+        let picture = self.picture_of_now().await?;
         weigh(&picture, &self.policy(group)?)
     }
 
@@ -146,7 +166,7 @@ impl Recovery {
     }
 
     pub(crate) async fn draft_as(&self, id: PlanId, wish: Wish) -> Result<Draft, RecoveryError> {
-        let (picture, policy) = (self.picture().await?, self.policy(&wish.group)?);
+        let (picture, policy) = (self.picture_of_now().await?, self.policy(&wish.group)?);
         if policy.active_active.is_some() {
             return Err(RecoveryError::NothingMoves(policy.name));
         }

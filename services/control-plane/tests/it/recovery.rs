@@ -1,8 +1,8 @@
 use crate::platform::{Platform, default_group, eventually, region};
 use catalog::command::{BlockAutomation, CreateGroup};
-use control_plane::execute::RecoveryError;
+use control_plane::execute::{RecoveryError, Wish};
 use dr_planner::assess::Choosable;
-use dr_planner::plan::Kind;
+use dr_planner::plan::{Kind, Trigger};
 use dr_planner::report::Standing;
 use dr_planner::run::{Cancel, Event, State};
 use model::{GrantState, Offset, OrderError, OwnershipEpoch, PartitionId};
@@ -171,6 +171,35 @@ async fn every_step_has_its_effect_once() {
     assert_eq!(counts.len(), 3);
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
     platform.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_is_judged_by_how_the_copies_are_now() {
+    let platform = Platform::start(2).await;
+    platform.topic("orders", 1).await;
+    platform.settled().await;
+    let recovery = platform.any().automation.recovery();
+    // Faster than the leader looks by itself.
+    for round in 0..10 {
+        for must_rebuild in [true, false] {
+            platform.world.region("r2").pages().must_rebuild = must_rebuild;
+            let drafted = recovery.draft(failover_to("r2")).await.map(|draft| draft.plan.target);
+            let is_refused = matches!(&drafted, Err(error) if error.to_string().contains("must_rebuild"));
+            assert_eq!((is_refused, drafted.is_ok()), (must_rebuild, !must_rebuild), "round {round}: {drafted:?}");
+        }
+    }
+    platform.shutdown().await;
+}
+
+fn failover_to(target: &str) -> Wish {
+    Wish {
+        group: default_group(),
+        kind: Kind::Failover,
+        target: Some(region(target)),
+        trigger: Trigger::Manual { by: "ann".into() },
+        reason: "to see".into(),
+        accept_unusable: false,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use model::{
     Action, Assignment, BrokerDrain, BrokerOrder, BrokerOrderError, BrokerSlot, BrokerStatus, ByteCount, CommitMarks,
     CopyTerm, DiskStatus, DivergedTail, Done, Gap, Holding, Incarnation, LeaderEpoch, LinkPartitionStatus, Offset,
     OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId, PartitionStatus, ProtectionGroup,
-    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicName, TopicSpec,
+    RegionName, RegionStatus, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicName, TopicSpec, copy_states,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -57,6 +57,8 @@ pub(crate) struct Pages {
     diverged: Vec<DivergedTail>,
     crossed: BTreeSet<(Key, OwnershipEpoch)>,
     pub(crate) disk_full: bool,
+    /// Whether its copies are no standby until they are made anew.
+    pub(crate) must_rebuild: bool,
     /// Brokers that are to be emptied; a region has two.
     drains: BTreeMap<BrokerSlot, BrokerDrain>,
     /// Whether logs nobody wrote to are empty.
@@ -153,7 +155,7 @@ impl Book {
                 group: grant.group.clone(),
                 source: grant.owner.clone(),
                 target: self.name.clone(),
-                state: "caught_up".into(),
+                state: if pages.must_rebuild { copy_states::MUST_REBUILD } else { "caught_up" }.into(),
                 tail,
                 source_tail: Some(source_tail),
                 lag_records: (source_tail.0 - tail.0).max(0) as u64,
