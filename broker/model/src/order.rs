@@ -200,6 +200,14 @@ pub struct DivergedTail {
     pub file: String,
 }
 
+impl DivergedTail {
+    /// Whether another tail is of the same partition and epoch: both regions copied what one owner wrote.
+    pub fn is_of_the_lineage(&self, other: &Self) -> bool {
+        let lineage = |tail: &Self| (tail.topic, tail.partition, tail.ownership_epoch);
+        lineage(self) == lineage(other)
+    }
+}
+
 /// Offsets a link could not copy because the source had dropped them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {

@@ -10,11 +10,13 @@
 //! Whoever is given the same [`Reinjection`] goes on where another stopped: its batches have the same producer id and
 //! sequence numbers, so that the owner takes each of them once, also from somebody who was taken for dead.
 
-use bytes::{Buf, Bytes, BytesMut};
-use env::PortFuture;
+mod file;
+
+pub use file::{TailFile, extent};
+
+use file::{FileBatches, each_record, shared, transactions};
 use mirror_core::salvage::{
-    Fate, Findings, Parcel, Places, Provenance, Published, Resume, Salvage, SalvageError, Tally, Transactions, Wish,
-    Writer, records, verified,
+    Fate, Findings, Parcel, Places, Provenance, Published, Resume, Salvage, SalvageError, Tally, Wish, Writer,
 };
 use model::{Offset, OffsetRange, OwnershipEpoch, PartitionId, ProducerId, RegionName, TopicName};
 use record::{BatchView, Batches, Record};
@@ -23,10 +25,6 @@ use std::time::Duration;
 use wire::api::list_offsets::{EARLIEST, LATEST};
 use wire::client::{ClientError, Cluster, FetchLimits, Options};
 
-/// How much of a file is read at a time.
-const CHUNK_BYTES: u32 = 128 << 10;
-/// The largest batch of a tail.
-const BATCH_BYTES_MAX: usize = 64 << 20;
 /// How much of the owner's log is fetched at a time.
 const FETCH_BYTES: i32 = 4 << 20;
 const FETCH_WAIT: Duration = Duration::from_millis(200);
@@ -36,12 +34,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Records are counted by sequence numbers, which must not wrap.
 const RECORDS_MAX: u64 = i32::MAX as u64;
-
-/// The file of a diverged tail, or another log, wherever it is.
-pub trait TailFile: Send + Sync {
-    /// Some bytes from `at` on, at most `max`; none at the end of the file.
-    fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>>;
-}
 
 /// A diverged tail and where its records are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,8 +184,8 @@ impl Salvor {
     }
 
     /// Writes all of `tail` to the topic, as it is and in its order, but for records of transactions that were not
-    /// committed, after what an earlier attempt has written; returns when all of it is acknowledged by all in-sync replicas
-    /// and was read back.
+    /// committed, and for those that `others`, tails whose publication is complete, have brought there; after what an earlier
+    /// attempt has written. Returns when all of it is acknowledged by all in-sync replicas and was read back.
     ///
     /// # Errors
     /// [`SalvageFailure`]: some of it may have been written; the same call goes on there.
@@ -202,11 +194,18 @@ impl Salvor {
         tail: &Tail,
         agreed: Reinjection,
         file: &dyn TailFile,
+        others: &[&dyn TailFile],
     ) -> Result<Published, SalvageFailure> {
         let (writer, transactions) = (agreed.writer(None), transactions(file).await?);
+        let mut brought = Vec::with_capacity(others.len());
+        for other in others {
+            brought.push(shared((file, &transactions), *other).await?);
+        }
         let parcel = Parcel::new(writer.clone(), self.resume(tail, &writer, agreed.until).await?);
         let (mut tally, mut places) = (Tally::default(), Places::default());
-        let judge = |batch: &BatchView<'_>, _: &Record| transactions.fate(batch).unwrap_or(Fate::Lacking);
+        let is_there = |batch: &BatchView<'_>| brought.iter().any(|tail| tail.contains(batch.base_offset));
+        let of_committed = |batch: &BatchView<'_>| if is_there(batch) { Fate::Held } else { Fate::Lacking };
+        let judge = |batch: &BatchView<'_>, _: &Record| transactions.fate(batch).unwrap_or_else(|| of_committed(batch));
         let see = |fate: Fate, record: &Record| {
             tally.count(fate);
             if fate.is_sent() {
@@ -266,7 +265,7 @@ impl Salvor {
         file: &dyn TailFile,
         until: Offset,
     ) -> Result<Salvage, SalvageFailure> {
-        let (mut salvage, mut batches) = (Salvage::default(), FileBatches::new(file));
+        let (mut salvage, mut batches) = (Salvage::of(tail.epoch), FileBatches::new(file));
         while batches.fill().await? {
             for batch in batches.whole() {
                 salvage.note_tail(&batch)?;
@@ -335,150 +334,5 @@ impl Salvor {
             }
         }
         Ok(())
-    }
-}
-
-/// The offsets of the batches of a file, and how many records it has.
-///
-/// # Errors
-/// [`SalvageFailure`] when it cannot be read.
-pub async fn extent(file: &dyn TailFile) -> Result<(OffsetRange, u64), SalvageFailure> {
-    let (mut range, mut records, mut batches) = (None, 0, FileBatches::new(file));
-    while batches.fill().await? {
-        for batch in batches.whole() {
-            let header = batch.header();
-            let start = range.map_or(header.base_offset, |range: OffsetRange| range.start);
-            range = Some(OffsetRange::new(start, header.next_offset()));
-            let is_data = !header.attributes.is_control();
-            records += u64::try_from(header.count).unwrap_or(0) * u64::from(is_data);
-        }
-        batches.advance()?;
-    }
-    Ok((range.unwrap_or(OffsetRange::new(Offset::ZERO, Offset::ZERO)), records))
-}
-
-/// Shows every record of a data batch.
-fn each_record(batch: &BatchView<'_>, mut see: impl FnMut(&Record)) -> Result<(), SalvageError> {
-    if batch.attributes.is_control() {
-        return Ok(());
-    }
-    for record in records(batch)? {
-        see(&record?);
-    }
-    Ok(())
-}
-
-/// How the transactions of a tail ended. All of its batches are what was written.
-async fn transactions(file: &dyn TailFile) -> Result<Transactions, SalvageFailure> {
-    let (mut transactions, mut batches) = (Transactions::default(), FileBatches::new(file));
-    while batches.fill().await? {
-        for batch in batches.whole() {
-            verified(&batch)?;
-            transactions.note(&batch)?;
-        }
-        batches.advance()?;
-    }
-    Ok(transactions)
-}
-
-/// The batches of a file, a chunk at a time.
-struct FileBatches<'f> {
-    file: &'f dyn TailFile,
-    held: BytesMut,
-    /// Where in the file the held bytes begin.
-    at: u64,
-}
-
-impl<'f> FileBatches<'f> {
-    fn new(file: &'f dyn TailFile) -> Self {
-        Self { file, held: BytesMut::new(), at: 0 }
-    }
-
-    /// Reads on until at least one whole batch is held; false at the end of the file.
-    async fn fill(&mut self) -> Result<bool, SalvageFailure> {
-        loop {
-            let next = self.at + self.held.len() as u64;
-            let chunk = self.file.read(next, CHUNK_BYTES).await.map_err(SalvageFailure::File)?;
-            if chunk.is_empty() && self.held.is_empty() {
-                return Ok(false);
-            }
-            if chunk.is_empty() {
-                return Err(self.damaged("it ends within a batch"));
-            }
-            self.held.extend_from_slice(&chunk);
-            if let Some(first) = Batches::new(&self.held).next() {
-                first.map_err(|error| self.damaged(error))?;
-                return Ok(true);
-            }
-            if self.held.len() > BATCH_BYTES_MAX {
-                return Err(self.damaged(format!("no batch of at most {BATCH_BYTES_MAX} bytes")));
-            }
-        }
-    }
-
-    fn whole(&self) -> impl Iterator<Item = BatchView<'_>> {
-        Batches::new(&self.held).map_while(Result::ok)
-    }
-
-    /// Lets go of the whole batches.
-    fn advance(&mut self) -> Result<(), SalvageFailure> {
-        let mut batches = Batches::new(&self.held);
-        for batch in batches.by_ref() {
-            batch.map_err(|error| self.damaged(error))?;
-        }
-        let taken = batches.position();
-        self.held.advance(taken);
-        self.at += taken as u64;
-        Ok(())
-    }
-
-    fn damaged(&self, what: impl ToString) -> SalvageFailure {
-        SalvageFailure::Damaged { at: self.at, what: what.to_string() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use record::BatchBuilder;
-
-    /// A file that gives few bytes at a time.
-    struct Slow(Vec<u8>);
-
-    impl TailFile for Slow {
-        fn read(&self, at: u64, max: u32) -> PortFuture<'_, Result<Bytes, String>> {
-            let rest = &self.0[self.0.len().min(at as usize)..];
-            let part = Bytes::copy_from_slice(&rest[..rest.len().min(max as usize).min(50)]);
-            Box::pin(async move { Ok(part) })
-        }
-    }
-
-    async fn offsets(bytes: Vec<u8>) -> Result<Vec<i64>, SalvageFailure> {
-        let (file, mut offsets) = (Slow(bytes), vec![]);
-        let mut batches = FileBatches::new(&file);
-        while batches.fill().await? {
-            offsets.extend(batches.whole().map(|batch| batch.base_offset.0));
-            batches.advance()?;
-        }
-        Ok(offsets)
-    }
-
-    fn batch(offset: i64) -> Vec<u8> {
-        BatchBuilder::new().base_offset(Offset(offset)).record(1, None, Some(&[7; 30]), &[]).build()
-    }
-
-    #[tokio::test]
-    async fn a_file_is_read_batch_by_batch_however_it_is_cut_into_chunks() {
-        assert_eq!(offsets([batch(3), batch(9), batch(10)].concat()).await.unwrap(), [3, 9, 10]);
-        assert_eq!(offsets(vec![]).await.unwrap(), [0; 0]);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_ends_within_a_batch_is_damaged() {
-        let (first, mut torn) = (batch(3), batch(9));
-        torn.pop();
-        let at = first.len() as u64;
-        let failure = offsets([first, torn].concat()).await.unwrap_err();
-        assert!(matches!(failure, SalvageFailure::Damaged { at: found, .. } if found == at), "{failure}");
     }
 }

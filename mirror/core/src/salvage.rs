@@ -7,28 +7,35 @@
 //! ```
 //!
 //! A record is known again by producer id, producer epoch and sequence number: a client that never got its answer sends the
-//! batch again to the new owner with the same three. Without a producer id nobody can tell. The decision depends on nothing
+//! batch again to the new owner with the same three. Without a producer id nobody can tell. What was written again out of
+//! another region's tail says which record of which epoch it was. The decision depends on nothing
 //! but the file, the new lineage up to a fixed offset, and the [`Wish`]; so whoever goes on with a re-injection that was cut
 //! short comes to the same list, and continues it by sequence number ([`Resume`]).
 //!
 //! A tail is published in a topic of its own by the same means, where nothing is compared: all of its records but those of
-//! transactions that were not committed, as they are ([`Writer::provenance`] is `None`), in their order ([`Published`]).
+//! transactions that were not committed, as they are ([`Writer::provenance`] is `None`), in their order ([`Published`]), and
+//! those that another region's tail has brought there ([`Shared`]).
 //!
 //! It does not know of transactions that began below the common end: of those, what lies in the tail counts by the marker
 //! that lies in the tail.
 
+mod again;
 mod parcel;
 mod places;
 mod report;
 mod sequences;
+mod shared;
 mod transactions;
 
+pub use again::WRITTEN_AGAIN_MAX;
 pub use parcel::{EPOCH_HEADER, OFFSET_HEADER, Parcel, Provenance, REGION_HEADER, Resume, Writer};
 pub use places::{Places, Published};
 pub use report::{Findings, KeyFinding, Tally};
+pub use shared::Shared;
 pub use transactions::{TRANSACTIONAL_BATCHES_MAX, Transactions};
 
-use model::{ByteCount, Offset, OffsetRange, ProducerId};
+use again::Again;
+use model::{ByteCount, Offset, OffsetRange, OwnershipEpoch, ProducerId};
 use record::{BatchError, BatchView, Record, RecordError, sequence_after};
 use report::Keys;
 use sequences::Sequences;
@@ -56,7 +63,7 @@ pub enum Fate {
     Lacking,
     /// It is written again, though nobody can tell whether the new lineage holds it.
     Unknown,
-    /// Left out: the new lineage holds it.
+    /// Left out: the new lineage holds it, or the topic it would be published in.
     Held,
     /// Left out: the new lineage has a newer record of its key.
     NewerKey,
@@ -125,11 +132,17 @@ pub struct Salvage {
     producers: BTreeMap<(ProducerId, i16), Sequences>,
     transactions: Transactions,
     keys: Keys,
+    again: Again,
     control_batches: u64,
     lineage: Option<OffsetRange>,
 }
 
 impl Salvage {
+    /// Of a tail that was written under `epoch`.
+    pub fn of(epoch: OwnershipEpoch) -> Self {
+        Self { again: Again::of(epoch), ..Self::default() }
+    }
+
     /// Takes note of the next batch of the tail; they come in order.
     ///
     /// # Errors
@@ -137,6 +150,7 @@ impl Salvage {
     pub fn note_tail(&mut self, batch: &BatchView<'_>) -> Result<(), SalvageError> {
         verified(batch)?;
         let header = batch.header();
+        self.again.note_tail(header.next_offset());
         self.transactions.note(batch)?;
         if header.attributes.is_control() {
             self.control_batches += 1;
@@ -168,10 +182,10 @@ impl Salvage {
         if let Some(known) = self.producers.get_mut(&(header.producer_id, header.producer_epoch)) {
             known.insert(header.base_sequence, header.last_sequence());
         }
-        if self.keys.are_there() {
-            for record in records(batch)? {
-                self.keys.note_lineage(record?.key.as_deref());
-            }
+        for record in records(batch)? {
+            let record = record?;
+            self.again.note_lineage(&record)?;
+            self.keys.note_lineage(record.key.as_deref());
         }
         Ok(())
     }
@@ -182,7 +196,7 @@ impl Salvage {
         if let Some(uncommitted) = self.transactions.fate(batch) {
             return uncommitted;
         }
-        if self.holds(batch, record) {
+        if self.holds(batch, record) || self.again.holds(record) {
             return Fate::Held;
         }
         if wish.keys_not_newer && record.key.as_deref().is_some_and(|key| self.keys.is_held(key)) {

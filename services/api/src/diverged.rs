@@ -80,8 +80,11 @@ pub enum PublicationState {
 /// Where the records of a tail are in its topic, in the partition they were in before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishedRecords {
-    /// How many are there.
+    /// How many it has brought there.
     pub published: u64,
+    /// Left out: a tail of another region that copied the same records, and was published before, has brought them there.
+    #[serde(default)]
+    pub held: u64,
     /// Left out: of aborted transactions.
     pub aborted: u64,
     /// Left out: of transactions without an end in the tail.

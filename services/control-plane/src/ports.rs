@@ -377,13 +377,14 @@ pub trait Salvor: Send + Sync + 'static {
         file: &'a dyn TailFile,
     ) -> PortFuture<'a, Result<Findings, PortError>>;
 
-    /// Writes all of the tail, but records of transactions that were not committed, to the topic, after what an earlier
-    /// attempt has written.
+    /// Writes all of the tail, but records of transactions that were not committed, and what `others`, tails that are
+    /// published there, have brought, to the topic, after what an earlier attempt has written.
     fn publish<'a>(
         &'a self,
         site: &'a TailSite,
         agreed: (ProducerId, i16, Offset),
         file: &'a dyn TailFile,
+        others: &'a [&'a dyn TailFile],
     ) -> PortFuture<'a, Result<Published, PortError>>;
 
     /// Writes again what the owner's log lacked when this was agreed on, after what an earlier attempt has written.

@@ -109,10 +109,14 @@ impl Salvor for WireSalvor {
         site: &'a TailSite,
         (producer_id, producer_epoch, since): (ProducerId, i16, Offset),
         file: &'a dyn TailFile,
+        others: &'a [&'a dyn TailFile],
     ) -> PortFuture<'a, Result<Published, PortError>> {
         Box::pin(async move {
             let agreed = Reinjection { producer_id, producer_epoch, until: since };
-            client(site).publish(&tail(site), agreed, &self.sent(file, Purpose::Publication)).await.map_err(failed)
+            let others: Vec<_> = others.iter().copied().map(Read).collect();
+            let others: Vec<_> = others.iter().map(|other| other as &dyn salvage::TailFile).collect();
+            let file = self.sent(file, Purpose::Publication);
+            client(site).publish(&tail(site), agreed, &file, &others).await.map_err(failed)
         })
     }
 

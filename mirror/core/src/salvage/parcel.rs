@@ -1,4 +1,5 @@
 use super::Fate;
+use super::again::origin;
 use model::{Offset, OwnershipEpoch, ProducerId, RegionName};
 use record::{BatchBuilder, BatchView, Compression, Record, sequence_after};
 
@@ -64,12 +65,6 @@ impl Resume {
         let offsets = super::records(batch).into_iter().flatten().filter_map(|record| origin(&record.ok()?));
         self.last = self.last.max(offsets.max());
     }
-}
-
-/// The offset that a re-injected record had.
-fn origin(record: &Record) -> Option<Offset> {
-    let header = record.headers.iter().rev().find(|header| header.key == OFFSET_HEADER.as_bytes())?;
-    std::str::from_utf8(header.value.as_deref()?).ok()?.parse().ok().map(Offset)
 }
 
 /// Packs the records to be written into batches. The same records from the same [`Resume`] on make the same batches,

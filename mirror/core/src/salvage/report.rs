@@ -120,11 +120,6 @@ impl Keys {
         self.known.insert(key.into(), Versions { cut_off: 1, held: false });
     }
 
-    /// Whether the tail has any: without them the new lineage need not be unpacked.
-    pub(super) fn are_there(&self) -> bool {
-        !self.known.is_empty()
-    }
-
     pub(super) fn note_lineage(&mut self, key: Option<&[u8]>) {
         if let Some(known) = key.and_then(|key| self.known.get_mut(key)) {
             known.held = true;

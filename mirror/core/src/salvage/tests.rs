@@ -178,6 +178,37 @@ fn what_lies_in_a_topic_is_what_its_writer_has_written() {
     assert!(matches!(failed, SalvageError::NotInOrder { at: Offset(2), found: 4, expected: 2 }), "{failed}");
 }
 
+/// What the owner's log holds once `tail`, of the epoch that [`writer`] names, was written again.
+fn written_again(tail: &[u8]) -> Vec<u8> {
+    parcels(tail, &[], Resume::default()).concat()
+}
+
+fn fates_of(epoch: u32, tail: &[u8], lineage: &[u8]) -> Vec<Fate> {
+    let (mut salvage, mut fates) = (Salvage::of(OwnershipEpoch(epoch)), vec![]);
+    Batches::new(tail).for_each(|batch| salvage.note_tail(&batch.unwrap()).unwrap());
+    Batches::new(lineage).for_each(|batch| salvage.note_lineage(&batch.unwrap()).unwrap());
+    for batch in Batches::new(tail).map(Result::unwrap) {
+        fates.extend(records(&batch).unwrap().map(|record| salvage.fate(Wish::default(), &batch, &record.unwrap())));
+    }
+    fates
+}
+
+#[test]
+fn what_was_written_again_out_of_another_region_s_tail_is_held() {
+    let shorter = [pair(10, 4, ["a", "b"]), anonymous(12, "c")].concat();
+    let longer = [&shorter[..], &anonymous(13, "d"), &pair(14, 6, ["e", "f"])].concat();
+    let expected = [Fate::Held, Fate::Held, Fate::Held, Fate::Unknown, Fate::Lacking, Fate::Lacking];
+    assert_eq!(fates_of(3, &longer, &written_again(&shorter)), expected);
+    assert_eq!(fates_of(3, &shorter, &written_again(&longer)), [Fate::Held; 3]);
+}
+
+#[test]
+fn other_records_under_the_same_offsets_are_lacking_as_are_those_of_another_epoch() {
+    let (tail, other) = (anonymous(12, "c"), anonymous(12, "x"));
+    assert_eq!(fates_of(3, &tail, &written_again(&other)), [Fate::Unknown], "the source had lost it and wrote another");
+    assert_eq!(fates_of(4, &tail, &written_again(&tail)), [Fate::Unknown], "it was written under another epoch");
+}
+
 #[test]
 fn a_damaged_tail_is_refused() {
     let mut tail = anonymous(14, "e");

@@ -6,8 +6,11 @@ use crate::{Answer, Refusal, limits};
 impl Applying<'_> {
     pub(super) async fn start_publication(&mut self, args: &StartPublication) -> Applied<Answer> {
         check_text("tail", &args.tail)?;
-        if !self.tail_exists(&args.region, &args.tail).await? {
-            return Err(Refusal::not_found("diverged tail", &args.tail).into());
+        for sibling in self.siblings(&args.region, &args.tail).await? {
+            if self.is_being_published(&sibling).await? && !self.is_being_published(&args.tail).await? {
+                let what = "publication of the same records out of diverged tail".to_owned();
+                return Err(Refusal::InProgress { what, name: sibling, by: "running".to_owned() }.into());
+            }
         }
         // The plan that is there stays: what was sent before was sent by it.
         sqlx::query("INSERT INTO publications (tail, plan, started_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
@@ -17,6 +20,11 @@ impl Applying<'_> {
             .execute(&mut *self.connection)
             .await?;
         Ok(Answer::Done)
+    }
+
+    async fn is_being_published(&mut self, tail: &str) -> Applied<bool> {
+        let found = sqlx::query("SELECT tail FROM publications WHERE tail = ? AND summary IS NULL").bind(tail);
+        Ok(found.fetch_optional(&mut *self.connection).await?.is_some())
     }
 
     pub(super) async fn finish_publication(&mut self, args: &FinishPublication) -> Applied<Answer> {

@@ -1,5 +1,5 @@
 use super::{Applied, Applying, check_text};
-use crate::column::{json, to_json};
+use crate::column::{json, text, to_json};
 use crate::command::{FinishReinjection, ReinjectionOutcome, StartReinjection};
 use crate::reader::tail_id;
 use crate::{Answer, Refusal};
@@ -9,11 +9,12 @@ use sqlx::Row;
 impl Applying<'_> {
     pub(super) async fn start_reinjection(&mut self, args: &StartReinjection) -> Applied<Answer> {
         check_text("tail", &args.tail)?;
-        if !self.tail_exists(&args.region, &args.tail).await? {
-            return Err(Refusal::not_found("diverged tail", &args.tail).into());
-        }
+        let siblings = self.siblings(&args.region, &args.tail).await?;
         match self.reinjection_state(&args.tail).await?.as_deref() {
-            None => self.insert_reinjection(args).await?,
+            None => {
+                self.check_siblings(args, &siblings).await?;
+                self.insert_reinjection(args).await?;
+            }
             Some("running") => {}
             Some("failed") => self.begin_again(&args.tail).await?,
             Some(_) => {
@@ -24,18 +25,43 @@ impl Applying<'_> {
         Ok(Answer::Done)
     }
 
-    pub(super) async fn tail_exists(&mut self, region: &RegionName, tail: &str) -> Applied<bool> {
-        let rows = sqlx::query("SELECT document FROM diverged_tails WHERE region = ?")
-            .bind(region.as_str())
+    /// The ids of the tails that other regions have of the same partition and epoch.
+    pub(super) async fn siblings(&mut self, region: &RegionName, tail: &str) -> Applied<Vec<String>> {
+        let rows = sqlx::query("SELECT region, document FROM diverged_tails ORDER BY region, range_start")
             .fetch_all(&mut *self.connection)
             .await?;
-        for row in &rows {
-            let known: DivergedTail = json(row, "document")?;
-            if tail_id(region, &known) == tail {
-                return Ok(true);
+        let known = |row| Ok((text(row, "region")?, json::<DivergedTail>(row, "document")?));
+        let all: Vec<(RegionName, DivergedTail)> = rows.iter().map(known).collect::<Applied<_>>()?;
+        let is_asked = |of: &RegionName, known: &DivergedTail| of == region && tail_id(of, known) == tail;
+        let asked = all.iter().find(|(of, known)| is_asked(of, known));
+        let (_, asked) = asked.ok_or_else(|| Refusal::not_found("diverged tail", tail))?;
+        let of_lineage = all.iter().filter(|(of, known)| !is_asked(of, known) && known.is_of_the_lineage(asked));
+        Ok(of_lineage.map(|(of, known)| tail_id(of, known)).collect())
+    }
+
+    /// None is at work or may go on, and those that are complete were known when this was agreed on.
+    async fn check_siblings(&mut self, args: &StartReinjection, siblings: &[String]) -> Applied<()> {
+        let mut written_again = vec![];
+        for sibling in siblings {
+            match self.reinjection_state(sibling).await?.as_deref() {
+                None => {}
+                Some("completed") => written_again.push(sibling),
+                Some(state) => {
+                    let what = "re-injection of the same records out of diverged tail".to_owned();
+                    let by = match state {
+                        "failed" => "it has failed; ask for it again".to_owned(),
+                        state => state.to_owned(),
+                    };
+                    return Err(Refusal::InProgress { what, name: sibling.clone(), by }.into());
+                }
             }
         }
-        Ok(false)
+        if written_again.iter().all(|sibling| args.behind.contains(sibling)) {
+            return Ok(());
+        }
+        let what = "number of tails written again that have records of diverged tail".to_owned();
+        let (expected, revision) = (args.behind.len() as u64, written_again.len() as u64);
+        Err(Refusal::Changed { what, name: args.tail.clone(), expected, revision }.into())
     }
 
     async fn reinjection_state(&mut self, tail: &str) -> Applied<Option<String>> {

@@ -22,7 +22,8 @@ pub struct RecordGaps {
 }
 
 /// Begins to write the records of a diverged tail to the new lineage again, or goes on after a failure. A tail is written
-/// again once: refused when it was. Answered with `Answer::Done`.
+/// again once: refused when it was, and while another region's tail of the same partition and epoch, which may hold the same
+/// records, is written again. Answered with `Answer::Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartReinjection {
     /// The region that archived the tail.
@@ -31,6 +32,10 @@ pub struct StartReinjection {
     pub tail: String,
     /// How; one that was agreed on before stays.
     pub plan: ReinjectionPlan,
+    /// The tails of the same partition and epoch that had been written again before the plan was agreed on: what they
+    /// brought lies where the plan has it compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<String>,
 }
 
 /// What is agreed on before the first record is sent, so that whoever goes on with it sends the same.

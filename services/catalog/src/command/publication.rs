@@ -2,7 +2,8 @@ use model::{Offset, ProducerId, RegionName, TopicId, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// Begins to copy the records of a diverged tail, as they are, into a topic of its own. A publication that has begun stays as
-/// it was agreed on. Answered with `Answer::Done`.
+/// it was agreed on. Regions that copied from one owner archive the same records: none of them begins before another one's
+/// tail, of the same partition and epoch, is complete. Answered with `Answer::Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartPublication {
     /// The region that archived the tail.
@@ -42,6 +43,9 @@ pub struct FinishPublication {
 pub struct PublicationSummary {
     /// How many are there.
     pub records: u64,
+    /// Left out: a tail of another region, which was published before, has brought the same records there.
+    #[serde(default)]
+    pub held: u64,
     /// Left out: their transaction was aborted.
     pub aborted: u64,
     /// Left out: their transaction has no end in the tail.

@@ -144,21 +144,87 @@ async fn a_final_report_stays() {
     assert_eq!(reader.provisional_reports().await.unwrap(), []);
 }
 
-/// A tail of `orders` that the council heard of from r1; its id.
-async fn recorded_tail(council: &mut Council) -> String {
+/// A tail of `orders` that the council heard of from a region; its id.
+async fn recorded_tail_of(council: &mut Council, name: &str, end: i64) -> String {
     let tail = DivergedTail {
         topic: council.topic("orders").id,
         partition: crate::council::partition(0),
         ownership_epoch: OwnershipEpoch(1),
-        range: OffsetRange::new(Offset(5), Offset(9)),
+        range: OffsetRange::new(Offset(5), Offset(end)),
         records: 4,
         bytes: 100,
         first_time: Timestamp(1),
         last_time: Timestamp(2),
         file: "diverged/orders-0-1.log".into(),
     };
-    council.decide(RecordDiverged { region: region("r1"), tails: vec![tail] }).await.unwrap();
-    council.catalog.reader().diverged(None).await.unwrap()[0].id()
+    council.decide(RecordDiverged { region: region(name), tails: vec![tail] }).await.unwrap();
+    let all = council.catalog.reader().diverged(Some(&region(name))).await.unwrap();
+    all[0].id()
+}
+
+async fn recorded_tail(council: &mut Council) -> String {
+    recorded_tail_of(council, "r1", 9).await
+}
+
+fn publication_plan(producer: i64) -> PublicationPlan {
+    PublicationPlan {
+        topic: crate::council::topic_id(9),
+        name: crate::council::topic_name("orders.diverged.1"),
+        producer_id: ProducerId(producer),
+        producer_epoch: 0,
+        since: Offset(0),
+    }
+}
+
+#[tokio::test]
+async fn tails_of_the_same_records_are_published_one_after_the_other() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    let tails = [recorded_tail_of(&mut council, "r1", 9).await, recorded_tail_of(&mut council, "r2", 8).await];
+    let start = |at: usize| {
+        let region = region(["r1", "r2"][at]);
+        StartPublication { region, tail: tails[at].clone(), plan: publication_plan(at as i64) }
+    };
+    council.decide(start(0)).await.unwrap();
+    let refusal = council.refusal(start(1)).await;
+    assert!(matches!(&refusal, Refusal::InProgress { name, .. } if *name == tails[0]), "{refusal}");
+    council.decide(start(0)).await.unwrap();
+    let summary = PublicationSummary { records: 4, ..Default::default() };
+    council.decide(FinishPublication { tail: tails[0].clone(), summary }).await.unwrap();
+    council.decide(start(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn tails_of_the_same_records_are_written_again_one_after_the_other() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    let tails = [recorded_tail_of(&mut council, "r1", 9).await, recorded_tail_of(&mut council, "r2", 8).await];
+    let start = |at: usize, behind: &[&String]| {
+        let (region, tail) = (region(["r1", "r2"][at]), tails[at].clone());
+        StartReinjection { region, tail, plan: reinjection_plan(7), behind: behind.iter().copied().cloned().collect() }
+    };
+    let finish = |outcome| FinishReinjection { tail: tails[0].clone(), outcome };
+    council.decide(start(0, &[])).await.unwrap();
+    let refusal = council.refusal(start(1, &[])).await;
+    assert!(matches!(&refusal, Refusal::InProgress { name, .. } if *name == tails[0]), "{refusal}");
+    council.decide(finish(ReinjectionOutcome::Failed { reason: "the owner is away".into() })).await.unwrap();
+    let refusal = council.refusal(start(1, &[])).await.to_string();
+    assert!(refusal.contains("ask for it again"), "it may go on, and would bring what the other one did: {refusal}");
+    council.decide(start(0, &[])).await.unwrap();
+    council.decide(finish(ReinjectionOutcome::Completed(ReinjectionSummary::default()))).await.unwrap();
+    let refusal = council.refusal(start(1, &[])).await;
+    assert!(matches!(refusal, Refusal::Changed { .. }), "it was agreed on before the other one ended: {refusal}");
+    council.decide(start(1, &[&tails[0]])).await.unwrap();
+}
+
+fn reinjection_plan(producer: i64) -> ReinjectionPlan {
+    ReinjectionPlan {
+        keys_not_newer: false,
+        leave_unknown: false,
+        producer_id: ProducerId(producer),
+        producer_epoch: 0,
+        until: Offset(20),
+    }
 }
 
 #[tokio::test]
@@ -166,13 +232,7 @@ async fn a_diverged_tail_is_published_once() {
     let mut council = Council::formed().await;
     council.create(&["orders"]).await;
     let id = recorded_tail(&mut council).await;
-    let plan = |producer| PublicationPlan {
-        topic: crate::council::topic_id(9),
-        name: crate::council::topic_name("orders.diverged.1"),
-        producer_id: ProducerId(producer),
-        producer_epoch: 0,
-        since: Offset(0),
-    };
+    let plan = publication_plan;
     let start = |tail: &str, plan| StartPublication { region: region("r1"), tail: tail.into(), plan };
     assert!(matches!(council.refusal(start("r1.x", plan(1))).await, Refusal::NotFound { .. }));
     let run = PublishedRun { from: Offset(5), to: Offset(0), count: 4 };
@@ -199,14 +259,8 @@ async fn a_diverged_tail_is_written_again_once() {
     let mut council = Council::formed().await;
     council.create(&["orders"]).await;
     let id = recorded_tail(&mut council).await;
-    let plan = |producer| ReinjectionPlan {
-        keys_not_newer: false,
-        leave_unknown: false,
-        producer_id: ProducerId(producer),
-        producer_epoch: 0,
-        until: Offset(20),
-    };
-    let start = |tail: &str, plan| StartReinjection { region: region("r1"), tail: tail.into(), plan };
+    let plan = reinjection_plan;
+    let start = |tail: &str, plan| StartReinjection { region: region("r1"), tail: tail.into(), plan, behind: vec![] };
     assert!(matches!(council.refusal(start("r1.x", plan(1))).await, Refusal::NotFound { .. }));
     council.decide(start(&id, plan(1))).await.unwrap();
     let finish = |outcome| FinishReinjection { tail: id.clone(), outcome };

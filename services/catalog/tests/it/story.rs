@@ -165,7 +165,7 @@ fn salvage() -> Vec<Change> {
     };
     let summary = ReinjectionSummary { lacking: 3, unknown: 1, held: 1, ..ReinjectionSummary::default() };
     vec![
-        StartReinjection { region: region("r1"), tail: tail.clone(), plan }.into(),
+        StartReinjection { region: region("r1"), tail: tail.clone(), plan, behind: vec![] }.into(),
         FinishReinjection { tail, outcome: ReinjectionOutcome::Completed(summary) }.into(),
     ]
 }
@@ -180,7 +180,7 @@ fn publication() -> Vec<Change> {
         since: Offset(0),
     };
     let run = PublishedRun { from: Offset(10), to: Offset(0), count: 4 };
-    let summary = PublicationSummary { records: 4, aborted: 1, open: 0, runs: vec![run], runs_complete: true };
+    let summary = PublicationSummary { records: 4, held: 0, aborted: 1, open: 0, runs: vec![run], runs_complete: true };
     vec![
         StartPublication { region: region("r1"), tail: tail.clone(), plan }.into(),
         FinishPublication { tail, summary }.into(),

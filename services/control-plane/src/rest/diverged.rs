@@ -127,6 +127,7 @@ fn shown_published(summary: &PublicationSummary) -> PublishedRecords {
     };
     PublishedRecords {
         published: summary.records,
+        held: summary.held,
         aborted: summary.aborted,
         open: summary.open,
         offsets: summary.runs.iter().map(offsets).collect(),

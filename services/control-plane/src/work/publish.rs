@@ -3,12 +3,14 @@
 //! The council's leader does it as a client of the topic's owner, as soon as it hears of a tail, and tries until it is done.
 //! A region that comes back never waits for that: it cuts its tail off as soon as the file is written. Like a
 //! re-injection, what is sent was agreed on in the council before, so that whoever goes on with it sends nothing twice.
+//! Regions that copied from one lost owner have tails of the same records: they go one after the other, and each leaves out
+//! what is there.
 
 use super::destination::{Destination, config};
-use super::salvage::KnownTail;
+use super::salvage::{KnownTail, RegionFile};
 use super::{WorkError, Works};
 use crate::council::CouncilError;
-use crate::ports::{PortError, TailSite};
+use crate::ports::{PortError, TailFile, TailSite};
 use crate::tenure::system_name;
 use crate::topics::Topics;
 use catalog::command::{
@@ -54,11 +56,20 @@ impl Works {
             None => self.agreed_in(recorded, to, &site).await?,
         };
         let agreed = (plan.producer_id, plan.producer_epoch, plan.since);
-        let published = self.ports.salvor.publish(&site, agreed, &file).await;
+        let others = self.others(&known).await?;
+        let others: Vec<_> = others.iter().map(|other| other as &dyn TailFile).collect();
+        let published = self.ports.salvor.publish(&site, agreed, &file, &others).await;
         let summary = summary(published.map_err(|error| failed(recorded, error))?);
         tracing::info!(tail = id, topic = %plan.name, records = summary.records, "a diverged tail is published");
         self.finish(FinishPublication { tail: id.to_owned(), summary }).await;
         Ok(())
+    }
+
+    /// The tails of other regions that may have brought the same records; none of them is at work.
+    async fn others(&self, known: &KnownTail) -> Result<Vec<RegionFile>, WorkError> {
+        let all = self.tails().await?;
+        let published = all.iter().filter(|other| other.is_of_the_lineage(known) && other.is_published());
+        Ok(published.map(|other| self.file(&other.recorded)).collect())
     }
 
     /// Makes the topic, or more partitions of it, where they are not there.
@@ -108,8 +119,11 @@ impl Works {
 impl KnownTail {
     /// Where it is to be published, if it is to be and is not.
     pub(super) fn due(&self) -> Option<&Destination> {
-        let is_done = self.publication.as_ref().is_some_and(|publication| publication.summary.is_some());
-        self.destination.as_ref().ok().filter(|_| !is_done)
+        self.destination.as_ref().ok().filter(|_| !self.is_published())
+    }
+
+    fn is_published(&self) -> bool {
+        self.publication.as_ref().is_some_and(|publication| publication.summary.is_some())
     }
 }
 
@@ -139,6 +153,7 @@ fn summary(published: Published) -> PublicationSummary {
     let runs = published.runs.iter().take(PUBLISHED_RUNS_MAX);
     PublicationSummary {
         records: published.tally.sent(),
+        held: published.tally.held,
         aborted: published.tally.aborted,
         open: published.tally.open,
         runs: runs.map(|run| PublishedRun { from: run.source, to: run.target, count: run.count }).collect(),

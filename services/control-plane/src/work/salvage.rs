@@ -38,6 +38,13 @@ pub(crate) struct KnownTail {
     pub(crate) destination: Result<Destination, Unpublished>,
 }
 
+impl KnownTail {
+    /// Whether it is another region's tail of the same partition and epoch.
+    pub(super) fn is_of_the_lineage(&self, other: &Self) -> bool {
+        self.recorded.id() != other.recorded.id() && self.recorded.tail.is_of_the_lineage(&other.recorded.tail)
+    }
+}
+
 impl Works {
     /// All diverged tails.
     pub(crate) async fn tails(&self) -> Result<Vec<KnownTail>, CatalogError> {
@@ -94,12 +101,13 @@ impl Works {
         let linearizable = self.council.ensure_linearizable().await;
         linearizable.map_err(|error| CouncilError::NotDone(error.to_string()))?;
         let known = self.tail(id).await?;
+        let behind = self.written_again(&known).await?;
         let plan = match known.reinjection {
             Some(there) if there.state != WorkState::Failed => return Ok(there),
             Some(failed) => failed.plan,
             None => self.agreed(&known.recorded, wish).await?,
         };
-        let start = StartReinjection { region: known.recorded.region, tail: id.to_owned(), plan };
+        let start = StartReinjection { region: known.recorded.region, tail: id.to_owned(), plan, behind };
         match self.council.propose(by, start).await {
             // Somebody else was quicker.
             Ok(_) | Err(CouncilError::Refused(catalog::Refusal::Ended { .. })) => {}
@@ -107,6 +115,16 @@ impl Works {
         }
         let begun = self.council.reader().reinjection(id).await?;
         begun.ok_or_else(|| WorkError::UnknownTail(id.to_owned()))
+    }
+
+    /// The tails of other regions that were written again and may have brought the same records.
+    async fn written_again(&self, known: &KnownTail) -> Result<Vec<String>, CatalogError> {
+        let is_written = |other: &KnownTail| {
+            other.reinjection.as_ref().is_some_and(|reinjection| reinjection.state == WorkState::Completed)
+        };
+        let all = self.tails().await?;
+        let of_lineage = all.iter().filter(|other| other.is_of_the_lineage(known) && is_written(other));
+        Ok(of_lineage.map(|other| other.recorded.id()).collect())
     }
 
     async fn agreed(&self, tail: &RecordedTail, wish: Wish) -> Result<ReinjectionPlan, WorkError> {

@@ -15,6 +15,8 @@ pub(crate) struct Bird {
     pub(crate) written: Mutex<Vec<(TopicName, Wish, ProducerId)>>,
     /// What tails were published in, attempt by attempt.
     pub(crate) published: Mutex<Vec<(TopicName, ProducerId)>>,
+    /// How many tails had brought the same records there before, publication by publication.
+    pub(crate) others: Mutex<Vec<usize>>,
 }
 
 impl Canary for Bird {
@@ -47,7 +49,9 @@ impl Salvor for Bird {
         site: &'a TailSite,
         (producer, _, since): (ProducerId, i16, Offset),
         _: &'a dyn TailFile,
+        others: &'a [&'a dyn TailFile],
     ) -> PortFuture<'a, Result<Published, PortError>> {
+        self.others.lock().unwrap().push(others.len());
         let mut published = self.published.lock().unwrap();
         published.push((site.topic.clone(), producer));
         let (is_first, count) = (published.len() == 1, site.tail.records);

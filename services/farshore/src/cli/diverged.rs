@@ -146,7 +146,12 @@ fn published(publication: &Publication, partition: i32) -> Vec<String> {
     match (publication.state, &publication.records) {
         (PublicationState::Completed, Some(records)) => {
             let count = |count: u64, what: &str| if count > 0 { format!(", {what} {count}") } else { String::new() };
-            let left = count(records.aborted, "aborted") + &count(records.open, "of open transactions");
+            let left = [
+                count(records.held, "there from another region's tail"),
+                count(records.aborted, "aborted"),
+                count(records.open, "of open transactions"),
+            ]
+            .concat();
             let head = format!("published in {topic}-{partition}: records {}{left}", records.published);
             let run = |run: &api::diverged::PublishedOffsets| {
                 let (tail, topic) = (run.tail, run.topic);

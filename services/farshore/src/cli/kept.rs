@@ -138,7 +138,7 @@ async fn restore_partition(
         records,
     };
     let agreed = salvor.agree(&tail).await?;
-    Ok(salvor.publish(&tail, agreed, &file).await?.tally.sent())
+    Ok(salvor.publish(&tail, agreed, &file, &[]).await?.tally.sent())
 }
 
 /// Every copy that is kept below `data`, by topic and region.

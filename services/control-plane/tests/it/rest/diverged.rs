@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 /// A tail of the only partition of `topic`, which the council heard of from r1.
 async fn diverged(served: &Served, topic: &str) -> String {
+    diverged_in(served, "r1", topic).await
+}
+
+async fn diverged_in(served: &Served, region: &str, topic: &str) -> String {
     let council = &served.platform.nodes["r1"].council;
     let view = council.view();
     let topic = view.topics.named(topic).unwrap();
@@ -24,7 +28,7 @@ async fn diverged(served: &Served, topic: &str) -> String {
         last_time: Timestamp(2),
         file: "diverged/orders-0-1.log".into(),
     };
-    let region = RegionName::new("r1").unwrap();
+    let region = RegionName::new(region).unwrap();
     let tail = RecordedTail { region: region.clone(), tail, recorded_at: Timestamp(0) };
     council.propose("tester", RecordDiverged { region, tails: vec![tail.tail.clone()] }).await.unwrap();
     tail.id()
@@ -68,7 +72,8 @@ async fn a_diverged_tail_is_published_in_a_topic_of_its_own() {
     let published = &shown["published"];
     assert_eq!((&published["topic"], &published["reason"]), (&json!("orders.diverged.1"), &Value::Null));
     let offsets = json!([{"tail": {"start": 10, "end": 15}, "topic": {"start": 20, "end": 25}}]);
-    let records = json!({"published": 5, "aborted": 0, "open": 0, "offsets": offsets, "offsets_complete": true});
+    let records =
+        json!({"published": 5, "held": 0, "aborted": 0, "open": 0, "offsets": offsets, "offsets_complete": true});
     assert_eq!(published["records"], records);
     let attempts = served.platform.bird.published.lock().unwrap().clone();
     let attempt = (TopicName::new("orders.diverged.1").unwrap(), ProducerId(7));
@@ -80,6 +85,24 @@ async fn a_diverged_tail_is_published_in_a_topic_of_its_own() {
     let shown = served.get(&nested).await.ok(200);
     assert_eq!(shown["published"]["state"], "absent");
     assert!(shown["published"]["reason"].as_str().unwrap().contains("holds published tails itself"), "{shown}");
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_of_two_regions_of_the_same_records_go_one_after_the_other() {
+    let served = Served::start(2).await;
+    served.post("/v1/topics", json!({"name": "orders", "partitions": 1})).await.ok(201);
+    let tails = [diverged_in(&served, "r1", "orders").await, diverged_in(&served, "r2", "orders").await];
+    for tail in &tails {
+        served.until(&format!("/v1/diverged/{tail}"), |tail| tail["published"]["state"] == "completed").await;
+    }
+    let others = served.platform.bird.others.lock().unwrap().clone();
+    assert_eq!((others.first(), others.last()), (Some(&0), Some(&1)), "{others:?}");
+    for tail in &tails {
+        let path = format!("/v1/diverged/{tail}");
+        served.post(&format!("{path}/reinject"), json!({})).await.ok(202);
+        served.until(&path, |tail| tail["reinjection"]["state"] == "completed").await;
+    }
     served.stop().await;
 }
 
