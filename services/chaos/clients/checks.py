@@ -14,7 +14,7 @@ import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
 
-CHECK_SECONDS = 60
+CHECK_SECONDS = 120
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 STRATEGIES = ["range", "roundrobin", "cooperative-sticky"]
 # What the broker assigns by in the consumer protocol (KIP-848).
@@ -74,7 +74,7 @@ def shorten(value):
     return text if len(text) <= 300 else f"{text[:300]}... ({len(text)} characters)"
 
 
-def until(what, condition, seconds=20):
+def until(what, condition, seconds=40):
     """Calls `condition` until it answers something true, and returns that; `what` is a text or makes one at the end."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

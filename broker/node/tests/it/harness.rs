@@ -14,7 +14,7 @@ use wire::ErrorCode;
 use wire::api::{fetch, list_offsets, produce};
 use wire::client::Connection;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn config(dir: &Path) -> Config {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

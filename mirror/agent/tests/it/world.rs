@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
 pub(crate) const KEY: CopyKey = (TOPIC, PartitionId(0));
 /// Nothing takes longer, in the tests' own time.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) regions: Vec<Arc<Region>>,

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	checkTime  = 75 * time.Second
+	checkTime  = 150 * time.Second
 	sideBySide = 6
 )
 

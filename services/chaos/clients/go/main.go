@@ -38,8 +38,8 @@ var producers = []struct {
 
 // brief is the context of one call, which gives up after a time.
 func brief() context.Context {
-	limited, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	time.AfterFunc(30*time.Second, cancel)
+	limited, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	time.AfterFunc(60*time.Second, cancel)
 	return limited
 }
 
@@ -64,7 +64,7 @@ func create(s stage, topic string, partitions int32) string {
 
 // untilKnown waits until the metadata know a topic and its leaders, which may be later than the answer to its creation.
 func untilKnown(asks *kadm.Client, topic string, partitions int) {
-	until(20, says(topic+" has leaders"), func() bool {
+	until(40, says(topic+" has leaders"), func() bool {
 		listed, err := asks.ListTopics(brief(), topic)
 		must(err, "describing %s", topic)
 		leaders := 0
@@ -193,7 +193,7 @@ func killOne(s stage) {
 	until(30, state, func() bool { return len(stays.owns()) == 2 && len(dies.owns()) == 2 })
 	same(sorted(append(stays.owns(), dies.owns()...)...), []int32{0, 1, 2, 3}, "partitions of both members")
 	wanted := spread(s, topic, 0, 200)
-	until(20, state, func() bool { return stays.count() > 0 && dies.count() > 0 })
+	until(40, state, func() bool { return stays.count() > 0 && dies.count() > 0 })
 	dies.kill()
 	wanted = append(wanted, spread(s, topic, 200, 400)...)
 	until(40, state, func() bool { return len(stays.owns()) == 4 })
@@ -205,7 +205,7 @@ func killOne(s stage) {
 		}
 		return lost
 	}
-	until(20, func() string { return fmt.Sprintf("missing %s; %s", shorten(missing()), state()) }, func() bool { return missing() == nil })
+	until(40, func() string { return fmt.Sprintf("missing %s; %s", shorten(missing()), state()) }, func() bool { return missing() == nil })
 	same(stays.errors, []string(nil), "errors of the member that stays")
 }
 
@@ -326,20 +326,20 @@ func topics(s stage) {
 		return "absent"
 	}
 	// Through the gateway any region may answer; one that is no owner hears of a topic a moment later.
-	until(20, says("retention.ms is known"), func() bool { return configured() == "123456" })
+	until(40, says("retention.ms is known"), func() bool { return configured() == "123456" })
 	changed, err := asks.AlterTopicConfigs(brief(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("234567")}}, topic)
 	must(err, "configuring")
 	must(changed[0].Err, "configuring")
-	until(20, says("retention.ms is changed"), func() bool { return configured() == "234567" })
+	until(40, says("retention.ms is changed"), func() bool { return configured() == "234567" })
 	grown, err := asks.UpdatePartitions(brief(), 4, topic)
 	must(err, "adding a partition")
 	must(grown.Error(), "adding a partition")
-	until(20, says("it has four partitions"), func() bool { return len(describe().Partitions) == 4 })
+	until(40, says("it has four partitions"), func() bool { return len(describe().Partitions) == 4 })
 	write(s, topic, numbers(0, 10))
 	gone, err := asks.DeleteTopic(brief(), topic)
 	must(err, "deleting %s", topic)
 	must(gone.Err, "deleting %s", topic)
-	until(20, says("the topic is gone"), func() bool { return describe().Err != nil })
+	until(40, says("the topic is gone"), func() bool { return describe().Err != nil })
 	create(s, topic, 1)
 	same(describe().ID == old.ID, false, "whether the topic made again has the old id")
 	same(write(s, topic, numbers(0, 1)), []int64{0}, "first offset of a topic made again")
@@ -367,7 +367,7 @@ func groups(s stage) {
 	same(listed(), true, "whether the group is listed")
 	same(state(), "Stable 1", "state and members")
 	reader.Close()
-	until(20, says("the group is empty"), func() bool { return state() == "Empty 0" })
+	until(40, says("the group is empty"), func() bool { return state() == "Empty 0" })
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: topic, Partition: 0, At: 3, LeaderEpoch: -1, Metadata: "by hand"})
 	must(asks.CommitAllOffsets(brief(), group, offsets), "setting an offset")

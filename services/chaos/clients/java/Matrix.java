@@ -42,7 +42,7 @@ public class Matrix {
         ExecutorService pool = Executors.newFixedThreadPool(6);
         List<Future<Boolean>> verdicts = new ArrayList<>();
         checks.forEach((sentence, check) -> verdicts.add(pool.submit(() -> play(sentence, check))));
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(90);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(180);
         int passed = 0;
         for (Future<Boolean> verdict : verdicts) {
             try {
@@ -99,9 +99,9 @@ public class Matrix {
     }
 
     static void until(Supplier<String> what, Condition condition) throws Exception {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(40);
         while (!condition.holds()) {
-            if (System.nanoTime() > deadline) throw new AssertionError("not within 20 s: " + what.get());
+            if (System.nanoTime() > deadline) throw new AssertionError("not within 40 s: " + what.get());
             Thread.sleep(20);
         }
     }

@@ -9,7 +9,7 @@ const { spawn } = require("node:child_process");
 const { randomBytes } = require("node:crypto");
 const { createInterface } = require("node:readline");
 
-const CHECK_MS = 75_000;
+const CHECK_MS = 150_000;
 const SIDE_BY_SIDE = 6;
 const checks = [];
 
@@ -76,7 +76,7 @@ function shorten(text) {
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Calls `condition` until it answers something true, and returns that; `what` is a text or makes one at the end. */
-async function until(what, condition, seconds = 20) {
+async function until(what, condition, seconds = 40) {
   const deadline = performance.now() + seconds * 1000;
   while (performance.now() < deadline) {
     const answer = await condition();

@@ -26,7 +26,7 @@ pub(crate) const RECORDS: i64 = 1000;
 /// Where the member is when the backup is made, and where when the topic is deleted.
 pub(crate) const BACKED_UP: i64 = 200;
 pub(crate) const LATER: i64 = 600;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_deleted_topic_comes_back_from_a_scheduled_backup_and_its_readers_go_on() {

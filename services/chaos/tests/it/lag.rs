@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PER_SECOND: u64 = 200;
 /// No load writes so many.
 const FIRST_ALONE: u64 = 1_000_000;
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// What the figure may be off, besides a tenth of it.
 const GRAIN: f64 = 0.5;
 /// How long the target lacks something at the end of each.

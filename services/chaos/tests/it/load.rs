@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const RECORD_BYTES: usize = 1024;
 /// How many keys its records have.
 const KEYS: u64 = 100;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 /// The longest a script may take; its own checks give up long before.
-const SECONDS_MAX: &str = "180";
+const SECONDS_MAX: &str = "360";
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

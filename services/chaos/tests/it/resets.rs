@@ -10,7 +10,7 @@ use api::topics::Topic;
 use chaos::platform::Platform;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_topic_made_again_is_copied_when_a_person_says_so() {

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const GROUP: &str = "/v1/protection-groups/default";
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn an_owner_that_dies_in_sync_takes_no_acknowledged_record_with_it() {

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Platform {
     pub(crate) world: Arc<World>,

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long anything may take to become true.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a check failed.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ const PARTITIONS: i32 = 3;
 const GROUPS: usize = 200;
 const ORDERS: &str = "orders";
 const STATES: &str = "states";
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// A cleaner that does not take its time.
 const PROPERTIES: &str = "log.cleaner.backoff.ms=100\nlog.cleaner.dedupe.buffer.size=4194304\n\
                           offsets.topic.num.partitions=2\ntransaction.state.log.num.partitions=2";

@@ -10,7 +10,7 @@ use wire::ErrorCode;
 use wire::api::{alter_partition_reassignments as moves, elect_leaders, produce};
 use wire::client::{Cluster, Connection, Options};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)

@@ -22,7 +22,7 @@ pub(super) const PARTITIONS: i32 = 3;
 const BROKERS: usize = 3;
 /// How many records per second rdkafka writes, and confluent-kafka.
 const PER_SECOND: (u64, u64) = (400, 200);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A history of fewer acknowledgements proves nothing.
 const ACKED_MIN: usize = 1500;
 /// A client that is not answered for so long asks elsewhere.

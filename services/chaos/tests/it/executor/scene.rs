@@ -14,7 +14,7 @@ use chaos::platform::Platform;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a run without a quorum is watched.
 const STANDSTILL: Duration = Duration::from_secs(2);
 /// How often a platform is built anew because leadership moved, between the last look and the run, to the regions moved.
