@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -111,7 +111,8 @@ impl Platform {
                 return Err(Error::Ended { status, log: self.last_words() });
             }
             if Instant::now() > deadline {
-                return Err(self.late("endpoints.json was written", READY_WITHIN));
+                let what = "endpoints.json was written".to_owned();
+                return Err(Error::Late { what, within: READY_WITHIN, log: self.logs() });
             }
             pause();
         }

@@ -23,7 +23,7 @@ pub enum Error {
         log: String,
     },
     /// Something did not come about in time.
-    #[error("{what} not within {} s; the last words of farshore up:\n{log}", within.as_secs())]
+    #[error("{what} not within {} s; the last words:\n{log}", within.as_secs())]
     Late {
         /// What was waited for.
         what: String,

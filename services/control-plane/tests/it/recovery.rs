@@ -175,7 +175,7 @@ async fn every_step_has_its_effect_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_is_judged_by_how_the_copies_are_now() {
-    let platform = Platform::start(2).await;
+    let platform = Platform::start(3).await;
     platform.topic("orders", 1).await;
     platform.settled().await;
     let recovery = platform.any().automation.recovery();
