@@ -2,6 +2,7 @@
 
 mod member;
 
+use crate::output::remark;
 use crate::roles::run_region;
 use crate::up::addresses::{Addresses, loopback};
 use crate::up::data_dir::DataDir;
@@ -92,7 +93,7 @@ impl Broker {
         platform.flush = self.flush;
         platform.log_dirs = log_dirs;
         data.remember(&platform)?;
-        eprintln!("broker on {}; data in {}", loopback(self.port), data.path().display());
+        remark!("broker on {}; data in {}", loopback(self.port), data.path().display());
         run_region(&data, region)
     }
 }

@@ -29,13 +29,15 @@ pub(crate) use region::start as start_region;
 pub(crate) use run::summary;
 pub(crate) use stamp::{bytes, instant, millis, seconds};
 
+use crate::output::{self, remark};
 use crate::{drill, roles, up};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 the command was not understood, 3 a drill proved nothing.
+Exit codes: 0 done, 1 failed, 2 the command was not understood, 3 a drill proved nothing, 141 nobody read the output to
+its end.
 
 Begin with `farshore up` in one terminal; in another:
   farshore produce greetings hello
@@ -106,9 +108,12 @@ impl Cli {
             Command::Openapi(openapi) => openapi.run().map(|()| ExitCode::SUCCESS),
             command => ask(command, &self.place),
         };
-        outcome.unwrap_or_else(|error| {
-            eprintln!("error: {}", told(&error));
-            ExitCode::FAILURE
+        outcome.unwrap_or_else(|error| match output::is_unread(&error) {
+            true => ExitCode::from(output::UNREAD),
+            false => {
+                remark!("error: {}", told(&error));
+                ExitCode::FAILURE
+            }
         })
     }
 }

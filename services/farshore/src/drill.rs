@@ -13,6 +13,7 @@ mod stage;
 mod subscription;
 
 use crate::cli::{Place, list};
+use crate::output::{self, remark};
 use crate::table::{self, Table, or_dash};
 use anyhow::{Result, bail};
 use api::drills::{Drill, Verdict as Word};
@@ -165,10 +166,10 @@ impl Common {
             history: self.history.clone(),
         };
         let played = self.play_all(&stage, act, &script, name, place.json).await;
-        if !matches!(played, Ok(Verdict::Pass))
+        if played.as_ref().map_or_else(|error| !output::is_unread(error), |verdict| *verdict != Verdict::Pass)
             && let Some(logs) = stage.logs()
         {
-            eprintln!("{logs}");
+            remark!("{logs}");
         }
         tokio::task::spawn_blocking(move || stage.strike()).await?;
         Ok(ExitCode::from(code(played?)))

@@ -1,5 +1,6 @@
 //! Tables for people, JSON for scripts.
 
+use crate::output::{self, say};
 use anyhow::Result;
 use serde::Serialize;
 use std::fmt::Write;
@@ -52,14 +53,14 @@ impl Table {
 /// When the value has no JSON form.
 pub(crate) fn print<T: Serialize>(json: bool, value: &T, table: impl FnOnce(&T) -> Table) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(value)?);
+        say!("{}", serde_json::to_string_pretty(value)?)?;
         return Ok(());
     }
     let table = table(value);
     if table.is_empty() {
-        println!("none");
+        say!("none")?;
     } else {
-        print!("{}", table.render());
+        output::write(table.render())?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod ready;
 mod supervisor;
 mod welcome;
 
+use crate::output::{remark, say};
 use addresses::{Addresses, BROKERS_PER_REGION_MAX};
 use anyhow::{Context, Result, bail};
 use data_dir::{DataDir, LinkHold, Platform};
@@ -97,7 +98,7 @@ impl Up {
         let outcome = self.serve(&mut supervisor, &data, platform).await;
         let _ = std::fs::remove_file(data.endpoints());
         let _ = std::fs::remove_file(data.socket());
-        eprintln!("stopping");
+        remark!("stopping");
         supervisor.stop().await;
         outcome
     }
@@ -108,7 +109,8 @@ impl Up {
         let announce = |pids: &RegionPids| {
             if !std::mem::replace(&mut shown, true) {
                 data.remember(&Platform { formed: true, ..platform.clone() })?;
-                println!("{}", welcome::table(data, &platform, pids));
+                // A platform runs whether or not somebody reads where.
+                let _ = say!("{}", welcome::table(data, &platform, pids));
             }
             welcome::write_endpoints(data, &platform, pids)
         };

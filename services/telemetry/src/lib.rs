@@ -32,7 +32,9 @@ pub enum TelemetryError {
 /// Sends the logs of this process to standard error. Only the first call has an effect.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("FARSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
+    // What cannot be written is lost: telling of that would go the same way, and panic there.
+    let subscriber = tracing_subscriber::fmt().log_internal_errors(false);
+    let subscriber = subscriber.json().flatten_event(true).with_env_filter(filter);
     // A second call, as in tests, finds the first one's subscriber in place.
     let _ = subscriber.with_writer(std::io::stderr).try_init();
 }

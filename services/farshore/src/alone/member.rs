@@ -1,5 +1,6 @@
 //! One broker of a region of several, in a process of its own.
 
+use crate::output::remark;
 use crate::roles::asked_to_end;
 use crate::up::addresses::loopback;
 use crate::up::data_dir::DataDir;
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// When the peers are not those of its region, a port is taken or the data directory cannot be used.
 pub(super) fn run(asked: &super::Broker, data: &DataDir, region: RegionName, slot: u16) -> Result<()> {
     let config = config(asked, data, region, slot)?;
-    eprintln!("broker {slot} of {} on {}; data in {}", asked.peers.len(), config.clients, data.path().display());
+    remark!("broker {slot} of {} on {}; data in {}", asked.peers.len(), config.clients, data.path().display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }

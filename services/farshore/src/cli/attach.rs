@@ -3,6 +3,7 @@
 mod protection;
 
 use super::place::Place;
+use crate::output::{self, Unwritten, say};
 use crate::roles::asked_to_end;
 use crate::table::Table;
 use crate::up::data_dir::DataDir;
@@ -74,7 +75,8 @@ impl Attach {
             ensure!(address.split(',').all(has_port), "{flag} {address}: name each broker as HOST:PORT");
         }
         let [source, target] = self.protection.prepare()?;
-        print_capabilities(self.source_read_only, place.json);
+        // A link copies whether or not somebody listens.
+        let _ = print_capabilities(self.source_read_only, place.json);
         let settings = Settings {
             source: Side { bootstrap: self.source, security: source },
             target: Side { bootstrap: self.target, security: target },
@@ -105,7 +107,10 @@ async fn follow(settings: Settings, is_json: bool) -> Result<()> {
             News::Round(report) if is_json => vec![as_json(report).to_string()],
             News::Round(report) => vec![as_text(report)],
         };
-        lines.iter().filter(|line| !last.contains(*line)).for_each(|line| println!("{line}"));
+        lines.iter().filter(|line| !last.contains(*line)).for_each(|line| {
+            // A link copies whether or not somebody listens.
+            let _ = say!("{line}");
+        });
         last = lines;
     };
     tokio::select! {
@@ -114,18 +119,17 @@ async fn follow(settings: Settings, is_json: bool) -> Result<()> {
     }
 }
 
-fn print_capabilities(source_read_only: bool, is_json: bool) {
+fn print_capabilities(source_read_only: bool, is_json: bool) -> Result<(), Unwritten> {
     let capabilities = capabilities(source_read_only);
     if is_json {
         let of = |(name, can, why): &(&str, bool, &str)| json!({"capability": name, "supported": can, "meaning": why});
-        println!("{}", json!({"capabilities": capabilities.iter().map(of).collect::<Vec<_>>()}));
-        return;
+        return say!("{}", json!({"capabilities": capabilities.iter().map(of).collect::<Vec<_>>()}));
     }
     let mut table = Table::new(["this link", "", "meaning"]);
     for (name, can, why) in capabilities {
         table.row([name.to_owned(), if can { "yes" } else { "no" }.to_owned(), why.to_owned()]);
     }
-    print!("{}", table.render());
+    output::write(table.render())
 }
 
 fn as_text(Report { partitions, round, keeping, left_out }: &Report) -> String {

@@ -1,5 +1,6 @@
 //! `farshore bench`
 
+use crate::output::remark;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -40,7 +41,7 @@ fn build(farshore: &Path, binary: PathBuf) -> Result<PathBuf> {
             farshore.display()
         );
     };
-    eprintln!("{BINARY} is not built yet: cargo build --release -p bench");
+    remark!("{BINARY} is not built yet: cargo build --release -p bench");
     let built = Command::new("cargo").args(["build", "--release", "-p", "bench"]).current_dir(&checkout).status();
     if !built.context("cargo cannot be run")?.success() {
         bail!("`cargo build --release -p bench` failed in {}", checkout.display());

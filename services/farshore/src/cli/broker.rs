@@ -4,6 +4,7 @@ use super::place::{Place, list};
 use super::spinner;
 use crate::alone;
 use crate::http::{Api, Refused};
+use crate::output::say;
 use crate::table::{self, Table, or_dash};
 use crate::up::control::{self, Ask};
 use anyhow::{Context, Result, bail, ensure};
@@ -141,8 +142,8 @@ impl Command {
             Self::Unregister { region, slot } => {
                 api.delete(&path(&region, slot)).await?;
                 match place.json {
-                    true => println!("{}", serde_json::json!({"region": region, "unregistered": slot})),
-                    false => println!("broker {slot} of {region} is forgotten"),
+                    true => say!("{}", serde_json::json!({"region": region, "unregistered": slot}))?,
+                    false => say!("broker {slot} of {region} is forgotten")?,
                 }
                 Ok(())
             }
@@ -189,7 +190,7 @@ async fn renew(place: &Place, region: &RegionName, slot: u16, wait: bool) -> Res
     let is_whole = |broker: &Member| begun(broker) && broker.in_sync == broker.replicas;
     until(&api, &path, |broker| if wait { is_whole(broker) } else { begun(broker) }).await?;
     if !place.json {
-        println!("what it had is set aside in {}; delete it when you no longer need it", aside.display());
+        say!("what it had is set aside in {}; delete it when you no longer need it", aside.display())?;
     }
     tell(place, &path).await
 }

@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::produce::partitions;
 use super::stamp;
+use crate::output::Unwritten;
 use anyhow::{Context, Result, bail};
 use model::TopicName;
 use record::Record;
@@ -184,11 +185,11 @@ async fn read(
     Ok(())
 }
 
-fn write_records(records: &[Record], partition: i32, json: bool) -> Result<()> {
+fn write_records(records: &[Record], partition: i32, json: bool) -> Result<(), Unwritten> {
     let mut out = std::io::stdout().lock();
     for record in records {
         if json {
-            serde_json::to_writer(&mut out, &document(record, partition))?;
+            serde_json::to_writer(&mut out, &document(record, partition)).map_err(std::io::Error::from)?;
         } else {
             out.write_all(record.value.as_deref().unwrap_or_default())?;
         }

@@ -3,6 +3,7 @@
 use super::place::{Place, escaped, list};
 use super::progress::spinner;
 use crate::http::Api;
+use crate::output::{remark, say};
 use crate::table::{self, Table, or_dash};
 use anyhow::{Result, bail};
 use api::backups::WorkState;
@@ -79,7 +80,7 @@ async fn begun_before(api: &Api, id: &str) -> Result<Diverged> {
 fn tell_if_done(before: &Diverged) {
     if let Some(done) = before.reinjection.as_ref().filter(|done| done.state == WorkState::Completed) {
         let ended = done.ended_at.as_deref().unwrap_or("a while ago");
-        eprintln!("it was written again at the wish of {} before, until {ended}; nothing is done", done.started_by);
+        remark!("it was written again at the wish of {} before, until {ended}; nothing is done", done.started_by);
     }
 }
 
@@ -106,21 +107,21 @@ fn failure(tail: &Diverged) -> Result<()> {
 
 fn show(place: &Place, tail: &Diverged) -> Result<()> {
     if !place.json {
-        println!("{}  {} offsets [{}, {})", tail.id, name(tail), tail.tail.range.start, tail.tail.range.end);
+        say!("{}  {} offsets [{}, {})", tail.id, name(tail), tail.tail.range.start, tail.tail.range.end)?;
         if let Some(findings) = &tail.findings {
-            println!("{}", compared(findings));
+            say!("{}", compared(findings))?;
         }
         if let Some(reason) = &tail.not_compared {
-            println!("not compared: {reason}");
+            say!("not compared: {reason}")?;
         }
         for line in published(&tail.published, tail.tail.partition) {
-            println!("{line}");
+            say!("{line}")?;
         }
         for object in &tail.objects {
-            println!("in the object store: {object}");
+            say!("in the object store: {object}")?;
         }
         if let Some(reinjection) = &tail.reinjection {
-            println!("{}", written(reinjection));
+            say!("{}", written(reinjection))?;
         }
     }
     table::print(place.json, tail, |tail| match &tail.findings {

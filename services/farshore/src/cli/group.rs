@@ -1,6 +1,7 @@
 //! `farshore group`
 
 use super::place::Place;
+use crate::output::say;
 use crate::table::{self, Table, or_dash};
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -64,13 +65,13 @@ impl Command {
             Self::Describe { name, bootstrap } => {
                 let group = described(&place.cluster(bootstrap.as_deref()), &name).await?;
                 if !place.json {
-                    println!(
+                    say!(
                         "{}  {}  {} members {}",
                         group.group,
                         group.state,
                         group.members.len(),
                         group.members.join(" ")
-                    );
+                    )?;
                 }
                 table::print(place.json, &group, |group| offsets(&group.offsets))
             }

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::region::state;
+use crate::output::{Unwritten, say};
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::health::{GroupHealth, Health as Document, HealthStatus};
@@ -19,7 +20,7 @@ impl Health {
     pub(super) async fn run(self, place: &Place) -> Result<ExitCode> {
         let health: Document = place.api().get("/v1/health").await?;
         if !place.json {
-            summary(&health);
+            summary(&health)?;
         }
         table::print(place.json, &health, |health| groups(&health.groups))?;
         let failed = match health.status {
@@ -39,16 +40,17 @@ fn word(status: HealthStatus) -> &'static str {
     }
 }
 
-fn summary(health: &Document) {
+fn summary(health: &Document) -> Result<(), Unwritten> {
     let leader = or_dash(health.council.leader.as_ref());
     let quorum = if health.council.quorum { "quorum" } else { "NO QUORUM" };
-    println!("{}  council: {quorum}, leader {leader}, term {}", word(health.status), health.council.term);
+    say!("{}  council: {quorum}, leader {leader}, term {}", word(health.status), health.council.term)?;
     let regions: Vec<String> =
         health.regions.iter().map(|region| format!("{} {}", region.name, state(region.state))).collect();
-    println!("regions: {}", regions.join(", "));
+    say!("regions: {}", regions.join(", "))?;
     for finding in &health.findings {
-        println!("{}: {} ({})", finding.subject, finding.detail, word(finding.status));
+        say!("{}: {} ({})", finding.subject, finding.detail, word(finding.status))?;
     }
+    Ok(())
 }
 
 fn groups(groups: &[GroupHealth]) -> Table {

@@ -4,6 +4,7 @@
 //! read where it lies, so that it takes the machine whose disk that is, and no process of the region.
 
 use super::place::Place;
+use crate::output::remark;
 use crate::table::{self, Table};
 use anyhow::{Context, Result, bail, ensure};
 use api::topics::{CreateTopic, Topic};
@@ -115,7 +116,7 @@ async fn restore(place: &Place, kept: &Kept, name: &TopicName) -> Result<Topic> 
         let records = restored.with_context(|| {
             format!("partition {partition} of {name} is not complete; delete {name} and restore it again")
         })?;
-        eprintln!("{name}-{partition}: {records} records");
+        remark!("{name}-{partition}: {records} records");
     }
     Ok(topic)
 }

@@ -1,6 +1,7 @@
 //! `farshore link`
 
 use super::place::{Place, list};
+use crate::output;
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::links::{Link as Mirror, LinkGap, LinkPartition, LinkProof, LinkReset};
@@ -52,7 +53,7 @@ impl Link {
             let links: Vec<Mirror> = list(&api, "/v1/links").await?;
             if self.watch && !place.json {
                 // Clears the screen and goes to its first corner.
-                print!("\x1b[2J\x1b[H");
+                output::write("\x1b[2J\x1b[H")?;
             }
             table::print(place.json, &links, |links| if self.partitions { partitions(links) } else { rows(links) })?;
             if !self.watch {

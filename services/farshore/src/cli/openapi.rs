@@ -1,5 +1,6 @@
 //! `farshore openapi`
 
+use crate::output;
 use anyhow::Result;
 
 /// Prints the OpenAPI document of the REST API.
@@ -8,7 +9,7 @@ pub(crate) struct Openapi {}
 
 impl Openapi {
     pub(super) fn run(self) -> Result<()> {
-        print!("{}", control_plane::rest::openapi());
+        output::write(control_plane::rest::openapi())?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod partition;
 
 use super::place::Place;
+use crate::output::{remark, say};
 use anyhow::{Context, Result, bail};
 use model::{Timestamp, TopicName};
 use partition::Partitioner;
@@ -67,7 +68,7 @@ impl Produce {
             writer.write(std::mem::take(&mut batch)).await?;
         }
         if !place.json {
-            eprintln!("{} records written to {}", writer.written, writer.topic);
+            remark!("{} records written to {}", writer.written, writer.topic);
         }
         Ok(())
     }
@@ -79,7 +80,7 @@ impl Produce {
             let taken = |value: String| sender.blocking_send(self.message(value)).is_ok();
             if self.values.is_empty() {
                 if std::io::stdin().is_terminal() {
-                    eprintln!("one record per line; end with Ctrl-D");
+                    remark!("one record per line; end with Ctrl-D");
                 }
                 std::io::stdin().lock().lines().map_while(Result::ok).all(taken);
             } else {
@@ -104,7 +105,7 @@ async fn partitions_or_create(cluster: &Arc<Cluster>, topic: &str) -> Result<i32
         return Ok(count);
     }
     match cluster.create_topic(topic, 1, -1, &[]).await {
-        Ok(_) => eprintln!("topic {topic} was not there: created with 1 partition"),
+        Ok(_) => remark!("topic {topic} was not there: created with 1 partition"),
         Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
         Err(error) => return Err(error).with_context(|| format!("cannot create topic {topic}")),
     }
@@ -164,7 +165,7 @@ impl Writer {
         self.written += count as usize;
         if self.json {
             for offset in produced.base_offset..produced.base_offset + i64::from(count) {
-                println!("{}", serde_json::json!({"topic": self.topic, "partition": partition, "offset": offset}));
+                say!("{}", serde_json::json!({"topic": self.topic, "partition": partition, "offset": offset}))?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ mod active;
 use super::place::{Place, escaped, list};
 use super::run::follow;
 use crate::http::Api;
+use crate::output::{remark, say};
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::plans::Plan;
@@ -227,7 +228,7 @@ impl Command {
             }
             Self::Describe { name } => {
                 let group: ProtectionGroup = api.get(&path(&name)).await?;
-                println!("{}", serde_json::to_string_pretty(&group)?);
+                say!("{}", serde_json::to_string_pretty(&group)?)?;
             }
             Self::Failover(Failover { asked, accept_unusable_copies }) => {
                 return Move { accept_unusable_copies, ..asked }.run(&api, place, Kind::Failover).await;
@@ -236,7 +237,7 @@ impl Command {
             Self::Assess { name } => {
                 let found = assess(&api, &name).await;
                 table::print(place.json, &found, costs)?;
-                found.refused.iter().for_each(|refusal| eprintln!("{refusal}"));
+                found.refused.iter().for_each(|refusal| remark!("{refusal}"));
                 return Ok(if found.failover.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             Self::Acknowledge { name } => {

@@ -2,6 +2,7 @@
 
 use super::place::{Place, list};
 use super::spinner;
+use crate::output::say;
 use crate::table::{self, Table, or_dash};
 use crate::up::control::{self, Ask};
 use anyhow::{Result, bail};
@@ -35,8 +36,8 @@ impl Command {
             Self::Start { name } => {
                 let pid = start(place, &name).await?;
                 match place.json {
-                    true => println!("{}", serde_json::json!({"region": name, "pid": pid})),
-                    false => println!("region {name} runs again as process {pid}"),
+                    true => say!("{}", serde_json::json!({"region": name, "pid": pid}))?,
+                    false => say!("region {name} runs again as process {pid}")?,
                 }
                 Ok(())
             }

@@ -3,6 +3,7 @@
 use super::place::{Place, escaped, list};
 use super::progress::step_bar;
 use crate::http::Api;
+use crate::output;
 use crate::table::{self, Table, or_dash};
 use anyhow::{Context, Result};
 use api::plans::Kind;
@@ -72,7 +73,7 @@ async fn newest(api: &Api, id: Option<String>) -> Result<String> {
 async fn show(api: &Api, place: &Place, id: &str, events: bool) -> Result<()> {
     let run: Run = api.get(&format!("/v1/runs/{}", escaped(id))).await?;
     if !place.json {
-        print!("{}", rows(std::slice::from_ref(&run)).render());
+        output::write(rows(std::slice::from_ref(&run)).render())?;
     }
     table::print(place.json, &run, |run| steps(&run.steps))?;
     if events {
@@ -117,7 +118,7 @@ pub(crate) async fn follow(api: &Api, id: &str) -> Result<Run> {
 pub(super) async fn report(api: &Api, place: &Place, id: &str) -> Result<()> {
     let report: RunReport = api.get(&format!("/v1/runs/{}/report", escaped(id))).await?;
     if !place.json {
-        print!("{}", summary(&report));
+        output::write(summary(&report))?;
         if report.partitions.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! `farshore schedule`
 
 use super::place::{Place, escaped, list};
+use crate::output::say;
 use crate::table::{self, Table, or_dash};
 use anyhow::Result;
 use api::schedules::{Job, Missed, Overlap, Schedule, ScheduleSpec};
@@ -70,8 +71,8 @@ impl Command {
             Self::Delete { name } => {
                 api.delete(&format!("/v1/schedules/{}", escaped(&name))).await?;
                 match place.json {
-                    true => println!("{}", serde_json::json!({"deleted": name})),
-                    false => println!("schedule {name} is deleted"),
+                    true => say!("{}", serde_json::json!({"deleted": name}))?,
+                    false => say!("schedule {name} is deleted")?,
                 }
                 Ok(())
             }

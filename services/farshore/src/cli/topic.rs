@@ -1,6 +1,7 @@
 //! `farshore topic`
 
 use super::place::{Place, escaped, list};
+use crate::output::{self, say};
 use crate::table::{self, Table, or_dash};
 use anyhow::{Result, bail};
 use api::topics::{CreateTopic, Replica, Topic, TopicState};
@@ -79,14 +80,7 @@ async fn describe(place: &Place, name: &TopicName, hash: bool) -> Result<()> {
     let topic: Topic = place.api().get(&format!("/v1/topics/{}{query}", escaped(name.as_str()))).await?;
     if !place.json {
         let settings: Vec<String> = topic.config.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        println!(
-            "{}  id {}  group {}  owner {}  {}",
-            topic.name,
-            topic.id,
-            topic.group,
-            topic.owner,
-            settings.join(" ")
-        );
+        say!("{}  id {}  group {}  owner {}  {}", topic.name, topic.id, topic.group, topic.owner, settings.join(" "))?;
     }
     table::print(place.json, &topic, |topic| replicas(&topic.replicas))
 }
@@ -97,20 +91,19 @@ async fn delete(place: &Place, name: &TopicName, yes: bool) -> Result<()> {
     }
     place.api().delete(&format!("/v1/topics/{}", escaped(name.as_str()))).await?;
     match place.json {
-        true => println!("{}", serde_json::json!({"deleted": name})),
-        false => println!("topic {name} is deleted"),
+        true => say!("{}", serde_json::json!({"deleted": name}))?,
+        false => say!("topic {name} is deleted")?,
     }
     Ok(())
 }
 
 /// Asks a person; a script says --yes.
 fn confirmed(name: &TopicName) -> Result<bool> {
-    use std::io::{IsTerminal, Write};
+    use std::io::IsTerminal;
     if !std::io::stdin().is_terminal() {
         bail!("nobody can be asked whether {name} shall be deleted: say --yes");
     }
-    eprint!("delete {name} in every region? Type its name: ");
-    std::io::stderr().flush()?;
+    output::mention(format_args!("delete {name} in every region? Type its name: "));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim() == name.as_str())

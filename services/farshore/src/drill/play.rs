@@ -8,6 +8,7 @@ use super::reader::client;
 use super::scan::{Log, scan};
 use super::stage::{Stage, until};
 use crate::cli::{now, spinner};
+use crate::output::{self, remark, say};
 use anyhow::{Context, Result, bail};
 use chaos::history::{Event, Outcome};
 use model::{RegionName, TopicName};
@@ -103,7 +104,7 @@ pub(super) async fn play(stage: &Stage, act: Act, script: &Script, name: &str) -
     bar.set_message(format!("{name}: everything is read and compared"));
     let late = load.finish().await;
     if !late.is_empty() {
-        eprintln!("not read to the end: {}", late.join(", "));
+        remark!("not read to the end: {}", late.join(", "));
     }
     let (hashes, topic_id) = stage.equal(topic.as_str(), EQUAL_WITHIN).await;
     let evidence = Evidence {
@@ -171,9 +172,9 @@ async fn logs(stage: &Stage, journal: &Journal, shape: Shape) -> Result<BTreeMap
 /// Shows one drill's outcome; as JSON it is one document, or one line among `runs`.
 pub(super) fn show(judgement: &Judgement, json: bool, runs: u32) -> Result<()> {
     match (json, runs) {
-        (true, 1) => println!("{}", serde_json::to_string_pretty(judgement)?),
-        (true, _) => println!("{}", serde_json::to_string(judgement)?),
-        (false, _) => print!("{}", render(judgement)),
+        (true, 1) => say!("{}", serde_json::to_string_pretty(judgement)?)?,
+        (true, _) => say!("{}", serde_json::to_string(judgement)?)?,
+        (false, _) => output::write(render(judgement))?,
     }
     Ok(())
 }

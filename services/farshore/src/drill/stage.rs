@@ -2,6 +2,7 @@
 
 use crate::cli::{Place, escaped, list};
 use crate::http::{Api, Refused};
+use crate::output::remark;
 use anyhow::{Context, Result, bail};
 use api::endpoints::{Endpoints, RegionEndpoint};
 use api::protection_groups::ProtectionGroup;
@@ -60,7 +61,7 @@ impl Stage {
         let platform = Platform::start(options)?;
         let place = Place::in_directory(platform.directory().to_owned(), json);
         let each = if scenery.brokers > 1 { format!(" of {} brokers", scenery.brokers) } else { String::new() };
-        eprintln!("a platform of {} regions{each} in {}", scenery.regions, platform.directory().display());
+        remark!("a platform of {} regions{each} in {}", scenery.regions, platform.directory().display());
         Ok(Self { api: place.api(), place, group: group.to_owned(), own: Some(platform) })
     }
 
@@ -69,7 +70,7 @@ impl Stage {
         if let Some(mut platform) = self.own.take()
             && let Err(error) = platform.stop()
         {
-            eprintln!("{error}");
+            remark!("{error}");
         }
     }
 
@@ -187,7 +188,7 @@ impl Stage {
         match settled.await {
             Ok(report) => Ok(report),
             Err(late) => {
-                eprintln!("{late:#}");
+                remark!("{late:#}");
                 self.api.get(&path).await
             }
         }
@@ -211,7 +212,7 @@ impl Stage {
             Ok(())
         });
         if let Err(late) = equal.await {
-            eprintln!("{late:#}");
+            remark!("{late:#}");
         }
         last
     }

@@ -3,6 +3,7 @@
 use super::child::{self, Exit, Role};
 use super::control::{self, Answer, Ask};
 use super::data_dir::{DataDir, Platform};
+use crate::output::remark;
 use anyhow::Result;
 use model::RegionName;
 use rustix::process::Signal;
@@ -122,11 +123,11 @@ impl Supervisor {
         if let Some(region) = role.region() {
             let what = if matches!(role, Role::Broker(..)) { "broker" } else { "region" };
             let log = log.display();
-            eprintln!("{what} {role} is down ({reason}, see {log}); `farshore region start {region}` brings it back");
+            remark!("{what} {role} is down ({reason}, see {log}); `farshore region start {region}` brings it back");
             return;
         }
         let pause = self.pause_before_restart(role, process.map_or(Duration::ZERO, |process| process.since.elapsed()));
-        eprintln!("{role} ended ({reason}, see {}); starting it again", log.display());
+        remark!("{role} ended ({reason}, see {}); starting it again", log.display());
         let (role, restarts) = (role.clone(), self.restarts.clone());
         tokio::spawn(async move {
             sleep(pause).await;
@@ -149,7 +150,7 @@ impl Supervisor {
             return;
         }
         if let Err(error) = self.launch(role) {
-            eprintln!("{role} cannot be started: {error:#}");
+            remark!("{role} cannot be started: {error:#}");
         }
     }
 
