@@ -15,6 +15,7 @@ use crate::quotas::Quotas;
 use crate::region::Newest;
 use crate::replica::{Flusher, News, Storage};
 use crate::replication::{Fetchers, Followers};
+use crate::waiting::Waiting;
 use crate::{Config, Listeners};
 use broker_core::group::Settings;
 use broker_core::metadata::Image;
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) storage: Arc<Storage>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: Sessions,
+    /// The fetches that wait for records.
+    pub(crate) waiting: Waiting,
     pub(crate) being_made: BeingMade,
     /// How much clients may use.
     pub(crate) quotas: Arc<Quotas>,
@@ -132,6 +135,7 @@ impl Broker {
             groups: Groups::new(group_settings),
             producer_ids: ProducerIds::default(),
             fetch_sessions: Sessions::default(),
+            waiting: Waiting::default(),
             being_made: BeingMade::default(),
             quotas,
             stop: watch::Sender::new(false),

@@ -47,6 +47,7 @@ mod storage_health;
 mod strays;
 mod topics;
 mod verify;
+mod waiting;
 
 pub use active::{ActivePartition, ConflictsError, ConflictsPage, Dispute, SettleFailure, Settled, TakeFailure};
 pub use broker::Broker;

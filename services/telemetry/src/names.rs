@@ -12,5 +12,7 @@ pub const REGION_HEALTH_SCORE: &str = "farshore.region.health.score";
 pub const GROUP_OWNERSHIP_EPOCH: &str = "farshore.group.ownership.epoch";
 /// The newest entry of the council's log that the node has applied.
 pub const COUNCIL_APPLIED_INDEX: &str = "farshore.council.applied.index";
+/// Fetches that wait for records at the region's broker: of consumers and of other regions.
+pub const BROKER_FETCHES_WAITING: &str = "farshore.broker.fetches.waiting";
 /// Whether the node leads the council.
 pub const COUNCIL_LEADS: &str = "farshore.council.leads";

@@ -118,6 +118,7 @@ impl Fetch {
             if found.is_enough(self.limits.bytes_min) || Instant::now() >= deadline {
                 return self.answer(found);
             }
+            let _waits = self.broker.0.waiting.begin();
             // Late or not: the next look decides.
             let _ = timeout_at(deadline, ear.heard()).await;
         }

@@ -44,6 +44,7 @@ impl ActiveFetch {
                 let response = Response { partitions: found, ..Default::default() };
                 return this.call.encode_with_files(&response, Vec::new());
             }
+            let _waits = this.broker.0.waiting.begin();
             // Late or not: the next look decides.
             let _ = timeout_at(deadline, ear.heard()).await;
         }

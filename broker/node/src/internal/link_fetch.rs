@@ -65,6 +65,7 @@ impl LinkFetch {
             if is_enough || Instant::now() >= deadline {
                 return self.encode(found);
             }
+            let _waits = self.broker.0.waiting.begin();
             // Late or not: the next look decides.
             let _ = timeout_at(self.next_look(deadline, found.gathers_until), ear.heard()).await;
         }

@@ -54,6 +54,11 @@ pub(crate) fn os(config: &mut Config) {
 }
 
 impl Alone {
+    /// Waits until a fetch has found too little, so that what is written now is what wakes it.
+    pub(crate) async fn until_a_fetch_waits(&self) {
+        eventually("a fetch waits", async || self.broker.broker.waiting_fetches() == 1).await;
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::of(&self.broker).await
     }

@@ -166,8 +166,7 @@ async fn a_link_waits_for_records_and_hears_how_old_they_are() {
     let source = alone(std::slice::from_ref(&topic)).await;
     let link = Link::to(&source, &topic).await;
     let waiting = tokio::spawn(async move { link.answer(0, -1, 60_000).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!waiting.is_finished());
+    source.until_a_fetch_waits().await;
     source.client().await.produce("t", 0, batch(&["a"])).await;
     let answer = waiting.await.unwrap();
     let found = &answer.partitions[0];

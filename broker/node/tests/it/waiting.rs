@@ -13,8 +13,7 @@ async fn a_long_poll_wakes_for_what_is_committed() {
     request.max_wait_ms = 60_000;
     let began = Instant::now();
     let waiting = tokio::spawn(async move { reader.0.call_within(PATIENCE, &request, 11).await.unwrap() });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!waiting.is_finished());
+    alone.until_a_fetch_waits().await;
     writer.produce("t", 2, batch(&["wake up"])).await;
     let response = waiting.await.unwrap();
     let found: Vec<_> = response.responses[0].partitions.iter().flat_map(|part| records(&part.records)).collect();
@@ -29,6 +28,7 @@ async fn a_long_poll_waits_for_as_many_bytes_as_it_asked_for() {
     let mut request = fetch_request("t", 0, 0);
     (request.max_wait_ms, request.min_bytes) = (60_000, 5000);
     let waiting = tokio::spawn(async move { only(reader.0.call_within(PATIENCE, &request, 11).await.unwrap()) });
+    alone.until_a_fetch_waits().await;
     for _ in 0..5 {
         assert!(!waiting.is_finished());
         writer.produce("t", 0, large(1000)).await;
@@ -55,7 +55,7 @@ async fn a_long_poll_ends_when_its_topic_changes_hands() {
     let mut request = fetch_request("t", 0, 0);
     request.max_wait_ms = 60_000;
     let waiting = tokio::spawn(async move { only(gateway.0.call_within(PATIENCE, &request, 11).await.unwrap()) });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    alone.until_a_fetch_waits().await;
     alone.broker.demote("r2");
     assert_eq!(waiting.await.unwrap().error_code, wire::ErrorCode::NOT_LEADER_OR_FOLLOWER);
 }

@@ -1,6 +1,7 @@
 //! What a region measures, as Prometheus reads it.
 
 use anyhow::Result;
+use broker::Broker;
 use control_plane::rest::{Measured, Telemetry};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
@@ -36,6 +37,13 @@ impl Metrics {
             leads: meter.u64_gauge(names::COUNCIL_LEADS).build(),
             exporter,
         })
+    }
+
+    /// Measures what `broker` does from now on, too.
+    pub(super) fn watch(&self, broker: Broker) {
+        let meter = self.exporter.meter();
+        let waiting = meter.u64_observable_gauge(names::BROKER_FETCHES_WAITING);
+        waiting.with_callback(move |gauge| gauge.observe(broker.waiting_fetches() as u64, &[])).build();
     }
 }
 

@@ -75,7 +75,11 @@ pub(super) async fn run(context: Context, region: RegionName) -> Result<()> {
     };
     let mut config = PlaneConfig::new(council)?;
     config.rest = Some(loopback(ports.rest));
-    config.telemetry = Arc::new(Metrics::start(region.as_str())?);
+    let metrics = Metrics::start(region.as_str())?;
+    if context.platform.brokers == 1 {
+        metrics.watch(broker.clone());
+    }
+    config.telemetry = Arc::new(metrics);
     let archive = Archive::new(Arc::new(context.objects()), Layout::new("backups"), clock.clone());
     let archivist = Arc::new(BrokerArchivist::new(
         broker.clone(),

@@ -1,5 +1,7 @@
 //! The binary as scripts use it: arguments, output, exit codes. Whole platforms are tested in `services/chaos`.
 
+mod metrics;
+mod region;
 mod unread;
 
 use rustix::fs::{FlockOperation, flock};

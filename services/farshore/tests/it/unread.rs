@@ -1,13 +1,10 @@
 //! What becomes of a process whose output nobody reads, or has no room where it goes.
 
+use crate::region::{Region, asked};
 use std::fs::File;
 use std::io::{self, PipeWriter};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::park_timeout;
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How shells show the end by SIGPIPE.
 const UNREAD: Option<i32> = Some(141);
 
@@ -19,62 +16,6 @@ fn unread() -> PipeWriter {
 /// A file on a disk without room.
 fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
-}
-
-fn farshore(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_farshore"));
-    command.args(arguments).env_remove("FARSHORE_API").env("FARSHORE_DATA_DIR", home.join("data"));
-    command.stdin(Stdio::null());
-    command
-}
-
-fn asked(home: &Path, arguments: &[&str], output: impl Into<Stdio>) -> Output {
-    farshore(home, arguments).stdout(output).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
-}
-
-/// A region alone, until this is dropped.
-struct Region {
-    process: Child,
-    home: tempfile::TempDir,
-    port: u16,
-}
-
-impl Region {
-    fn with(output: impl Into<Stdio>, errors: impl Into<Stdio>, log: &str) -> Self {
-        let (home, port) = (tempfile::tempdir().unwrap(), chaos::platform::free_base(5).unwrap());
-        let mut command = farshore(home.path(), &["broker", "--port", &port.to_string()]);
-        let process = command.env("FARSHORE_LOG", log).stdout(output).stderr(errors).spawn().unwrap();
-        Self { process, home, port }
-    }
-
-    /// Asks a command until it is done.
-    fn until_done(&mut self, arguments: &[&str]) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let output = self.ask(arguments, Stdio::null());
-            if output.status.success() {
-                return;
-            }
-            let ended = self.process.try_wait().unwrap();
-            let told = String::from_utf8_lossy(&output.stderr);
-            assert!(ended.is_none() && Instant::now() < deadline, "{arguments:?}: {told}; the region: {ended:?}");
-            park_timeout(Duration::from_millis(20));
-        }
-    }
-
-    fn ask(&self, arguments: &[&str], output: impl Into<Stdio>) -> Output {
-        let (rest, bootstrap) = (self.port + 4, format!("127.0.0.1:{}", self.port));
-        let mut arguments: Vec<_> = arguments.iter().map(|word| word.replace("BOOTSTRAP", &bootstrap)).collect();
-        arguments.extend(["--api".to_owned(), format!("http://127.0.0.1:{rest}")]);
-        asked(self.home.path(), &arguments.iter().map(String::as_str).collect::<Vec<_>>(), output)
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]
@@ -115,5 +56,5 @@ fn a_region_serves_though_nobody_hears_of_it() {
     let mut region = Region::with(unread(), full(), "debug");
     region.until_done(&["produce", "t", "hello", "--bootstrap", "BOOTSTRAP"]);
     region.until_done(&["consume", "t", "--exit-at-end", "--bootstrap", "BOOTSTRAP"]);
-    assert_eq!(region.process.try_wait().unwrap(), None);
+    assert_eq!(region.process.0.try_wait().unwrap(), None);
 }
