@@ -1,26 +1,27 @@
 //! A region in memory: the owner of everything, or copies of everything; a source and a sink.
 
-use crate::logs::{MemoryLog, batch, range};
+mod sink;
+mod source;
+
+pub(crate) use source::MemorySource;
+
+use crate::logs::{MemoryLog, batch};
 use bytes::Bytes;
 use env::PortFuture;
-use mirror::{
-    CommitsRequest, CopyKey, FetchAnswer, FetchPartition, FetchRequest, Sink, SinkError, Source, SourceError,
-    SourceMarks, SyncTerms,
-};
+use mirror::{CommitsRequest, CopyKey, FetchPartition, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
-use mirror_core::window::{Answer, Body, Diverging, LogState, Stream};
+use mirror_core::verify::{DigestOf, Kept};
+use mirror_core::window::{Answer, Body, Diverging, Stream};
 use model::{
-    Baseline, BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, CopyTerm, FollowMetadata, Incarnation,
-    LeaderEpoch, Leaders, Offset, OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, ProtectionGroup,
-    RegionName, Timestamp, TopicId, TopicLeaders, TopicName,
+    Baseline, BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, Incarnation, LeaderEpoch, Leaders, Offset,
+    OffsetRange, OwnershipEpoch, PartitionId, PartitionLeader, RegionName, Timestamp, TopicId, TopicLeaders, TopicName,
 };
 use record::Batches;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 pub(crate) struct Region {
     pub(crate) name: RegionName,
@@ -328,275 +329,6 @@ fn diverging(log: &MemoryLog, asked: &FetchPartition) -> Option<Diverging> {
     (epoch < asked.last_epoch || end < asked.from).then_some(Diverging { epoch, end })
 }
 
-/// How another region, the last of the three, reaches one broker of this one.
-pub(crate) struct MemorySource(pub(crate) Arc<Region>, pub(crate) u16, pub(crate) RegionName);
-
-/// Counts a fetch as under way.
-struct UnderWay<'a>(&'a Region);
-
-impl<'a> UnderWay<'a> {
-    fn new(region: &'a Region, request: &FetchRequest) -> Self {
-        let mut state = region.state();
-        state.fetches.push((request.partitions.len(), request.max_wait));
-        state.under_way.0 += 1;
-        state.under_way.1 = state.under_way.1.max(state.under_way.0);
-        Self(region)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.state().under_way.0 -= 1;
-    }
-}
-
-impl MemorySource {
-    async fn until_it_answers(&self) {
-        if self.0.state().hung.contains(&self.1) {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn breaks_off(&self, request: &FetchRequest) -> bool {
-        let mut state = self.0.state();
-        let breaks = state.breaks > 0 && state.under_way.0 > 1 && !request.partitions.is_empty();
-        state.breaks -= usize::from(breaks);
-        breaks
-    }
-
-    fn look(&self, request: &FetchRequest) -> Result<(Vec<(CopyKey, Answer)>, bool), SourceError> {
-        let mut state = self.0.state();
-        if state.is_down {
-            return Err(SourceError("connection refused".into()));
-        }
-        let (mut answers, mut bytes, mut is_urgent) = (Vec::new(), 0, request.partitions.is_empty());
-        state.words.extend(request.partitions.iter().filter(|asked| asked.bytes_max == 0));
-        for asked in &request.partitions {
-            let bytes_left = (request.bytes_max as usize).saturating_sub(bytes);
-            let answer =
-                if state.leader(asked.key) == self.1 { state.answer(&self.2, asked, bytes_left) } else { nothing() };
-            match &answer.body {
-                Body::Records(records) => bytes += records.len(),
-                _ => is_urgent = true,
-            }
-            answers.push((asked.key, answer));
-        }
-        Ok((answers, is_urgent || bytes > 0))
-    }
-}
-
-impl Source for MemorySource {
-    fn fetch(&self, request: FetchRequest) -> PortFuture<'_, Result<FetchAnswer, SourceError>> {
-        Box::pin(async move {
-            self.until_it_answers().await;
-            let _under_way = (!request.partitions.is_empty()).then(|| UnderWay::new(&self.0, &request));
-            let began = Instant::now();
-            let deadline = began + request.max_wait;
-            loop {
-                let heard = self.0.bell.notified();
-                let (partitions, is_enough) = self.look(&request)?;
-                if is_enough || Instant::now() >= deadline {
-                    self.until_it_answers().await;
-                    let (delay, held) = (self.0.state().delay, Some(began.elapsed()));
-                    tokio::time::sleep(delay).await;
-                    if self.breaks_off(&request) {
-                        return Err(SourceError("connection reset".into()));
-                    }
-                    return Ok(FetchAnswer { partitions, held });
-                }
-                let _ = timeout_at(deadline, heard).await;
-            }
-        })
-    }
-
-    fn leaders(&self, ask: FollowMetadata) -> PortFuture<'_, Result<Leaders, SourceError>> {
-        Box::pin(async move {
-            self.until_it_answers().await;
-            let deadline = Instant::now() + Duration::from_millis(ask.max_wait_ms.into());
-            loop {
-                let heard = self.0.bell.notified();
-                let leaders = self.0.state().leaders(&self.0.name);
-                if self.0.state().brokers < 2 {
-                    // There is nobody else to ask.
-                    std::future::pending::<()>().await;
-                }
-                if leaders.version != ask.since || Instant::now() >= deadline {
-                    return Ok(leaders);
-                }
-                let _ = timeout_at(deadline, heard).await;
-            }
-        })
-    }
-
-    fn checkpoints(&self, ask: AskCheckpoints) -> PortFuture<'_, Result<Vec<CheckpointsPage>, SourceError>> {
-        let hashed = self.0.state().hashed.clone();
-        done(Ok(ask.answer(|_, _| Some(hashed.clone()))))
-    }
-
-    fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {
-        Box::pin(async move {
-            let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.into());
-            loop {
-                let heard = self.0.bell.notified();
-                {
-                    let state = self.0.state();
-                    if state.is_down || !state.is_owner {
-                        return Err(SourceError("not here".into()));
-                    }
-                    let page = state.commit_page(&request);
-                    let is_news = page.parts[0].next != request.since[0].cursor;
-                    if is_news || Instant::now() >= deadline {
-                        return Ok(page);
-                    }
-                }
-                let _ = timeout_at(deadline, heard).await;
-            }
-        })
-    }
-}
-
 fn done<'a, T: Send + 'a>(result: T) -> PortFuture<'a, T> {
     Box::pin(std::future::ready(result))
-}
-
-impl Sink for Region {
-    fn log_state(&self, key: CopyKey) -> PortFuture<'_, Result<LogState, SinkError>> {
-        let mut state = self.state();
-        state.opened += 1;
-        done(state.writable(key).map(|held| LogState {
-            start: held.log.start,
-            tail: held.log.tail(),
-            flushed: held.log.tail(),
-            high_watermark: held.high_watermark,
-            epochs: held.log.epochs(),
-            baseline: held.baseline,
-        }))
-    }
-
-    fn watch_flushed(&self, key: CopyKey) -> Result<watch::Receiver<Offset>, SinkError> {
-        self.state().copy(key).map(|held| held.flushed.subscribe())
-    }
-
-    fn copy_term(&self, key: CopyKey) -> Result<CopyTerm, SinkError> {
-        self.state().copy(key).map(|_| CopyTerm(1))
-    }
-
-    fn sync_terms(&self, _: CopyKey) -> Option<SyncTerms> {
-        *self.sync_terms.lock().unwrap()
-    }
-
-    fn append(&self, key: CopyKey, at: Offset, records: Bytes) -> PortFuture<'_, Result<(), SinkError>> {
-        if self.state().stuck.contains(&key) {
-            return Box::pin(std::future::pending());
-        }
-        let append = |held: &mut Held| {
-            if held.log.tail() != at {
-                return Err(SinkError::NotReady(format!("ends at {}", held.log.tail())));
-            }
-            held.log.append(&records);
-            held.appended_at = Instant::now();
-            held.flushed.send_replace(held.log.tail());
-            Ok(())
-        };
-        let appended = self.state().writable(key).and_then(append);
-        self.bell.notify_waiters();
-        done(appended)
-    }
-
-    fn archive(&self, key: CopyKey, cut: OffsetRange) -> PortFuture<'_, Result<(), SinkError>> {
-        let mut state = self.state();
-        let batches = state.writable(key).map(|held| {
-            assert_eq!(held.log.tail(), cut.end, "the whole tail is archived");
-            held.log.batches.iter().filter(|batch| range(batch).end > cut.start).cloned().collect()
-        });
-        done(batches.map(|batches| state.archived.push((key, cut, batches))))
-    }
-
-    fn truncate(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<Offset, SinkError>> {
-        let mut state = self.state();
-        let archived: BTreeSet<Bytes> = state.archived.iter().flat_map(|(_, _, batches)| batches.clone()).collect();
-        done(state.writable(key).map(|held| {
-            let cut = held.log.truncate(to);
-            assert!(cut.iter().all(|batch| archived.contains(batch)), "nothing is cut off that was not archived");
-            held.flushed.send_replace(held.log.tail());
-            held.log.tail()
-        }))
-    }
-
-    fn restart(&self, key: CopyKey, at: Offset) -> PortFuture<'_, Result<(), SinkError>> {
-        done(self.state().writable(key).map(|held| {
-            if held.log.start < held.log.tail() {
-                held.baseline = held.baseline.cleared();
-            }
-            held.log.restart(at);
-            held.flushed.send_replace(at);
-        }))
-    }
-
-    fn inherit(&self, key: CopyKey, baseline: Baseline) -> PortFuture<'_, Result<(), SinkError>> {
-        done(self.state().writable(key).map(|held| held.baseline = baseline))
-    }
-
-    fn raise_log_start(&self, key: CopyKey, to: Offset) -> PortFuture<'_, Result<(), SinkError>> {
-        done(self.state().writable(key).map(|held| held.log.raise_start(to)))
-    }
-
-    fn raise_high_watermark(&self, key: CopyKey, to: Offset) {
-        if let Ok(held) = self.state().copy(key) {
-            held.high_watermark.advance(to);
-        }
-    }
-
-    fn note_source(&self, key: CopyKey, epoch: OwnershipEpoch, marks: SourceMarks) {
-        self.state().marks.insert(key, (epoch, marks));
-    }
-
-    fn checkpoints(&self, _: CopyKey) -> Option<Kept> {
-        Some(self.state().hashed.clone())
-    }
-
-    fn want_digest(&self, _: CopyKey, of: DigestOf) {
-        self.state().wanted = Some(of);
-    }
-
-    fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>> {
-        done(self.state().writable(key).map(|held| {
-            assert_eq!(held.baseline.remade, remade);
-            held.baseline = held.baseline.differing(range);
-        }))
-    }
-
-    fn record_gap(&self, gap: Gap) -> PortFuture<'_, Result<(), SinkError>> {
-        self.state().gaps.push(gap);
-        done(Ok(()))
-    }
-
-    fn leads(&self, key: CopyKey) -> bool {
-        !self.state().led_elsewhere.contains(&key)
-    }
-
-    fn led_changes(&self) -> watch::Receiver<u64> {
-        self.led_changes.subscribe()
-    }
-
-    fn led_offsets(&self) -> (Vec<PartitionId>, usize) {
-        (vec![PartitionId(0)], 1)
-    }
-
-    fn apply_commits<'a>(
-        &'a self,
-        _: &'a ProtectionGroup,
-        epoch: OwnershipEpoch,
-        _: PartitionId,
-        commits: Vec<Commit>,
-        reached: CommitCursor,
-    ) -> PortFuture<'a, Result<(), SinkError>> {
-        let mut state = self.state();
-        if state.is_owner || state.epoch != epoch {
-            return done(Err(SinkError::NotReady("another grant is obeyed".into())));
-        }
-        commits.into_iter().for_each(|commit| state.keep(commit));
-        state.reached = reached;
-        done(Ok(()))
-    }
 }
