@@ -61,6 +61,10 @@ pub trait Region: Send + Sync + 'static {
         Box::pin(async move { Err(ConflictRefusal::NotNow(format!("the region knows of no conflicts: {ask:?}"))) })
     }
 
+    /// What it found that the council has not stored yet: diverged tails and gaps. Asked twice a second, so it costs what
+    /// there is of them.
+    fn pending_facts(&self) -> PortFuture<'_, (Vec<DivergedTail>, Vec<Gap>)>;
+
     /// The council has stored these facts; the region need not report them again.
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>>;
 }

@@ -47,19 +47,19 @@ pub(crate) async fn report(council: Council, name: RegionName, region: Arc<dyn R
 }
 
 async fn report_once(council: &Council, name: &RegionName, region: &dyn Region) -> Result<(), PortError> {
-    let status = region.status(false).await?;
-    if status.diverged.is_empty() && status.gaps.is_empty() {
+    let (diverged, gaps) = region.pending_facts().await;
+    if diverged.is_empty() && gaps.is_empty() {
         return Ok(());
     }
     let by = format!("system:{name}");
     let not_stored = |error: crate::council::CouncilError| PortError(error.to_string());
-    if !status.diverged.is_empty() {
-        let record = RecordDiverged { region: name.clone(), tails: status.diverged.clone() };
+    if !diverged.is_empty() {
+        let record = RecordDiverged { region: name.clone(), tails: diverged.clone() };
         council.propose(&by, record).await.map_err(not_stored)?;
     }
-    if !status.gaps.is_empty() {
-        let record = RecordGaps { region: name.clone(), gaps: status.gaps.clone() };
+    if !gaps.is_empty() {
+        let record = RecordGaps { region: name.clone(), gaps: gaps.clone() };
         council.propose(&by, record).await.map_err(not_stored)?;
     }
-    region.acknowledge(status.diverged, status.gaps).await
+    region.acknowledge(diverged, gaps).await
 }

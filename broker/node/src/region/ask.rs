@@ -48,6 +48,8 @@ pub(crate) enum Ask {
     Rebuild(ProtectionGroup),
     /// Which consumer groups does it know of?
     ConsumerGroups,
+    /// What of diverged tails and gaps has the council not stored yet?
+    Facts,
     /// The council has stored these facts.
     Acknowledge {
         /// Diverged tails.
@@ -127,6 +129,8 @@ pub(crate) enum Told {
     Rebuilt(u64),
     /// Consumer groups.
     ConsumerGroups(Vec<ConsumerGroup>),
+    /// Diverged tails and gaps.
+    Facts(Vec<DivergedTail>, Vec<Gap>),
     /// Bytes of a diverged tail; `None` where another broker has the file.
     Diverged(Option<Vec<u8>>),
     /// It was done.

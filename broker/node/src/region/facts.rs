@@ -115,6 +115,20 @@ impl Broker {
         bytes.ok_or_else(|| StatusError::of(&missing()))
     }
 
+    /// The diverged tails and the gaps that the council has not stored yet, as far as brokers answer. It costs what there is
+    /// of them, however many partitions there are.
+    pub async fn pending_facts(&self) -> (Vec<DivergedTail>, Vec<Gap>) {
+        let (said, _) = self.ask_brokers(&Ask::Facts, ANSWER_MAX).await;
+        let (mut diverged, mut gaps) = (vec![], vec![]);
+        for told in said.into_values() {
+            if let Told::Facts(more_diverged, more_gaps) = told {
+                add_new(&mut diverged, more_diverged);
+                add_new(&mut gaps, more_gaps);
+            }
+        }
+        (diverged, gaps)
+    }
+
     /// The council has stored these facts: no broker need report them again.
     ///
     /// # Errors
@@ -122,6 +136,15 @@ impl Broker {
     pub async fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> Result<(), StatusError> {
         let (_, failed) = self.ask_brokers(&Ask::Acknowledge { diverged, gaps }, ANSWER_MAX).await;
         failed.into_values().next().map_or(Ok(()), |reason| Err(StatusError::of(&reason)))
+    }
+}
+
+/// Adds what is not known yet: a partition that moves may have two brokers report the same.
+fn add_new<T: PartialEq>(known: &mut Vec<T>, more: Vec<T>) {
+    for fact in more {
+        if !known.contains(&fact) {
+            known.push(fact);
+        }
     }
 }
 

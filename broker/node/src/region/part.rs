@@ -37,6 +37,10 @@ impl Broker {
             Ask::Links => Ok(Told::Links(self.own_links())),
             Ask::Rebuild(group) => self.rebuild(&group).await,
             Ask::ConsumerGroups => Ok(Told::ConsumerGroups(self.own_consumer_groups())),
+            Ask::Facts => {
+                let (diverged, gaps) = self.0.facts.pending();
+                Ok(Told::Facts(diverged, gaps))
+            }
             Ask::Acknowledge { diverged, gaps } => {
                 self.0.facts.acknowledge(&diverged, &gaps).map(|()| Told::Done).map_err(text)
             }

@@ -192,7 +192,7 @@ async fn a_copy_that_missed_a_tombstone_is_no_standby_until_it_is_rebuilt() {
     assert_eq!(unusable().await.as_deref(), Some(copy_states::MUST_REBUILD), "it follows, and stays what it is");
     let leader = held.copy_leader().unwrap();
     assert_eq!(state(leader).await.get("deleted"), Some(&Some("once".to_owned())), "it never heard of it");
-    let gaps = leader.own_status(false).await.unwrap().gaps;
+    let gaps = leader.pending_facts().await.1;
     assert!(gaps.iter().any(|gap| gap.topic == held.topic && gap.reason.contains("compacted")), "{gaps:?}");
 
     assert_eq!(held.target[0].rebuild_copies(default_group()).await, Ok(1));

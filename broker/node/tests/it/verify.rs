@@ -211,8 +211,7 @@ async fn a_compacted_copy_is_proven_by_its_keys_and_one_that_is_different_stays_
     pair.two = pair.world.start_with("r2", pair.dirs[1].path(), quick).await;
     let agent = pair.link();
     let all = OffsetRange::new(Offset(0), Offset(201));
-    let different =
-        async || pair.two.own_status(false).await.unwrap().gaps.into_iter().map(|gap| gap.range).collect::<Vec<_>>();
+    let different = async || pair.two.pending_facts().await.1.into_iter().map(|gap| gap.range).collect::<Vec<_>>();
     eventually("it is found", async || different().await == [all]).await;
     assert_eq!(proof(&agent).unwrap().difference, Some(all));
     drop(agent);
@@ -291,7 +290,7 @@ async fn a_bit_that_flips_in_a_copy_is_found_and_told_with_its_range() {
     eventually("it is shown", async || proof(&agent).is_some_and(|proof| proof.difference == Some(bad))).await;
     assert_eq!(proof(&agent).unwrap().identical, OffsetRange::new(Offset(0), Offset(STEP)));
     eventually("it is kept for the council", async || {
-        let gaps = pair.two.own_status(false).await.unwrap().gaps;
+        let gaps = pair.two.pending_facts().await.1;
         gaps.len() == 1 && gaps[0].range == bad && gaps[0].topic == pair.topic
     })
     .await;

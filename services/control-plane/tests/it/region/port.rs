@@ -167,6 +167,10 @@ impl Region for Book {
         Box::pin(async move { conflicts(ask) })
     }
 
+    fn pending_facts(&self) -> PortFuture<'_, (Vec<DivergedTail>, Vec<Gap>)> {
+        Box::pin(std::future::ready((self.pages().diverged.clone(), vec![])))
+    }
+
     fn acknowledge(&self, diverged: Vec<DivergedTail>, _: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         self.pages().diverged.retain(|tail| !diverged.contains(tail));
         Box::pin(async { Ok(()) })

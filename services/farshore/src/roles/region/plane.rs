@@ -96,6 +96,10 @@ impl Region for DataPlane {
         Box::pin(conflicts::answer(&self.broker, &self.lag, ask))
     }
 
+    fn pending_facts(&self) -> PortFuture<'_, (Vec<DivergedTail>, Vec<Gap>)> {
+        Box::pin(self.broker.pending_facts())
+    }
+
     fn acknowledge(&self, diverged: Vec<DivergedTail>, gaps: Vec<Gap>) -> PortFuture<'_, Result<(), PortError>> {
         Box::pin(async move {
             self.failpoint.reach(Place::FactStored);
