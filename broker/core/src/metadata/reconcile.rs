@@ -294,9 +294,24 @@ mod tests {
         })
     }
 
+    /// Assignments of one council: it moves a topic only to a group whose epoch is not below, here from `b` to `a`.
+    fn any_assignments() -> impl Strategy<Value = Vec<Assignment>> {
+        prop::collection::vec(any_assignment(), 1..12).prop_map(|mut assignments| {
+            let mut of_a = BTreeSet::new();
+            for spec in assignments.iter_mut().flat_map(|assignment| &mut assignment.topics) {
+                if spec.group == name("a") {
+                    of_a.insert(spec.id);
+                } else if of_a.contains(&spec.id) {
+                    spec.id = TopicId(uuid::Uuid::from_u128(spec.id.0.as_u128() + 1000));
+                }
+            }
+            assignments
+        })
+    }
+
     proptest! {
         #[test]
-        fn reconciling_twice_changes_nothing(assignments in prop::collection::vec(any_assignment(), 1..12)) {
+        fn reconciling_twice_changes_nothing(assignments in any_assignments()) {
             let (mut image, _) = registered();
             for assignment in assignments {
                 for command in reconcile(&image, &assignment, 1) {
@@ -315,7 +330,7 @@ mod tests {
 
         #[test]
         fn epochs_never_go_back_and_replicas_of_the_log_agree(
-            assignments in prop::collection::vec(any_assignment(), 1..12),
+            assignments in any_assignments(),
             restarts in prop::collection::vec(any::<bool>(), 12),
         ) {
             let (mut image, _) = registered();
