@@ -44,7 +44,7 @@ pub struct PublicationSummary {
     /// How many are there.
     pub records: u64,
     /// Left out: a tail of another region, which was published before, has brought the same records there.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub held: u64,
     /// Left out: their transaction was aborted.
     pub aborted: u64,
@@ -65,4 +65,9 @@ pub struct PublishedRun {
     pub to: Offset,
     /// How many they are.
     pub count: u64,
+}
+
+// As serde calls it.
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }

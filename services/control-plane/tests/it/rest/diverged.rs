@@ -90,7 +90,7 @@ async fn a_diverged_tail_is_published_in_a_topic_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tails_of_two_regions_of_the_same_records_go_one_after_the_other() {
-    let served = Served::start(2).await;
+    let served = Served::start(3).await;
     served.post("/v1/topics", json!({"name": "orders", "partitions": 1})).await.ok(201);
     let tails = [diverged_in(&served, "r1", "orders").await, diverged_in(&served, "r2", "orders").await];
     for tail in &tails {
