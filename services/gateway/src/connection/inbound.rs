@@ -38,6 +38,8 @@ pub(super) struct Inbound {
     attached: watch::Sender<Option<Attached>>,
     /// How often clients had been sent away from the region behind the door when this one came.
     departures: u64,
+    /// Whether a write was turned away: its client may have sent others behind it before it heard of that.
+    has_refused_write: bool,
 }
 
 /// Where requests are passed to.
@@ -63,7 +65,8 @@ struct Head {
 impl Inbound {
     pub(super) fn new(door: Door, state: Arc<State>, due: mpsc::Sender<Due>, waiting: Arc<Waiting>) -> Self {
         let departures = departures(&door, &state);
-        Self { door, state, due, waiting, upstream: None, attached: watch::Sender::new(None), departures }
+        let attached = watch::Sender::new(None);
+        Self { door, state, due, waiting, upstream: None, attached, departures, has_refused_write: false }
     }
 
     /// Where requests are passed to.
@@ -72,7 +75,9 @@ impl Inbound {
     }
 
     /// Takes requests until the client closes its side, or is to ask where to go: it only does when its connection ends.
-    /// What it asked before is answered, what it asks now it asks again.
+    /// What it asked before is answered, what it asks now it asks again. It ends, too, before a write is passed behind one
+    /// that was turned away, so that the client sends both again in their order: a new owner takes a producer's first write
+    /// as it comes, and what was overtaken would count as written.
     ///
     /// # Errors
     /// When either side fails, or a request is none.
@@ -93,8 +98,15 @@ impl Inbound {
                 continue;
             }
             match self.enter(&head).await {
+                Some(_) if self.has_refused_write && head.is_write() => {
+                    self.drain().await;
+                    return Ok(());
+                }
                 Some(entered) => self.pass(&head, entered, &mut incoming, len).await?,
-                None => self.turn_away(&mut incoming, len).await?,
+                None => {
+                    self.turn_away(&mut incoming, len).await?;
+                    self.has_refused_write |= head.is_write();
+                }
             }
         }
         Ok(())
@@ -284,6 +296,10 @@ impl Head {
 }
 
 impl Head {
+    fn is_write(&self) -> bool {
+        self.api_key == ApiKey::Produce.number()
+    }
+
     /// Whether only the owner of a protection group can do what is asked, or any region that lives.
     fn moves_with_owner(&self) -> bool {
         use ApiKey::*;

@@ -69,6 +69,22 @@ fn request(correlation_id: i32) -> Vec<u8> {
     wire::frame::encode_request(correlation_id, Some("client"), 3, &request).unwrap().to_vec()
 }
 
+/// A write without records: what is in it is the region's business.
+fn write(correlation_id: i32) -> Vec<u8> {
+    let request = wire::api::produce::Request { acks: -1, timeout_ms: 1000, ..Default::default() };
+    wire::frame::encode_request(correlation_id, Some("client"), 9, &request).unwrap().to_vec()
+}
+
+/// The next answer's correlation id.
+async fn read_answer(client: &mut TcpStream) -> i32 {
+    let read = async {
+        let mut answer = vec![0; client.read_i32().await.unwrap() as usize];
+        client.read_exact(&mut answer).await.unwrap();
+        i32::from_be_bytes(answer[..4].try_into().unwrap())
+    };
+    timeout(PATIENCE, read).await.expect("it is answered")
+}
+
 fn answer(correlation_id: i32) -> Vec<u8> {
     let mut frame = BytesMut::new();
     frame.put_i32(4 + 6);
@@ -116,5 +132,26 @@ async fn a_grant_that_stands_again_is_served_again() {
     let mut received = vec![0; answer(8).len()];
     timeout(PATIENCE, client.read_exact(&mut received)).await.expect("the answer comes through").unwrap();
     assert_eq!(received, answer(8));
+    stage.gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_write_does_not_overtake_one_that_was_turned_away_before_it() {
+    let stage = stage().await;
+    stage.council.decide(GrantState::Revoked);
+    stage.council.heard(|ask| !ask.released.is_empty()).await;
+    let mut client = stage.client().await;
+    client.write_all(&write(1)).await.unwrap();
+    assert_eq!(read_answer(&mut client).await, 1, "it is refused at once");
+    stage.council.decide(GrantState::Held);
+    stage.council.heard(|ask| ask.since == 3 && ask.released.is_empty()).await;
+    // It may have been sent before the refusal was heard.
+    client.write_all(&write(2)).await.unwrap();
+    assert!(read_to_end(&mut client).await.is_empty(), "neither refused nor passed");
+    let mut again = stage.client().await;
+    again.write_all(&write(3)).await.unwrap();
+    let mut region = stage.asked(&write(3)).await;
+    region.write_all(&answer(3)).await.unwrap();
+    assert_eq!(read_answer(&mut again).await, 3);
     stage.gateway.shutdown().await;
 }
