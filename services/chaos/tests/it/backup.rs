@@ -252,7 +252,16 @@ impl Member {
             }
         }
         for partition in 0..PARTITIONS {
-            self.consumer.commit(&self.at(partition, until), CommitMode::Sync).unwrap();
+            self.commit(&self.at(partition, until), deadline);
+        }
+    }
+
+    /// A sync commit of librdkafka ends with the first error; a coordinator that has just moved is asked again.
+    fn commit(&self, at: &TopicPartitionList, deadline: Instant) {
+        while let Err(error) = self.consumer.commit(at, CommitMode::Sync) {
+            assert!(Instant::now() < deadline, "it cannot commit: {error}");
+            // Whoever polls learns of the coordinator. Every partition is paused: there is nothing to take.
+            let _paused = self.consumer.poll(Duration::from_millis(100));
         }
     }
 
