@@ -167,7 +167,10 @@ impl Copy {
         self.epochs.raise_start(to);
     }
 
+    /// Everything is on disk. The shell has done all that followed from one event before it reports this one: else a log
+    /// that is to begin again further down would be told of what had been on disk above.
     pub(crate) fn flush(&mut self) {
+        while self.perform() {}
         self.flushed = self.tail();
         self.report(Event::Flushed { to: self.flushed });
     }
