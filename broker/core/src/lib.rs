@@ -11,6 +11,7 @@ pub mod group;
 pub mod lease;
 pub mod liveness;
 pub mod metadata;
+pub mod pace;
 pub mod partition;
 pub mod quota;
 pub mod region;

@@ -37,7 +37,8 @@ pub use id::{
 };
 pub use internal::{BrokerAddress, FollowMetadata, Leaders, PartitionLeader, TopicLeaders, methods};
 pub use mode::{
-    AtRisk, Exposure, ExposureReason, Line, LineLimits, ModePhase, ModeState, SlowTarget, SyncRule, SyncStatus,
+    AtRisk, Exposure, ExposureReason, Line, LineLimits, ModePhase, ModeState, Patience, SlowTarget, SyncRule,
+    SyncStatus,
 };
 pub use offset::{Offset, OffsetRange};
 pub use order::{Action, DivergedTail, Done, Gap, Order, OrderError, PartitionEnd, SealedPartition};

@@ -10,7 +10,8 @@ pub enum ModePhase {
     /// Writes are safe in the owner region; copies follow.
     #[default]
     Async,
-    /// The rule is on, and the copy is catching up with what is committed. Nothing is promised yet.
+    /// The copy is catching up with what is committed: writers are slowed down until it is near, then they wait for it.
+    /// Nothing is promised yet.
     Converging,
     /// A write with acks=all is acknowledged only when the target region has it durable.
     Sync,
@@ -36,7 +37,8 @@ impl SlowTarget {
     }
 }
 
-/// The SYNC rule: the high watermark of the group's partitions waits for the copy in one other region.
+/// The SYNC rule: the high watermark of the group's partitions waits for the copy in one other region, which writers are
+/// slowed down for while it is far behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRule {
     /// Which switching on of the rule. A link's word counts only under the same number.
@@ -45,9 +47,34 @@ pub struct SyncRule {
     pub target: RegionName,
     /// Its incarnation: another one of that region has lost that copy.
     pub incarnation: Incarnation,
+    /// What writes do for it.
+    #[serde(default, skip_serializing_if = "Patience::is_waiting")]
+    pub patience: Patience,
+}
+
+/// What writes do for the copy that is to hold them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patience {
+    /// Those with acks=all wait for it.
+    #[default]
+    Waits,
+    /// None waits; writers are slowed down until it is near.
+    SlowsDown,
+}
+
+impl Patience {
+    const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waits)
+    }
 }
 
 impl SyncRule {
+    /// Whether writes with acks=all wait for the copy.
+    pub const fn waits(&self) -> bool {
+        self.patience.is_waiting()
+    }
+
     /// Whether the copy in `region` is the one that is waited for: another incarnation of that region has lost it.
     pub fn is_for(&self, region: &RegionName, incarnation: Incarnation) -> bool {
         self.target == *region && self.incarnation == incarnation
@@ -77,6 +104,11 @@ impl ModeState {
     /// Whether it never was anything but `async`.
     pub fn is_initial(&self) -> bool {
         self.epoch == ModeEpoch::default()
+    }
+
+    /// Whether a rule is on that has writes wait.
+    pub fn waits(&self) -> bool {
+        self.rule.as_ref().is_some_and(SyncRule::waits)
     }
 
     /// The region whose copy is proven to hold every write that was acknowledged with acks=all; `None` but in `Sync`.

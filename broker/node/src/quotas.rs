@@ -6,7 +6,7 @@
 //!                                    '--------------> the connection's Mute: the next request is not read before
 //! ```
 //!
-//! Where nothing is limited a request costs the look at one flag.
+//! Where nothing is limited, and no copy is waited for, a request costs the look at one flag.
 
 mod meter;
 
@@ -27,7 +27,7 @@ const USER: &str = "ANONYMOUS";
 /// The quotas that hold here, and what clients have used of them.
 pub(crate) struct Quotas {
     clock: Arc<dyn Clock>,
-    /// Whether anything is limited.
+    /// Whether anybody may have to be silent: something is limited, or the copies of a group are waited for.
     any: AtomicBool,
     table: RwLock<Arc<Table>>,
     meters: Mutex<Meters>,
@@ -45,8 +45,9 @@ impl Quotas {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&table, image.quotas()) {
             *table = image.quotas().clone();
-            self.any.store(!table.is_empty(), Ordering::Release);
         }
+        let has_rule = image.groups().any(|group| group.owned && group.grant.mode.rule.is_some());
+        self.any.store(has_rule || !table.is_empty(), Ordering::Release);
     }
 
     /// Meters one request of `client`, whose connection `mute` silences; `None` where nothing is limited.

@@ -58,6 +58,7 @@ use active::{Active, Story};
 use bell::Bell;
 use broker_core::follower::Follower;
 use broker_core::metadata::{Leader, Role};
+use broker_core::pace::Pace;
 use broker_core::partition::{Outcome, Partition as Core};
 use broker_core::retention::Links;
 use digest::Digests;
@@ -136,6 +137,8 @@ struct Held {
     source: Option<SourceMarks>,
     /// What the metadata says of the durability of its group's writes.
     mode: ModeState,
+    /// How fast its writers may go, under a rule.
+    pace: Option<Pace>,
     /// Where its records come from, where every region takes writes for it.
     active: Option<Active>,
 }
@@ -187,6 +190,7 @@ impl Partition {
             waiting: Waiting::default(),
             source: None,
             mode: ModeState::default(),
+            pace: None,
             active: None,
         };
         let public = Public { marks: Marks::default(), standing, settings, latest_epoch, failed };

@@ -54,7 +54,12 @@ fn a_failback_goes_home_only() {
 #[test]
 fn the_copy_that_sync_has_proven_takes_over_and_loses_nothing() {
     let mut inventory = inventory();
-    let rule = SyncRule { mode_epoch: ModeEpoch(1), target: region("r3"), incarnation: Incarnation(1) };
+    let rule = SyncRule {
+        mode_epoch: ModeEpoch(1),
+        target: region("r3"),
+        incarnation: Incarnation(1),
+        patience: model::Patience::Waits,
+    };
     inventory.links.iter_mut().for_each(|link| (link.lag_records, link.lag_seconds) = (9, 90.0));
     inventory.grants[0].mode = ModeState { phase: ModePhase::Sync, rule: Some(rule), ..ModeState::default() };
     let met = |inventory: &Inventory, region: &str| {

@@ -1,13 +1,17 @@
 //! How a protection group comes into SYNC and out of it.
 //!
 //! ```text
-//!            Converge                Enter
-//!   ASYNC ------------> CONVERGING ---------> SYNC          the rule is on in CONVERGING and SYNC
-//!     ^  DEGRADED -----^    |                  |
-//!     |     ^               |                  |
-//!     |     '----- Leave ---+------------------'            target slow or lost, moved
-//!     '----------- Leave as it is wished: by an operator, or by `auto` for the line (see [`auto`])
+//!           Approach           Converge           Enter
+//!   ASYNC ----------> CONVERGING ----> CONVERGING ----> SYNC
+//!     ^  DEGRADED --^ slows writers ^    waits   |       |  the rule is on in CONVERGING and SYNC
+//!     |     ^     |       |         |            |       |
+//!     |     |     '-------|-Converge'            |       |  from there at once where the copy is near already
+//!     |     '--- Leave ---+----------------------+-------'  target slow or lost, moved
+//!     '--------- Leave as it is wished: by an operator, or by `auto` for the line (see [`auto`])
 //! ```
+//!
+//! A copy that is far behind is not waited for, acknowledgements would stand still; until it is near, writers are slowed
+//! down to less than the line carries. `auto` never slows anybody down: it waits until the copy is near.
 //!
 //! Each arrow is one entry of the council, made by [`next`], which every node applies alike; [`decide`] says which one is
 //! due. The order of things makes the promise: the rule is on everywhere, and everything that readers were ever shown is in
@@ -19,7 +23,7 @@
 pub mod auto;
 
 use model::{
-    ExposureReason, Incarnation, ModeEpoch, ModePhase, ModeState, RegionName, SlowTarget, SyncRule, Timestamp,
+    ExposureReason, Incarnation, ModeEpoch, ModePhase, ModeState, Patience, RegionName, SlowTarget, SyncRule, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -40,6 +44,13 @@ pub const DEGRADED_MIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "to")]
 pub enum Change {
+    /// Leaders begin to slow writers down, so that the copy of this region comes near.
+    Approach {
+        /// The region.
+        target: RegionName,
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
     /// Leaders begin to wait for the copy of this region.
     Converge {
         /// The region.
@@ -73,12 +84,20 @@ pub struct OutOfOrder {
 pub fn next(state: &ModeState, change: &Change, at: Timestamp) -> Result<ModeState, OutOfOrder> {
     use ModePhase::{Async, Converging, Degraded, Sync};
     let epoch = state.epoch.next();
+    let rule = |mode_epoch, target: &RegionName, incarnation, patience| {
+        Some(SyncRule { mode_epoch, target: target.clone(), incarnation, patience })
+    };
     let (phase, rule) = match (state.phase, change) {
-        (Async | Degraded, Change::Converge { target, incarnation }) => {
-            let rule = SyncRule { mode_epoch: epoch, target: target.clone(), incarnation: *incarnation };
-            (Converging, Some(rule))
+        (Async | Degraded, Change::Approach { target, incarnation }) => {
+            (Converging, rule(epoch, target, *incarnation, Patience::SlowsDown))
         }
-        (Converging, Change::Enter) => (Sync, state.rule.clone()),
+        (Async | Degraded, Change::Converge { target, incarnation }) => {
+            (Converging, rule(epoch, target, *incarnation, Patience::Waits))
+        }
+        (Converging, Change::Converge { target, incarnation }) if !state.waits() => {
+            (Converging, rule(epoch, target, *incarnation, Patience::Waits))
+        }
+        (Converging, Change::Enter) if state.waits() => (Sync, state.rule.clone()),
         (Converging | Sync | Degraded, Change::Leave { reason: ExposureReason::Operator | ExposureReason::Line }) => {
             (Async, None)
         }
@@ -91,6 +110,7 @@ pub fn next(state: &ModeState, change: &Change, at: Timestamp) -> Result<ModeSta
 impl Change {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Approach { .. } => "slowing writers down",
             Self::Converge { .. } => "converging",
             Self::Enter => "entering sync",
             Self::Leave { .. } => "leaving sync",
@@ -127,6 +147,8 @@ pub struct Wish {
     pub otherwise: ExposureReason,
     /// What becomes of writes when the target is slow.
     pub slow_target: SlowTarget,
+    /// Whether writers are slowed down for a copy that is far behind.
+    pub slows_writers: bool,
 }
 
 /// What the leaders of a group say of the rule that is on.
@@ -153,6 +175,24 @@ pub struct Candidate {
     pub is_broken: bool,
 }
 
+impl Candidate {
+    fn is_near(&self) -> bool {
+        self.lag.is_some_and(|lag| lag <= LAG_MAX)
+    }
+
+    const fn is_reachable(&self) -> bool {
+        self.lag.is_some() && !self.is_broken
+    }
+
+    fn converge(&self) -> Change {
+        Change::Converge { target: self.region.clone(), incarnation: self.incarnation }
+    }
+
+    fn approach(&self) -> Change {
+        Change::Approach { target: self.region.clone(), incarnation: self.incarnation }
+    }
+}
+
 /// What is known of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -170,9 +210,10 @@ pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
     match (&state.rule, wish.sync) {
         (None, false) if state.phase == ModePhase::Degraded => leave(wish.otherwise),
         (None, false) => None,
-        (None, true) => converge(state, facts),
+        (None, true) => begin(wish, state, facts),
         (Some(_), false) => leave(wish.otherwise),
         (Some(rule), true) if is_lost(rule, facts) => leave(ExposureReason::TargetLost),
+        (Some(rule), true) if !rule.waits() => draw_near(wish, state, rule, facts),
         (Some(_), true) if state.phase == ModePhase::Converging => settle(wish, state, facts),
         // It is exposed already, whatever writes shall do.
         (Some(_), true) if facts.source.is_some_and(|source| source.lacking >= LACKING_MAX) => {
@@ -185,19 +226,36 @@ pub fn decide(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
     }
 }
 
-/// Whether the region that is waited for is no standby any more, or has lost its copy.
-fn is_lost(rule: &SyncRule, facts: &Facts) -> bool {
-    let is_it = |known: &Candidate| rule.is_for(&known.region, known.incarnation) && !known.is_broken;
-    !facts.standbys.iter().any(is_it)
+/// Whether `candidate` is the region whose copy is waited for.
+fn is_meant(rule: &SyncRule, candidate: &Candidate) -> bool {
+    rule.is_for(&candidate.region, candidate.incarnation)
 }
 
-fn converge(state: &ModeState, facts: &Facts) -> Option<Change> {
+/// Whether the region that is waited for is no standby any more, or has lost its copy.
+fn is_lost(rule: &SyncRule, facts: &Facts) -> bool {
+    !facts.standbys.iter().any(|known| is_meant(rule, known) && !known.is_broken)
+}
+
+/// The first standby that is near; else, where that is wished, the first of which it is known how far it is.
+fn begin(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
     if state.phase == ModePhase::Degraded && facts.now.since(state.since) < DEGRADED_MIN {
         return None;
     }
-    let is_near = |standby: &&Candidate| standby.lag.is_some_and(|lag| lag <= LAG_MAX);
-    let Candidate { region, incarnation, .. } = facts.standbys.iter().find(is_near)?;
-    Some(Change::Converge { target: region.clone(), incarnation: *incarnation })
+    let far = || facts.standbys.iter().find(|standby| wish.slows_writers && standby.is_reachable());
+    facts.standbys.iter().find(|standby| standby.is_near()).map(Candidate::converge).or_else(|| Some(far()?.approach()))
+}
+
+/// A copy that nobody hears of any more does not come near; perhaps another one does.
+fn draw_near(wish: Wish, state: &ModeState, rule: &SyncRule, facts: &Facts) -> Option<Change> {
+    let meant = facts.standbys.iter().find(|standby| is_meant(rule, standby))?;
+    let is_silent = !meant.is_reachable() && facts.now.since(state.since) >= CONVERGE_MAX;
+    if meant.is_near() {
+        Some(meant.converge())
+    } else if is_silent || !wish.slows_writers {
+        Some(Change::Leave { reason: ExposureReason::NotConverged })
+    } else {
+        None
+    }
 }
 
 fn settle(wish: Wish, state: &ModeState, facts: &Facts) -> Option<Change> {
@@ -230,7 +288,9 @@ mod tests {
     use model::{Offset, SyncStatus};
     use proptest::prelude::*;
 
-    const SYNC: Wish = Wish { sync: true, otherwise: ExposureReason::Operator, slow_target: SlowTarget::Degrade };
+    const SYNC: Wish =
+        Wish { sync: true, otherwise: ExposureReason::Operator, slow_target: SlowTarget::Degrade, slows_writers: true };
+    const AUTO: Wish = Wish { otherwise: ExposureReason::Line, slows_writers: false, ..SYNC };
     const BLOCK: Wish = Wish { slow_target: SlowTarget::Block, ..SYNC };
     const ASYNC: Wish = Wish { sync: false, ..SYNC };
 
@@ -256,6 +316,10 @@ mod tests {
         Change::Converge { target: RegionName::new("r2").unwrap(), incarnation: Incarnation(4) }
     }
 
+    fn approach() -> Change {
+        Change::Approach { target: RegionName::new("r2").unwrap(), incarnation: Incarnation(4) }
+    }
+
     fn leave(reason: ExposureReason) -> Option<Change> {
         Some(Change::Leave { reason })
     }
@@ -265,7 +329,7 @@ mod tests {
         let state = ModeState::default();
         assert_eq!(decide(ASYNC, &state, &facts(0, None, Some(0))), None);
         assert_eq!(decide(SYNC, &state, &facts(0, None, None)), None, "nobody knows how far the copy is");
-        assert_eq!(decide(SYNC, &state, &facts(0, None, Some(1001))), None);
+        assert_eq!(decide(AUTO, &state, &facts(0, None, Some(1001))), None);
         assert_eq!(decide(SYNC, &state, &facts(0, None, Some(999))), Some(converge()));
         let state = after(&[converge()]);
         assert_eq!(decide(SYNC, &state, &facts(5, Some((false, 0)), Some(0))), None);
@@ -275,6 +339,36 @@ mod tests {
             (state.phase, state.epoch, state.rule.unwrap().mode_epoch),
             (ModePhase::Sync, ModeEpoch(2), ModeEpoch(1))
         );
+    }
+
+    #[test]
+    fn writers_are_slowed_down_for_a_copy_that_is_far_and_wait_for_one_that_is_near() {
+        assert_eq!(decide(SYNC, &ModeState::default(), &facts(0, None, Some(1001))), Some(approach()));
+        let state = after(&[approach()]);
+        assert_eq!((state.phase, state.waits()), (ModePhase::Converging, false));
+        assert_eq!(decide(SYNC, &state, &facts(900_000, None, Some(1001))), None, "it may take its time");
+        assert_eq!(decide(SYNC, &state, &facts(900_000, Some((true, 0)), Some(1001))), None, "no leader waits yet");
+        assert!(next(&state, &Change::Enter, Timestamp(0)).is_err(), "no leader waits yet");
+        assert_eq!(decide(SYNC, &state, &facts(5, None, Some(1000))), Some(converge()));
+        let state = after(&[approach(), converge()]);
+        assert_eq!(
+            (state.phase, state.waits(), state.rule.unwrap().mode_epoch),
+            (ModePhase::Converging, true, ModeEpoch(2))
+        );
+    }
+
+    #[test]
+    fn writers_are_slowed_down_for_no_copy_that_cannot_come_near() {
+        let state = after(&[approach()]);
+        assert_eq!(decide(SYNC, &state, &facts(9_999, None, None)), None);
+        assert_eq!(decide(BLOCK, &state, &facts(10_000, None, None)), leave(ExposureReason::NotConverged));
+        assert_eq!(decide(AUTO, &state, &facts(5, None, Some(1001))), leave(ExposureReason::NotConverged));
+        assert_eq!(decide(ASYNC, &state, &facts(5, None, Some(1001))), leave(ExposureReason::Operator));
+        let gone = Facts { standbys: vec![], ..facts(5, None, None) };
+        assert_eq!(decide(SYNC, &state, &gone), leave(ExposureReason::TargetLost));
+        let mut broken = facts(5, None, Some(2000));
+        broken.standbys[0].is_broken = true;
+        assert_eq!(decide(SYNC, &ModeState::default(), &broken), None);
     }
 
     #[test]
@@ -344,15 +438,15 @@ mod tests {
         }
     }
 
-    fn any_facts() -> impl Strategy<Value = (Facts, bool, bool)> {
+    fn any_facts() -> impl Strategy<Value = (Facts, [bool; 3])> {
         let source = prop::option::of((any::<bool>(), 0_u64..4000));
-        (0_i64..8000, source, prop::option::of(0_u64..2000), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            |(step, source, lag, is_there, sync, block)| {
+        (0_i64..8000, source, prop::option::of(0_u64..2000), any::<bool>(), any::<[bool; 3]>()).prop_map(
+            |(step, source, lag, is_there, wish)| {
                 let mut facts = facts(step, source, lag);
                 if !is_there {
                     facts.standbys.clear();
                 }
-                (facts, sync, block)
+                (facts, wish)
             },
         )
     }
@@ -362,15 +456,16 @@ mod tests {
         fn every_exposure_is_opened_and_closed_once(all in prop::collection::vec(any_facts(), 0..60)) {
             // A group begins exposed.
             let (mut state, mut open, mut opened, mut closed, mut now) = (ModeState::default(), true, 1, 0, 0);
-            for (mut facts, sync, block) in all {
+            for (mut facts, [sync, block, slows_writers]) in all {
                 now += facts.now.0;
                 facts.now = Timestamp(now);
                 let slow_target = if block { SlowTarget::Block } else { SlowTarget::Degrade };
-                let Some(change) = decide(Wish { sync, slow_target, ..SYNC }, &state, &facts) else { continue };
+                let Some(change) = decide(Wish { sync, slow_target, slows_writers, ..SYNC }, &state, &facts) else { continue };
                 let after = next(&state, &change, facts.now).unwrap();
                 prop_assert!(after.epoch == state.epoch.next());
                 if change == Change::Enter {
                     prop_assert!(state.phase == ModePhase::Converging && facts.source.unwrap().confirmed);
+                    prop_assert!(state.waits());
                 }
                 match ledger(state.phase, &change) {
                     Ledger::Keep => {}

@@ -311,6 +311,10 @@ pub struct Durability {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "r2")]
     pub target: Option<String>,
+    /// Whether, in `converging`, writers are slowed down to less than the line carries until the copy is near. Writes wait
+    /// for it only then.
+    #[serde(default)]
+    pub slows_writers: bool,
     /// Since when.
     #[schema(format = DateTime)]
     pub since: String,
@@ -328,7 +332,7 @@ pub struct Durability {
 pub enum ModePhase {
     /// A write is safe in the owner region.
     Async,
-    /// Writes wait for the copy, which is catching up; nothing is promised yet.
+    /// The copy is catching up: writers are slowed down until it is near, then writes wait for it. Nothing is promised yet.
     Converging,
     /// A write with acks=all is acknowledged only when the target region has it durable.
     Sync,

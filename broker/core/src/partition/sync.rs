@@ -83,7 +83,9 @@ impl Synced {
 
 impl Partition {
     /// The region's metadata says which rule holds, if any. It outlasts leaderships: one that begins obeys it at once.
+    /// Under one that only slows writers down nothing is waited for.
     pub fn set_sync(&mut self, now: Duration, rule: Option<&SyncRule>) -> Outcome {
+        let rule = rule.filter(|rule| rule.waits());
         if self.synced.as_ref().map(|synced| &synced.rule) == rule {
             return Outcome::default();
         }
@@ -138,7 +140,12 @@ mod tests {
 
     fn rule(mode_epoch: u64) -> SyncRule {
         let target = RegionName::new("r2").unwrap();
-        SyncRule { mode_epoch: ModeEpoch(mode_epoch), target, incarnation: Incarnation(7) }
+        SyncRule {
+            mode_epoch: ModeEpoch(mode_epoch),
+            target,
+            incarnation: Incarnation(7),
+            patience: model::Patience::Waits,
+        }
     }
 
     fn word(mode_epoch: u64, leader_epoch: i32, term: u64, durable: i64) -> LinkWord {

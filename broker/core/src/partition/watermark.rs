@@ -341,7 +341,7 @@ mod tests {
             let mut partition = Partition::fenced(Offset::ZERO);
             let (mut seen, mut epoch) = (Offset::ZERO, 0);
             let target = model::RegionName::new("r2").unwrap();
-            let rule = model::SyncRule { mode_epoch: model::ModeEpoch(1), target, incarnation: model::Incarnation(1) };
+            let rule = model::SyncRule { mode_epoch: model::ModeEpoch(1), target, incarnation: model::Incarnation(1), patience: model::Patience::Waits };
             for act in acts {
                 epoch += 1;
                 let both = placed(&[A, B], &[A, B], epoch);

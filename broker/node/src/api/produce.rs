@@ -33,6 +33,7 @@ pub(crate) fn start(broker: &Broker, call: Call, body: Bytes) -> Started {
         let Ok(topic) = intake.take_topic(topic) else { return Ok(Reply::Close) };
         topics.push(topic);
     }
+    call.silence(topics.iter().map(TopicOutcome::silence).max().unwrap_or_default());
     let answer = Answer { topics, timeout_ms, acks: awaited };
     Ok(match acks {
         // No answer could say what went wrong.

@@ -83,7 +83,8 @@ impl Meter {
         })
     }
 
-    fn note(&self, silence: Duration) {
+    /// The client is to be silent for so long at least.
+    pub(crate) fn note(&self, silence: Duration) {
         if !silence.is_zero() {
             self.silence.fetch_max(millis(silence), Ordering::AcqRel);
             self.mute.extend(self.quotas.now() + silence);
@@ -148,6 +149,13 @@ impl Call {
     pub(crate) fn charge(&self, limit: Limit, amount: u64) {
         if let Some(meter) = &self.meter {
             meter.charge(limit, amount);
+        }
+    }
+
+    /// Its client is to be silent for so long, whatever it may use.
+    pub(crate) fn silence(&self, silence: Duration) {
+        if let Some(meter) = &self.meter {
+            meter.note(silence);
         }
     }
 

@@ -10,6 +10,7 @@ use mirror_core::active::KeyedRecord;
 use model::{LeaderEpoch, Timestamp};
 use record::{CheckedBatch, Header};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A batch that was taken.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Taken {
     pub(crate) epoch: LeaderEpoch,
     /// What lets it be acknowledged. Held until the answer is out.
     pub(crate) pass: Pass,
+    /// How long its writer is to be silent.
+    pub(crate) silence: Duration,
 }
 
 /// Why a batch was not taken.
@@ -124,7 +127,8 @@ impl Partition {
         if let Some(active) = held.active.as_mut().filter(|_| !appended.duplicate) {
             active.wrote(self.reading(), epoch, &appended, keys);
         }
-        Ok(Taken { appended, epoch, pass })
+        let silence = self.silence(held, &appended);
+        Ok(Taken { appended, epoch, pass, silence })
     }
 
     pub(super) fn note_append(self: &Arc<Self>, held: &mut Held, taken: &Taken) {

@@ -1,8 +1,11 @@
 //! The SYNC rule on both ends of a link.
 
 use super::{Held, Marks, Partition, Standing};
+use broker_core::pace::Pace;
 use broker_core::partition::LinkWord;
-use model::{CopyTerm, Incarnation, ModeEpoch, ModeState, Offset, RegionName, SyncStatus};
+use log::Appended;
+use model::{CopyTerm, Incarnation, ModeEpoch, ModeState, Offset, RegionName, SyncRule, SyncStatus};
+use std::time::Duration;
 
 /// Under what the leader of a copy speaks to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,9 @@ impl Partition {
             return;
         }
         held.mode = mode.clone();
+        let pace = held.pace.take();
+        let known = |rule: &SyncRule| pace.filter(|pace| pace.is_for(rule));
+        held.pace = mode.rule.as_ref().map(|rule| known(rule).unwrap_or_else(|| Pace::of(rule)));
         let outcome = held.core.set_sync(self.boot(), mode.rule.as_ref());
         self.settle(held, outcome);
     }
@@ -27,12 +33,17 @@ impl Partition {
     /// A link, whose log is a beginning of this one, says how far its copy is.
     pub(crate) fn hear_link(&self, word: &LinkWord) {
         let mut held = self.held();
-        if held.core.sync_rule().is_none() {
-            return;
-        }
+        let Some(pace) = &mut held.pace else { return };
+        pace.hear(self.boot(), &word.region, word.incarnation, word.durable);
         let outcome = held.core.on_link(self.boot(), word);
         self.settle(&mut held, outcome);
         self.publish(&mut held);
+    }
+
+    /// How long the writer of what was `appended` is to be silent for the copy that is far behind.
+    pub(super) fn silence(&self, held: &mut Held, appended: &Appended) -> Duration {
+        let Some(pace) = held.pace.as_mut().filter(|_| !appended.duplicate) else { return Duration::ZERO };
+        pace.charge(self.boot(), appended.next_offset, appended.next_offset.since(appended.first_offset))
     }
 
     /// How far the link of `region` may read: what is committed; the whole flushed log where its copy is waited for.

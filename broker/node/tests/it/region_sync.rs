@@ -3,7 +3,7 @@
 use crate::harness::{Client, PATIENCE, batch, eventually, produce_request};
 use crate::two::{Two, client, two};
 use broker::Broker;
-use model::{Incarnation, ModeEpoch, ModePhase, ModeState, Offset, PartitionId, SyncRule, SyncStatus};
+use model::{Incarnation, ModeEpoch, ModePhase, ModeState, Offset, PartitionId, Patience, SyncRule, SyncStatus};
 use wire::ErrorCode;
 use wire::internal::link_fetch::{Partition, PartitionResponse, Request};
 
@@ -12,9 +12,14 @@ const ZERO: PartitionId = PartitionId(0);
 impl Two {
     /// The rule of this number is on, or none.
     async fn rule(&self, mode_epoch: u64, on: bool) {
+        self.obey(mode_epoch, on.then_some(Patience::Waits)).await;
+    }
+
+    async fn obey(&self, mode_epoch: u64, patience: Option<Patience>) {
         let (epoch, target) = (ModeEpoch(mode_epoch), model::RegionName::new("r2").unwrap());
-        let rule = on.then_some(SyncRule { mode_epoch: epoch, target, incarnation: Incarnation(7) });
-        let phase = if on { ModePhase::Converging } else { ModePhase::Degraded };
+        let phase = if patience.is_some() { ModePhase::Converging } else { ModePhase::Degraded };
+        let rule =
+            patience.map(|patience| SyncRule { mode_epoch: epoch, target, incarnation: Incarnation(7), patience });
         let mode = ModeState { phase, epoch, rule, ..ModeState::default() };
         self.world.decide(|groups, _| groups[0].mode = mode).await;
     }
@@ -106,4 +111,27 @@ async fn writes_wait_while_the_copy_is_silent_and_go_on_when_the_rule_is_off() {
     let acknowledged = tokio::time::timeout(PATIENCE, writer.produce("t", 0, batch(&["c"]))).await.unwrap();
     assert_eq!(acknowledged.error_code, ErrorCode::NONE);
     assert!(two.two.sync_terms(two.topic, ZERO).is_none());
+}
+
+#[tokio::test]
+async fn writers_are_slowed_down_while_the_copy_is_far_behind_and_wait_for_nobody() {
+    let two = two().await;
+    let writer = client(&two.one).await;
+    eventually("the region serves", async || writer.produce("t", 0, batch(&["a"])).await.error_code.is_ok()).await;
+    two.mirror().await;
+    let write = async || {
+        let response = writer.0.call_within(PATIENCE, &produce_request("t", 0, batch(&["b"]), -1), 9).await.unwrap();
+        assert_eq!(response.responses[0].partition_responses[0].error_code, ErrorCode::NONE, "nobody waits");
+        response.throttle_time_ms
+    };
+    assert_eq!(write().await, 0);
+    two.obey(1, Some(Patience::SlowsDown)).await;
+    eventually("a writer is told to be silent", async || {
+        two.ask_of(0, -1).await;
+        write().await > 0
+    })
+    .await;
+    assert_eq!(two.sync_status().await, None, "no rule holds that anything waits under");
+    two.obey(2, None).await;
+    eventually("nobody is silent any more", async || write().await == 0).await;
 }

@@ -20,7 +20,7 @@ impl Applying<'_> {
             return Err(Refusal::OtherMode { group, current, asked }.into());
         }
         match &args.change {
-            Change::Converge { target, incarnation } => {
+            Change::Approach { target, incarnation } | Change::Converge { target, incarnation } => {
                 self.check_idle(&group).await?;
                 self.check_target(&group, target, *incarnation).await?;
             }

@@ -49,6 +49,10 @@ fn converge(target: &str, incarnation: u16) -> Change {
     Change::Converge { target: region(target), incarnation: Incarnation(incarnation) }
 }
 
+fn approach(target: &str, incarnation: u16) -> Change {
+    Change::Approach { target: region(target), incarnation: Incarnation(incarnation) }
+}
+
 fn leave(reason: ExposureReason) -> Change {
     Change::Leave { reason }
 }
@@ -138,4 +142,22 @@ async fn a_revoked_grant_keeps_what_is_proven_until_the_pivot_ends_it() {
     let mode = council.group().grant.mode;
     assert_eq!((mode.phase, mode.rule), (ModePhase::Degraded, None));
     assert_eq!(council.group().exposure.unwrap().reason, ExposureReason::Moved);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_far_behind_is_approached_before_it_is_waited_for() {
+    let mut council = Council::formed().await;
+    council.create(&["orders"]).await;
+    assert!(matches!(council.change(approach("r2", 2)).await, Err(Refusal::NotEligible { .. })), "its mode is async");
+    council.want(Mode::Sync).await.unwrap();
+    assert!(matches!(council.change(approach("r2", 1)).await, Err(Refusal::NotEligible { .. })), "it was another one");
+    council.change(approach("r2", 2)).await.unwrap();
+    let mode = council.group().grant.mode;
+    assert_eq!((mode.phase, mode.waits(), mode.proven()), (ModePhase::Converging, false, None));
+    assert!(matches!(council.change(Change::Enter).await, Err(Refusal::ModeOutOfOrder { .. })), "nobody waits for it");
+    council.change(converge("r2", 2)).await.unwrap();
+    council.change(Change::Enter).await.unwrap();
+    let mode = council.group().grant.mode;
+    assert_eq!(mode.proven().map(|rule| (rule.target.clone(), rule.waits())), Some((region("r2"), true)));
+    assert_eq!(council.ledger().await, [(ExposureReason::Created, false)]);
 }

@@ -346,8 +346,9 @@ fn modes() -> Vec<Change> {
     vec![
         UpdateGroup { policy, expected: None }.into(),
         NoteExposure { group: group("default"), mode_epoch: ModeEpoch(0), worst }.into(),
-        change(0, mode::Change::Converge { target: region("r3"), incarnation: Incarnation(4) }),
-        change(1, mode::Change::Enter),
-        change(2, mode::Change::Leave { reason: ExposureReason::TargetSlow }),
+        change(0, mode::Change::Approach { target: region("r3"), incarnation: Incarnation(4) }),
+        change(1, mode::Change::Converge { target: region("r3"), incarnation: Incarnation(4) }),
+        change(2, mode::Change::Enter),
+        change(3, mode::Change::Leave { reason: ExposureReason::TargetSlow }),
     ]
 }

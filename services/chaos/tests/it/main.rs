@@ -19,6 +19,7 @@ mod auto;
 mod backup;
 mod brokers;
 mod cluster;
+mod converging;
 mod council;
 mod cut;
 mod digests;

@@ -60,7 +60,8 @@ impl Look<'_> {
         }
         let policy = &self.group.policy;
         let otherwise = if policy.mode == Mode::Auto { ExposureReason::Line } else { ExposureReason::Operator };
-        let wish = Wish { sync, otherwise, slow_target: policy.slow_target };
+        let slows_writers = policy.mode == Mode::Sync;
+        let wish = Wish { sync, otherwise, slow_target: policy.slow_target, slows_writers };
         let Some(change) = decide(wish, &grant.mode, &self.facts()) else { return };
         if self.group.run.is_some() && !matches!(change, Change::Leave { .. }) {
             return;

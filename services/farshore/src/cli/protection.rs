@@ -102,8 +102,8 @@ pub(crate) enum Setting {
     },
     /// What an acknowledgement with acks=all promises across regions.
     Mode {
-        /// async: the write is safe in the owner region; sync: in two regions; auto: sync while the line to the target is
-        /// short and sound enough.
+        /// async: the write is safe in the owner region; sync: in two regions, and writers are slowed down while the copy is
+        /// far behind; auto: sync while the line to the target is short and sound enough.
         value: Durability,
         /// The group.
         #[arg(default_value = "default")]
@@ -399,7 +399,8 @@ fn durability(group: &ProtectionGroup) -> String {
     let to = group.durability.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
     // Asked for, and as it is.
     let asked = if group.policy.mode == Mode::Auto { "auto: " } else { "" };
-    format!("{asked}{phase}{to}")
+    let slowed = if group.durability.slows_writers { ", writers slowed" } else { "" };
+    format!("{asked}{phase}{to}{slowed}")
 }
 
 /// A word of the REST API.

@@ -60,6 +60,15 @@ impl Answer {
 }
 
 impl TopicOutcome {
+    /// How long its writer is to be silent for a copy that is far behind.
+    pub(super) fn silence(&self) -> Duration {
+        let silences = self.partitions.iter().map(|(_, outcome)| match outcome {
+            Outcome::Taken(_, taken) => taken.silence,
+            Outcome::Refused(_) => Duration::ZERO,
+        });
+        silences.max().unwrap_or_default()
+    }
+
     async fn response(self, acks: Acks, deadline: Instant, passes: &mut Vec<Pass>) -> TopicResponse {
         let mut partition_responses = Vec::with_capacity(self.partitions.len());
         for (index, outcome) in self.partitions {

@@ -19,6 +19,7 @@ pub(super) fn durability(group: &Group) -> shown::Durability {
         },
         mode_epoch: mode.epoch.0,
         target: mode.rule.as_ref().map(|rule| rule.target.to_string()),
+        slows_writers: mode.rule.as_ref().is_some_and(|rule| !rule.waits()),
         since: time(mode.since),
         exposed_by: group.exposure.as_ref().map(|open| shown_reason(open.reason)),
         auto: None,
