@@ -179,13 +179,17 @@ impl LinkPartitionStatus {
 /// How far a copy is proven to be what its source is, by the hashes of 2^16 offsets at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyProof {
-    /// Both hold the same batches here, but for what is unproven. It ends before the first difference, or where one of
-    /// them has hashed no further.
+    /// Both hold the same batches here, but for what is unproven. It ends before the first difference of any kind, or where
+    /// one of them has hashed no further.
     pub identical: OffsetRange,
     /// How many ranges of that cannot be compared: retention, compaction or a gap took a part of them on one side.
     pub unproven_ranges: u64,
-    /// The first range that both should have alike and have not.
+    /// The first range that both should have alike and have not, for which the copy is to blame.
     pub difference: Option<OffsetRange>,
+    /// Ranges in which the source's disk gives something else than was written to it, in order. What is identical ends before
+    /// the first, and the copy is as good as it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_damaged: Vec<OffsetRange>,
     /// How far both have the same latest value of every key, where the topic is compacted; `None` before that was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeyProof>,

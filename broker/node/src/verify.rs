@@ -1,13 +1,14 @@
 //! Hashing what is led here, in the background, so that regions can compare what they store.
 //!
 //! A pass now and then, in a thread that may block. It reads a bounded part of what is new since the last one, partition
-//! after partition; a pass that finds nothing new reads a small part of the old again. Beside that it reads some of a
-//! compacted log for a digest by its keys, of one log at a time: what that holds in memory is bounded.
+//! after partition, and first what is to be judged because it differs between regions; a pass that finds nothing new reads a
+//! small part of the old again. Beside that it reads some of a compacted log for a digest by its keys, of one log at a time:
+//! what that holds in memory is bounded.
 
 use crate::Broker;
 use crate::replica::{DigestJob, DigestStep, Partition, Place, Standing};
 use log::ReadError;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Interval, Kept};
 use model::{ByteCount, PartitionId, TopicId};
 use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -106,10 +107,11 @@ impl Broker {
 
     /// What this broker has hashed of what it owns, for another region.
     pub(crate) fn checkpoints_asked(&self, ask: &AskCheckpoints) -> Vec<CheckpointsPage> {
-        ask.answer(|topic, partition| {
-            let led = self.0.partitions.held().partition(topic, partition).cloned()?;
+        ask.answer(|asked| {
+            let led = self.0.partitions.held().partition(asked.topic, asked.partition).cloned()?;
             matches!(led.standing(), Standing::Owner { .. }).then(|| {
                 led.note_digest_asked();
+                asked.judge.iter().for_each(|interval| led.want_judgement(*interval));
                 led.checkpoints()
             })
         })
@@ -119,6 +121,12 @@ impl Broker {
     pub fn want_copy_digest(&self, topic: TopicId, partition: PartitionId, of: DigestOf) {
         let led = self.0.partitions.held().partition(topic, partition).cloned();
         led.iter().for_each(|led| led.want_digest(of));
+    }
+
+    /// Has an interval of a copy that this broker leads read again, unless it was.
+    pub fn want_copy_judgement(&self, topic: TopicId, partition: PartitionId, interval: Interval) {
+        let led = self.0.partitions.held().partition(topic, partition).cloned();
+        led.iter().for_each(|led| led.want_judgement(interval));
     }
 
     /// What this broker has hashed of a copy that it leads; `None` when it does not.

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use view::Board;
 
-pub(crate) use proving::Unproven;
+pub(crate) use proving::{Finding, Unproven};
 pub(crate) use view::Collected;
 
 /// How much of one partition may be on its way to the disk.

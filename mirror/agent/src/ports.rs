@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use env::PortFuture;
 use mirror_core::gap::Gap;
-use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Kept};
+use mirror_core::verify::{AskCheckpoints, CheckpointsPage, DigestOf, Interval, Kept};
 use mirror_core::window::{Answer, LogState, Stream};
 use model::{
     Baseline, Commit, CommitCursor, CommitPage, CopyTerm, FollowMetadata, LeaderEpoch, Leaders, ModeEpoch, Offset,
@@ -189,6 +189,10 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Has a copy digested by its keys; [`checkpoints`](Self::checkpoints) has the digest once it is made.
     fn want_digest(&self, key: CopyKey, of: DigestOf);
+
+    /// Has an interval of a copy read again, unless it was; [`checkpoints`](Self::checkpoints) says whether it is sound once
+    /// that is done.
+    fn want_judgement(&self, key: CopyKey, interval: Interval);
 
     /// Keeps beside the copy, durably, that it does not hold in `range` what its source holds, until it is made anew;
     /// refused when it was since it was `remade` so often.

@@ -1,12 +1,12 @@
 //! Comparing copies with their sources: what each side has hashed, asked for in bounded pages, and the digests of keys that
 //! come with it.
 //!
-//! A copy asks only when an answer can prove more than is proven; one too short to be hashed never does.
+//! A copy asks only when an answer can prove more than is proven; one too short to be hashed never does. Where both differ it
+//! asks, too, which of them is damaged, and has its own side read again.
 
-use crate::follower::Unproven;
+use crate::follower::{Finding, Unproven};
 use crate::ports::{CopyKey, Sink, SinkError, Source, SourceError};
 use crate::way::Address;
-use mirror_core::gap::Gap;
 use mirror_core::verify::limits::ASKED_MAX;
 use mirror_core::verify::{AskCheckpoints, CheckpointsPage, CheckpointsSince, Kept};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ struct Question {
 pub(crate) async fn prove(unproven: Vec<Unproven>, sink: &Arc<dyn Sink>) {
     let mut asking = JoinSet::new();
     for questions in questions(unproven, &**sink).await.into_values() {
-        asking.spawn(questions.ask(sink.clone()));
+        asking.spawn(questions.ask());
     }
     while asking.join_next().await.is_some() {}
 }
@@ -44,6 +44,7 @@ async fn questions(unproven: Vec<Unproven>, sink: &dyn Sink) -> BTreeMap<Address
     for of in unproven {
         let Some(copy) = sink.checkpoints(of.key()) else { continue };
         compare_keys(&of, &copy, sink).await;
+        judge(&of, &copy, sink).await;
         let Some(ask) = of.ask(&copy) else { continue };
         let (address, source) = of.source();
         let at = questions.entry(address).or_insert_with(|| Questions { source, asked: vec![] });
@@ -60,25 +61,36 @@ async fn compare_keys(of: &Unproven, copy: &Kept, sink: &dyn Sink) {
     }
 }
 
-/// Keeps a difference beside the copy first: that is what counts.
-async fn keep(of: &Unproven, difference: Gap, copy: &Kept, sink: &dyn Sink) {
+async fn judge(of: &Unproven, copy: &Kept, sink: &dyn Sink) {
+    let (found, wanted) = of.judge(copy);
+    wanted.into_iter().for_each(|wanted| sink.want_judgement(of.key(), wanted));
+    if let Some(found) = found {
+        keep(of, found, copy, sink).await;
+    }
+}
+
+/// Keeps a finding beside the copy first, if the copy is to blame: that is what counts.
+async fn keep(of: &Unproven, Finding { fact, blames_copy }: Finding, copy: &Kept, sink: &dyn Sink) {
+    let range = fact.range;
     let kept: Result<(), SinkError> = async {
-        sink.mark_different(of.key(), difference.range, copy.remade).await?;
-        sink.record_gap(difference).await
+        if blames_copy {
+            sink.mark_different(of.key(), range, copy.remade).await?;
+        }
+        sink.record_gap(fact).await
     }
     .await;
     if let Err(error) = kept {
         tracing::error!(%error, "a difference between regions could not be stored; it is looked for again");
-        of.find_again();
+        of.find_again(range);
     }
 }
 
 impl Questions {
-    async fn ask(self, sink: Arc<dyn Sink>) {
+    async fn ask(self) {
         for asked in self.asked.chunks(ASKED_MAX) {
             let ask = AskCheckpoints { partitions: asked.iter().map(|question| question.ask).collect() };
             match answer(&*self.source, ask).await {
-                Ok(pages) => take(asked, pages, &*sink).await,
+                Ok(pages) => take(asked, pages),
                 Err(error) => return tracing::debug!(%error, "copies are not compared"),
             }
         }
@@ -90,12 +102,10 @@ async fn answer(source: &dyn Source, ask: AskCheckpoints) -> Result<Vec<Checkpoi
     answered.map_err(|_| SourceError("it is silent".to_owned()))?
 }
 
-async fn take(asked: &[Question], pages: Vec<CheckpointsPage>, sink: &dyn Sink) {
+fn take(asked: &[Question], pages: Vec<CheckpointsPage>) {
     let asked: BTreeMap<CopyKey, &Question> = asked.iter().map(|question| (question.of.key(), question)).collect();
     for page in pages {
         let Some(question) = asked.get(&(page.topic, page.partition)) else { continue };
-        if let Some(difference) = question.of.take(page, &question.copy) {
-            keep(&question.of, difference, &question.copy, sink).await;
-        }
+        question.of.take(page, &question.copy);
     }
 }

@@ -12,8 +12,12 @@ pub enum GapReason {
     Retention,
     /// The source was compacted above what the copy had: the copy must be made again, it is no standby.
     Compaction,
-    /// They are there, but not as the source has them: one of the disks gives something else than was written to it.
+    /// They are there, but not as the source has them.
     Difference,
+    /// They are there, and sound, but the source's disk gives something else than was written to it.
+    SourceDamaged,
+    /// The disks of both give something else than was written to them.
+    BothDamaged,
 }
 
 impl GapReason {
@@ -29,8 +33,15 @@ impl fmt::Display for GapReason {
             Self::Retention => "the source's retention removed them before they were copied",
             Self::Compaction => "the source was compacted before they were copied; the copy must be rebuilt (farshore link rebuild)",
             Self::Difference => {
-                "what is stored here is not what the source stores, one of the two is damaged; rebuild the copy (farshore link \
-                 rebuild)"
+                "what is stored here is not what the source stores; rebuild the copy (farshore link rebuild)"
+            }
+            Self::SourceDamaged => {
+                "what the source stores is damaged and what is stored here is sound; move the group to this copy, and do not \
+                 rebuild it from there"
+            }
+            Self::BothDamaged => {
+                "what is stored here and what the source stores are both damaged; restore them from a backup, or move the \
+                 group to another copy"
             }
         })
     }

@@ -14,6 +14,10 @@
 //! above those it has heard ([`page`]), and its [`Prover`] [`compare`]s them with the copy's; the API shows the
 //! [`Comparison`]: "identical up to offset N".
 //!
+//! Where they differ, each side is asked to read the interval once more and to say whether its own batches are what was
+//! written ([`Judgements`]); the difference is blamed on the side that is damaged ([`Verdict`]). A sound copy of a damaged
+//! source stays a standby: it may be all there is of that range.
+//!
 //! Of a compacted topic the cleaner takes batches away on each side in its own time, so unequal hashes prove nothing
 //! there. Its [`KeyDigest`] says whether the latest value of every key is the same: the owner makes one now and then, of
 //! what is decided by then ([`DigestOf`]), and whoever keeps a copy makes one of the same offsets and compares
@@ -24,6 +28,7 @@ mod compare;
 mod digest;
 mod exchange;
 mod file;
+mod judge;
 mod keys;
 mod prover;
 
@@ -32,6 +37,7 @@ pub use compare::{Comparison, Difference, Side, Unproven, WhyUnproven, compare};
 pub use digest::{Digest, KeyDigest, TooManyKeys};
 pub use exchange::{AskCheckpoints, CheckpointsPage, CheckpointsSince, Kept, page};
 pub use file::{Checkpoints, FileDefect, FileIdentity};
+pub use judge::{Judgements, Soundness, Verdict};
 pub use keys::{DigestOf, DigestSide, KeyProver, MadeDigest};
 pub use prover::Prover;
 
@@ -51,4 +57,8 @@ pub mod limits {
     pub const PAGE_MAX: usize = 4096;
     /// How many unproven ranges a comparison names; it counts the rest.
     pub const UNPROVEN_MAX: usize = 100;
+    /// How many ranges of a damaged source a comparison passes over; it ends at the next.
+    pub const SOURCE_DAMAGED_MAX: usize = 100;
+    /// How many intervals of one log are known as read once more.
+    pub const JUDGED_MAX: usize = 64;
 }

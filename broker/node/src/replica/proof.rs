@@ -3,13 +3,14 @@
 //! What is hashed when, and what the file looks like, is decided by [`mirror_core::verify`]. Here it is done a little at
 //! a time, beside whoever writes. Before a log is cut its file is, durably: a crash in between leaves hashes missing, never
 //! hashes of something else. When all is hashed, old intervals are hashed again, one after the other: what the disk gives
-//! must be what was written to it.
+//! must be what was written to it. An interval that differs between regions is hashed again before anything else, to say
+//! whether it is sound here.
 
 use super::{Partition, Standing};
 use crate::durably;
 use log::{Log, ReadError, Reader, StoredHash, TruncateError};
 use mirror_core::verify::limits::FILE_BYTES_MAX;
-use mirror_core::verify::{Checkpoint, Checkpoints, Due, FileIdentity, Interval, Kept, due};
+use mirror_core::verify::{Checkpoint, Checkpoints, Due, FileIdentity, Interval, Judgements, Kept, Soundness, due};
 use model::{ByteCount, Offset, OffsetRange, Timestamp};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -39,6 +40,10 @@ struct State {
     /// How often the log was cut. What was hashed before a cut does not count behind it.
     cuts: u64,
     under_way: Option<UnderWay>,
+    /// What is hashed again to be judged.
+    judging: Option<UnderWay>,
+    /// What is to be judged, and what was.
+    judged: Judgements,
     /// A cut is going on: nothing is hashed before it is over.
     is_cutting: bool,
     /// The next interval to be hashed again.
@@ -56,13 +61,23 @@ enum Keeping {
 struct UnderWay {
     due: Due,
     so_far: StoredHash,
-    /// Whether it was hashed before.
-    is_again: bool,
+    why: Why,
+}
+
+/// Why an interval is hashed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It never was.
+    New,
+    /// It was long ago.
+    Again,
+    /// Another region has something else there.
+    Judged,
 }
 
 impl UnderWay {
-    fn of(due: Due, is_again: bool) -> Self {
-        Self { due, so_far: StoredHash::from(due.range.start), is_again }
+    fn of(due: Due, why: Why) -> Self {
+        Self { due, so_far: StoredHash::from(due.range.start), why }
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -88,6 +103,8 @@ impl Proof {
             generation,
             cuts: 0,
             under_way: None,
+            judging: None,
+            judged: Judgements::default(),
             is_cutting: false,
             again: Interval(0),
         };
@@ -132,7 +149,24 @@ impl Proof {
     fn pause(&self, under_way: UnderWay, cuts: u64) {
         let mut state = self.state();
         if state.cuts == cuts {
-            state.under_way = Some(under_way);
+            *state.place(under_way.why) = Some(under_way);
+        }
+    }
+
+    /// An interval that is to be judged cannot be read, unless the log was cut since there were `cuts`.
+    fn give_up(&self, under_way: &UnderWay, cuts: u64) {
+        let mut state = self.state();
+        if state.cuts == cuts {
+            state.judging = None;
+            state.judged.settle(under_way.due.interval, Soundness::Damaged(under_way.so_far.next));
+        }
+    }
+
+    /// Has `interval` judged, if it is one of those that were hashed.
+    fn want(&self, interval: Interval, start: Offset) {
+        let mut state = self.state();
+        if interval < state.checkpoints.written() && interval.range().end > start {
+            state.judged.want(interval);
         }
     }
 
@@ -149,7 +183,7 @@ impl Proof {
                 self.write_anew(&mut disk, &checkpoints);
                 true
             }
-            Keeping::Nothing => false,
+            Keeping::Nothing => done.why == Why::Judged && done.so_far.damaged.is_some(),
         }
     }
 
@@ -182,12 +216,15 @@ impl Proof {
         // The marks tell of a cut a moment later than the log does.
         let high_watermark = high_watermark.min(reader.tail());
         state.under_way = state.under_way.filter(|under_way| under_way.so_far.next >= start);
+        if let Some(judging) = state.judging(start) {
+            return Some((judging, state.cuts));
+        }
         let written = state.checkpoints.written();
         let is_due = written.range().end <= high_watermark;
         let fresh = || is_due.then(|| due(written, start, high_watermark, &holes(reader))).flatten();
-        let next = match state.under_way.filter(|under_way| !under_way.is_again) {
+        let next = match state.under_way.filter(|under_way| under_way.why == Why::New) {
             Some(under_way) => Some(under_way),
-            None => fresh().map(|due| UnderWay::of(due, false)),
+            None => fresh().map(|due| UnderWay::of(due, Why::New)),
         };
         let next = next.or_else(|| if rereads { state.under_way.or_else(|| state.reread(start)) } else { None });
         next.map(|next| (next, state.cuts))
@@ -197,6 +234,7 @@ impl Proof {
 impl State {
     /// Forgets what ends above `to`; gives what is left if that is less.
     fn truncate(&mut self, to: Offset) -> Option<Arc<Checkpoints>> {
+        self.judged.truncate(to);
         self.checkpoints.entries().last().filter(|last| last.interval.range().end > to)?;
         Arc::make_mut(&mut self.checkpoints).truncate(to);
         self.generation += 1;
@@ -204,7 +242,7 @@ impl State {
     }
 
     fn begin_cut(&mut self) {
-        (self.is_cutting, self.under_way) = (true, None);
+        (self.is_cutting, self.under_way, self.judging) = (true, None, None);
         self.cuts += 1;
     }
 
@@ -213,20 +251,53 @@ impl State {
             return Keeping::Nothing;
         }
         let checkpoint = done.checkpoint();
-        self.under_way = None;
-        if !done.is_again {
-            Arc::make_mut(&mut self.checkpoints).add(checkpoint);
-            Arc::make_mut(&mut self.checkpoints).raise_start(start);
-            return Keeping::Added(self.checkpoints.clone());
+        *self.place(done.why) = None;
+        self.judged.settle(checkpoint.interval, Soundness::read(done.so_far.damaged));
+        match done.why {
+            Why::New => {
+                Arc::make_mut(&mut self.checkpoints).add(checkpoint);
+                Arc::make_mut(&mut self.checkpoints).raise_start(start);
+                return Keeping::Added(self.checkpoints.clone());
+            }
+            Why::Again => self.again = checkpoint.interval.next(),
+            Why::Judged => {}
         }
-        self.again = checkpoint.interval.next();
-        let known = self.checkpoints.entries().iter().find(|known| known.interval == checkpoint.interval);
-        if known.is_none_or(|known| *known == checkpoint) {
+        let known = self.known(checkpoint.interval);
+        // Where retention has taken the beginning, the rest says nothing of what there was.
+        if known.is_none_or(|known| known == checkpoint || known.from != checkpoint.from) {
             return Keeping::Nothing;
         }
         Arc::make_mut(&mut self.checkpoints).replace(checkpoint);
         self.generation += 1;
         Keeping::Replaced(self.checkpoints.clone())
+    }
+
+    /// Where what is under way is kept between its steps.
+    const fn place(&mut self, why: Why) -> &mut Option<UnderWay> {
+        match why {
+            Why::New | Why::Again => &mut self.under_way,
+            Why::Judged => &mut self.judging,
+        }
+    }
+
+    fn known(&self, interval: Interval) -> Option<Checkpoint> {
+        self.checkpoints.entries().iter().find(|known| known.interval == interval).copied()
+    }
+
+    /// The interval that is to be judged next.
+    fn judging(&mut self, start: Offset) -> Option<UnderWay> {
+        if let Some(judging) = self.judging.filter(|judging| judging.so_far.next >= start) {
+            return Some(judging);
+        }
+        while let Some(interval) = self.judged.unread() {
+            let from = self.known(interval).map_or(interval.range().start, |known| known.from).max(start);
+            let range = OffsetRange::new(from, interval.range().end);
+            if !range.is_empty() {
+                return Some(UnderWay::of(Due { interval, range }, Why::Judged));
+            }
+            self.judged.forget(interval);
+        }
+        None
     }
 
     /// The next interval that is to be hashed again; from the first on when the last was.
@@ -239,7 +310,7 @@ impl State {
             return None;
         };
         let range = OffsetRange::new(next.from, next.interval.range().end);
-        Some(UnderWay::of(Due { interval: next.interval, range }, true))
+        Some(UnderWay::of(Due { interval: next.interval, range }, Why::Again))
     }
 }
 
@@ -283,7 +354,13 @@ impl Partition {
             return Ok(false);
         };
         let end = under_way.due.range.end;
-        under_way.so_far = self.reader.hash_stored(under_way.so_far, end, max)?;
+        under_way.so_far = match self.reader.hash_stored(under_way.so_far, end, max) {
+            Err(error) if under_way.why == Why::Judged && !matches!(error, ReadError::Truncated) => {
+                self.proof.give_up(&under_way, cuts);
+                return Err(error);
+            }
+            read => read?,
+        };
         if under_way.so_far.next < end {
             self.proof.pause(under_way, cuts);
         } else if self.proof.keep(&under_way, cuts, marks.start) {
@@ -297,13 +374,21 @@ impl Partition {
         tracing::error!(partition = %self.name, %range, ?damaged, "what the disk gives is not what was written to it");
     }
 
+    /// Has an interval hashed again that is not the same in another region, to say whether it is sound here.
+    pub(crate) fn want_judgement(&self, interval: Interval) {
+        if !self.is_or_was_compacted() {
+            self.proof.want(interval, self.marks().start);
+        }
+    }
+
     /// Its checkpoints.
     pub(crate) fn checkpoints(&self) -> Kept {
         let (start, compacted, remade) =
             (self.marks().start, self.is_or_was_compacted(), self.reader.baseline().remade);
         let digest = self.made_digest().filter(|_| compacted);
         let state = self.proof.state();
-        Kept { generation: state.generation, start, compacted, remade, checkpoints: state.checkpoints.clone(), digest }
+        let (checkpoints, judged) = (state.checkpoints.clone(), state.judged.clone());
+        Kept { generation: state.generation, start, compacted, remade, checkpoints, digest, judged }
     }
 
     /// Whether a cleaner takes batches away, or has.

@@ -30,6 +30,12 @@ fn idle(config: &mut Config) {
     config.verify_every = Duration::from_secs(3600);
 }
 
+/// Looks again at all that it has hashed.
+fn reread(config: &mut Config) {
+    quick(config);
+    config.reread = ByteCount::mib(1);
+}
+
 /// Region r1 owns topic `t`, region r2 copies it.
 struct Pair {
     world: Arc<World>,
@@ -81,7 +87,7 @@ impl Pair {
 
     async fn hashed_source(&self) -> Vec<Checkpoint> {
         let (topic, partition) = (self.topic, PartitionId(0));
-        let since = CheckpointsSince { topic, partition, generation: 0, from: Interval(0), digest: 0 };
+        let since = CheckpointsSince { topic, partition, generation: 0, from: Interval(0), digest: 0, judge: None };
         let asked = AskCheckpoints { partitions: vec![since] };
         let pages: Vec<CheckpointsPage> = ask(&self.one, methods::CHECKPOINTS, &asked).await.unwrap();
         pages.into_iter().flat_map(|page| page.entries).collect()
@@ -93,6 +99,11 @@ impl Pair {
             source.len() == intervals && self.hashed_copy() == source
         })
         .await;
+    }
+
+    /// Where the copy is kept not to hold what its source holds.
+    fn different(&self) -> Option<OffsetRange> {
+        self.two.copy_state(self.topic, PartitionId(0)).unwrap().baseline.different
     }
 
     fn log_dir(&self) -> PathBuf {
@@ -109,6 +120,15 @@ fn find(dir: &Path, name: &str) -> Option<PathBuf> {
         .find(|dir| dir.file_name().is_some_and(|found| found == name))
         .cloned()
         .or_else(|| dirs.iter().find_map(|dir| find(dir, name)))
+}
+
+/// Flips a bit in the second interval of two.
+fn flip(log_dir: &Path) {
+    let segment = log_dir.join("00000000000000000000.log");
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.len() * 7 / 10;
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
 }
 
 fn proof(agent: &Agent) -> Option<CopyProof> {
@@ -276,24 +296,66 @@ async fn a_bit_that_flips_in_a_copy_is_found_and_told_with_its_range() {
     drop(agent);
 
     pair.world.stop(pair.two.clone()).await;
-    let segment = pair.log_dir().join("00000000000000000000.log");
-    let mut bytes = fs::read(&segment).unwrap();
-    let at = bytes.len() * 7 / 10;
-    bytes[at] ^= 1;
-    fs::write(&segment, bytes).unwrap();
-    let reread =
-        |config: &mut Config| (config.verify_every, config.reread) = (Duration::from_millis(20), ByteCount::mib(1));
+    flip(&pair.log_dir());
     pair.two = pair.world.start_with("r2", pair.dirs[1].path(), reread).await;
 
     let agent = pair.link();
     let bad = OffsetRange::new(Offset(STEP), Offset(2 * STEP));
     eventually("it is shown", async || proof(&agent).is_some_and(|proof| proof.difference == Some(bad))).await;
-    assert_eq!(proof(&agent).unwrap().identical, OffsetRange::new(Offset(0), Offset(STEP)));
+    let shown = proof(&agent).unwrap();
+    assert_eq!((shown.identical, shown.source_damaged), (OffsetRange::new(Offset(0), Offset(STEP)), vec![]));
     eventually("it is kept for the council", async || {
         let gaps = pair.two.pending_facts().await.1;
         gaps.len() == 1 && gaps[0].range == bad && gaps[0].topic == pair.topic
     })
     .await;
+    assert_eq!(pair.different(), Some(bad));
+}
+
+/// Has a bit of the source's disk flip in `[2^16, 2 x 2^16)`. The source finds that where it reads what it has hashed again, or
+/// hashes it for the first time because it `forgets` what it has hashed.
+async fn with_damaged_source(forgets: bool) {
+    let mut pair = Pair::new().await;
+    pair.fill(2 * STEP + 1).await;
+    let agent = pair.link();
+    pair.until_hashed_alike(2).await;
+    drop(agent);
+
+    pair.world.stop(pair.one.clone()).await;
+    let log = find(pair.dirs[0].path(), "t-0").unwrap();
+    flip(&log);
+    if forgets {
+        fs::remove_file(log.join("content-checkpoints")).unwrap();
+    }
+    pair.one = pair.world.start_with("r1", pair.dirs[0].path(), if forgets { quick } else { reread }).await;
+
+    let bad = OffsetRange::new(Offset(STEP), Offset(2 * STEP));
+    let agent = pair.link();
+    eventually("the source is to blame", async || proof(&agent).is_some_and(|proof| proof.source_damaged == [bad]))
+        .await;
+    let shown = proof(&agent).unwrap();
+    assert_eq!((shown.identical, shown.difference), (OffsetRange::new(Offset(0), Offset(STEP)), None));
+    eventually("it is kept for the council", async || pair.two.pending_facts().await.1.len() == 1).await;
+    let fact = pair.two.pending_facts().await.1.remove(0);
+    assert!(fact.range == bad && fact.reason.contains("what the source stores is damaged"), "{fact:?}");
+    assert_eq!(agent.status()[0].unusable(), None, "it is a standby");
+    assert_eq!(pair.different(), None, "nothing has to be rebuilt");
+    drop(agent);
+
+    pair.restart_copy(quick).await;
+    let agent = pair.link();
+    eventually("it is found again", async || proof(&agent).is_some_and(|proof| proof.source_damaged == [bad])).await;
+    assert_eq!((agent.status()[0].unusable(), pair.different()), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bit_that_flips_in_the_source_leaves_its_copy_a_standby() {
+    with_damaged_source(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_hashes_damaged_batches_for_the_first_time_is_to_blame_for_them() {
+    with_damaged_source(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

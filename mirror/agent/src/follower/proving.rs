@@ -6,7 +6,7 @@ use crate::ports::{CopyKey, Source};
 use crate::way::Address;
 use env::Clock;
 use mirror_core::gap::{Gap, GapReason};
-use mirror_core::verify::{CheckpointsPage, CheckpointsSince, DigestOf, Kept, Prover};
+use mirror_core::verify::{CheckpointsPage, CheckpointsSince, Difference, DigestOf, Interval, Kept, Prover, Verdict};
 use model::{CopyProof, OffsetRange, RegionName};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,9 +43,18 @@ fn shown(prover: &Prover) -> CopyProof {
     if let Some(comparison) = by_hash {
         shown.identical = comparison.identical;
         shown.unproven_ranges = comparison.unproven.len() as u64 + comparison.unproven_more;
-        shown.difference = comparison.difference.map(|difference| difference.range).or(shown.difference);
+        shown.difference = prover.difference().or(shown.difference);
+        shown.source_damaged = prover.source_damaged();
     }
     shown
+}
+
+/// What is to be kept of a difference.
+pub(crate) struct Finding {
+    /// For the council.
+    pub(crate) fact: Gap,
+    /// Whether the copy is no standby for it.
+    pub(crate) blames_copy: bool,
 }
 
 /// A partition that follows an owner.
@@ -76,34 +85,57 @@ impl Unproven {
         self.proving.with(&self.target.source, |prover| prover.ask(now, copy, self.key))
     }
 
-    /// Takes an answer; gives a difference that was not known.
-    pub(crate) fn take(&self, page: CheckpointsPage, copy: &Kept) -> Option<Gap> {
+    /// Takes an answer.
+    pub(crate) fn take(&self, page: CheckpointsPage, copy: &Kept) {
         let (now, is_settled) = (self.clock.boot().since_boot(), self.board.view().is_settled());
-        let take = |prover: &mut Prover| prover.take(now, page, copy, &[], is_settled);
-        let difference = self.proving.with(&self.target.source, take)?;
-        tracing::error!(there = ?difference.source, here = ?difference.target, "hashes are not the same");
-        Some(self.fact(difference.range))
+        self.proving.with(&self.target.source, |prover| prover.take(now, page, copy, &[], is_settled));
+    }
+
+    /// Judges a difference; gives what was not known, and which interval the copy is to read again for it.
+    pub(crate) fn judge(&self, copy: &Kept) -> (Option<Finding>, Option<Interval>) {
+        let is_settled = self.board.view().is_settled();
+        let (found, to_judge) = self.proving.with(&self.target.source, |prover| {
+            let found = if is_settled { prover.judge(copy) } else { None };
+            (found, prover.to_judge())
+        });
+        (found.map(|(difference, verdict)| self.finding(&difference, verdict)), to_judge)
     }
 
     /// Compares the digest that the copy has made of its keys; gives a difference that was not known, or else what it is to
     /// make a digest of.
-    pub(crate) fn compare_keys(&self, copy: &Kept) -> (Option<Gap>, Option<DigestOf>) {
+    pub(crate) fn compare_keys(&self, copy: &Kept) -> (Option<Finding>, Option<DigestOf>) {
         let (now, is_settled) = (self.clock.now(), self.board.view().is_settled());
         self.proving.with(&self.target.source, |prover| {
             let keys = prover.keys_of(copy);
             let difference = if is_settled { keys.take(now, copy) } else { None };
-            (difference.map(|range| self.fact(range)), keys.wanted())
+            (difference.map(|range| self.keys_differ(range)), keys.wanted())
         })
     }
 
-    /// A difference that was given could not be kept.
-    pub(crate) fn find_again(&self) {
-        self.proving.with(&self.target.source, Prover::find_again);
+    /// What was found in `range` could not be kept.
+    pub(crate) fn find_again(&self, range: OffsetRange) {
+        self.proving.with(&self.target.source, |prover| prover.find_again(range));
     }
 
-    fn fact(&self, range: OffsetRange) -> Gap {
+    fn keys_differ(&self, range: OffsetRange) -> Finding {
+        let (topic, partition) = self.key;
+        tracing::error!(%topic, %partition, source = %self.target.source, %range, "the copy has not the keys its source has");
+        Finding { fact: self.fact(range, GapReason::Difference), blames_copy: true }
+    }
+
+    fn finding(&self, Difference { range, source: there, target: here }: &Difference, verdict: Verdict) -> Finding {
+        let ((topic, partition), source) = (self.key, &self.target.source);
+        tracing::error!(%topic, %partition, %source, %range, ?verdict, ?there, ?here, "the copy is not what its source is");
+        let reason = match verdict {
+            Verdict::Copy | Verdict::Neither => GapReason::Difference,
+            Verdict::Source => GapReason::SourceDamaged,
+            Verdict::Both => GapReason::BothDamaged,
+        };
+        Finding { fact: self.fact(*range, reason), blames_copy: verdict.blames_copy() }
+    }
+
+    fn fact(&self, range: OffsetRange, reason: GapReason) -> Gap {
         let ((topic, partition), found_at) = (self.key, self.clock.now());
-        tracing::error!(%topic, %partition, source = %self.target.source, %range, "the copy is not what its source is");
-        Gap { topic, partition, range, reason: GapReason::Difference, ownership_epoch: self.target.epoch, found_at }
+        Gap { topic, partition, range, reason, ownership_epoch: self.target.epoch, found_at }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use env::PortFuture;
 use mirror::{CommitsRequest, CopyKey, FetchPartition, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
-use mirror_core::verify::{DigestOf, Kept};
+use mirror_core::verify::{DigestOf, Interval, Kept, Soundness};
 use mirror_core::window::{Answer, Body, Diverging, Stream};
 use model::{
     Baseline, BrokerAddress, Commit, CommitCursor, CommitPage, CommitPart, Incarnation, LeaderEpoch, Leaders, Offset,
@@ -63,6 +63,10 @@ pub(crate) struct State {
     pub(crate) gaps: Vec<Gap>,
     /// What is hashed of each of its logs.
     pub(crate) hashed: Kept,
+    /// Where its disk gives something else than was written to it.
+    pub(crate) damaged: BTreeSet<Interval>,
+    /// How many times an interval was to be read again.
+    pub(crate) judged: usize,
     /// What its copies are to be digested for.
     pub(crate) wanted: Option<DigestOf>,
     pub(crate) marks: BTreeMap<CopyKey, (OwnershipEpoch, SourceMarks)>,
@@ -192,6 +196,15 @@ impl Region {
 }
 
 impl State {
+    /// Reads an interval again, unless it was.
+    fn judge(&mut self, interval: Interval) {
+        let judged = &mut self.hashed.judged;
+        judged.want(interval);
+        self.judged += usize::from(judged.unread().is_some());
+        let damaged = self.damaged.contains(&interval).then_some(interval.range().start);
+        judged.settle(interval, Soundness::read(damaged));
+    }
+
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
         LeaderEpoch::of(self.epoch, self.leadership).unwrap()
     }

@@ -52,3 +52,46 @@ async fn a_difference_is_stored_once_and_shown_until_it_is_gone() {
     until("it is mended", || world.status(2).proof.is_some_and(|proof| proof.difference.is_none())).await;
     assert_eq!(world.status(2).proof.unwrap().identical.end, Offset(3 * STEP));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sound_copy_of_a_damaged_source_stays_a_standby_and_is_compared_on() {
+    let world = copied().await;
+    let range = |interval: u64| Interval(interval).range();
+    world.region(1).change(|state| {
+        (state.hashed, state.damaged) = (hashed(7, [1, 8, 3, 4]), [Interval(1)].into());
+    });
+    world.region(2).change(|state| state.hashed = hashed(9, [1, 2, 3, 4]));
+    let facts = || world.region(2).state().gaps.iter().map(|gap| (gap.range, gap.reason)).collect::<Vec<_>>();
+    until("it is stored", || facts() == [(range(1), GapReason::SourceDamaged)]).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let status = world.status(2);
+    let shown = status.proof.clone().unwrap();
+    assert_eq!((shown.identical.end, shown.difference), (range(1).start, None));
+    assert_eq!((shown.source_damaged, status.unusable()), (vec![range(1)], None));
+    assert_eq!(world.region(2).state().logs[&KEY].baseline.different, None);
+    let judged = [1, 2].map(|number| world.region(number).state().judged);
+    assert_eq!((judged, facts().len()), ([1, 1], 1), "each side is read once, and it is told once");
+
+    world.region(2).change(|state| {
+        (state.hashed, state.damaged) = (hashed(10, [1, 2, 3, 9]), [Interval(3)].into());
+    });
+    until("its own damage is found behind that", || facts().len() == 2).await;
+    assert_eq!(facts()[1], (range(3), GapReason::Difference));
+    assert_eq!(world.region(2).state().logs[&KEY].baseline.different, Some(range(3)));
+    let shown = world.status(2).proof.unwrap();
+    assert_eq!((shown.identical.end, shown.difference), (range(1).start, Some(range(3))));
+    assert_eq!(shown.source_damaged, [range(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_damaged_where_its_source_is_too_is_no_standby() {
+    let world = copied().await;
+    let bad = [Interval(1)];
+    world.region(1).change(|state| (state.hashed, state.damaged) = (hashed(7, [1, 8, 3]), bad.into()));
+    world.region(2).change(|state| (state.hashed, state.damaged) = (hashed(9, [1, 2, 3]), bad.into()));
+    let facts = || world.region(2).state().gaps.last().map(|gap| (gap.range, gap.reason));
+    until("both are told of", || facts() == Some((bad[0].range(), GapReason::BothDamaged))).await;
+    let shown = world.status(2).proof.unwrap();
+    assert_eq!((shown.difference, shown.source_damaged), (Some(bad[0].range()), vec![bad[0].range()]));
+    assert_eq!(world.region(2).state().logs[&KEY].baseline.different, Some(bad[0].range()));
+}

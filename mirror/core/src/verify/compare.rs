@@ -18,13 +18,13 @@ pub struct Side<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// From the first offset that both logs still have, up to which they are identical, but for what is unproven. It
-    /// ends before the first difference, or where one of them has no checkpoints yet.
+    /// ends before the first difference of any kind, or where one of them has no checkpoints yet.
     pub identical: OffsetRange,
     /// What of that cannot be compared, and why; at most [`UNPROVEN_MAX`] ranges.
     pub unproven: Vec<Unproven>,
     /// How many more there are.
     pub unproven_more: u64,
-    /// The first difference.
+    /// The first difference, but for those that are known to be the source's alone: only what is identical ends before them.
     pub difference: Option<Difference>,
 }
 
@@ -60,6 +60,24 @@ pub struct Difference {
     pub target: Option<Checkpoint>,
 }
 
+impl Difference {
+    /// Whether both say the same of the same batches, whatever the log starts are by now.
+    pub fn is_that(&self, other: &Self) -> bool {
+        (self.source, self.target) == (other.source, other.target)
+    }
+
+    /// Where it is.
+    pub const fn interval(&self) -> Interval {
+        Interval::of(self.range.start)
+    }
+
+    /// Whether both still have there what they had.
+    pub fn stands(&self, source: &Checkpoints, target: &Checkpoints) -> bool {
+        let of = |checkpoints| checkpoint(checkpoints, self.interval());
+        (of(source), of(target)) == (self.source, self.target)
+    }
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "identical from offset {} up to offset {}", self.identical.start, self.identical.end)?;
@@ -72,8 +90,14 @@ impl fmt::Display for Comparison {
 }
 
 /// Compares a copy with its source. `gaps` are the offsets recorded as never to be in the copy; `compacted` says
-/// whether the cleaner works on the topic.
-pub fn compare(source: Side<'_>, target: Side<'_>, gaps: &[OffsetRange], compacted: bool) -> Comparison {
+/// whether the cleaner works on the topic; `source_damaged` are differences that are the source's alone.
+pub fn compare(
+    source: Side<'_>,
+    target: Side<'_>,
+    gaps: &[OffsetRange],
+    compacted: bool,
+    source_damaged: &[Difference],
+) -> Comparison {
     let start = source.start.max(target.start);
     let end = source.checkpoints.written().min(target.checkpoints.written()).range().start.max(start);
     let mut comparison = Comparison {
@@ -89,10 +113,13 @@ pub fn compare(source: Side<'_>, target: Side<'_>, gaps: &[OffsetRange], compact
             Judgement::Equal => {}
             Judgement::Unproven(why) => comparison.note(Unproven { range, why }),
             Judgement::Different => {
-                comparison.identical.end = range.start;
+                comparison.end_before(range);
                 let [source, target] = pair;
-                comparison.difference = Some(Difference { range, source, target });
-                break;
+                let difference = Difference { range, source, target };
+                if !source_damaged.iter().any(|known| known.is_that(&difference)) {
+                    comparison.difference = Some(difference);
+                    break;
+                }
             }
         }
     }
@@ -137,7 +164,14 @@ fn judge(
 }
 
 impl Comparison {
+    fn end_before(&mut self, range: OffsetRange) {
+        self.identical.end = self.identical.end.min(range.start);
+    }
+
     fn note(&mut self, unproven: Unproven) {
+        if unproven.range.start >= self.identical.end {
+            return;
+        }
         let goes_on = |last: &&mut Unproven| last.why == unproven.why && last.range.end == unproven.range.start;
         if let Some(last) = self.unproven.last_mut().filter(goes_on) {
             last.range.end = unproven.range.end;
@@ -170,7 +204,7 @@ mod tests {
 
     fn of(source: &Checkpoints, target: &Checkpoints, gaps: &[OffsetRange], compacted: bool) -> Comparison {
         let side = |checkpoints| Side { start: Offset::ZERO, checkpoints };
-        compare(side(source), side(target), gaps, compacted)
+        compare(side(source), side(target), gaps, compacted, &[])
     }
 
     #[test]
@@ -189,6 +223,20 @@ mod tests {
         assert_eq!(comparison.difference.unwrap().range, range(STEP, 2 * STEP));
         let missing = of(&checkpoints(&[(0, 1), (1, 2), (2, 3)]), &checkpoints(&[(0, 1), (2, 3)]), &[], false);
         assert_eq!(missing.difference.unwrap().target, None);
+    }
+
+    #[test]
+    fn behind_a_damaged_source_the_copy_is_compared_on_and_is_not_identical() {
+        let source = checkpoints(&[(0, 1), (1, 2), (2, 3), (3, 4)]);
+        let target = checkpoints(&[(0, 1), (1, 9), (2, 3), (3, 8)]);
+        let found = of(&source, &target, &[], false).difference.unwrap();
+        let side = |checkpoints| Side { start: Offset(7), checkpoints };
+        let behind = compare(side(&source), side(&target), &[], false, &[found]);
+        assert_eq!(behind.identical, range(7, STEP));
+        assert_eq!(behind.difference.unwrap().range, range(3 * STEP, 4 * STEP));
+        let mended = checkpoints(&[(0, 1), (1, 5), (2, 3), (3, 8)]);
+        let again = compare(side(&mended), side(&target), &[], false, &[found]);
+        assert_eq!(again.difference.unwrap().range, found.range, "it is another");
     }
 
     #[test]
@@ -219,7 +267,7 @@ mod tests {
         target.add(source.entries()[2]);
         let (start, zero) = (Offset(STEP + 7), Offset::ZERO);
         let sides = (Side { start: zero, checkpoints: &source }, Side { start, checkpoints: &target });
-        let comparison = compare(sides.0, sides.1, &[], false);
+        let comparison = compare(sides.0, sides.1, &[], false, &[]);
         assert_eq!(comparison.identical, range(STEP + 7, 3 * STEP));
         assert_eq!(comparison.unproven, [Unproven { range: range(STEP + 7, 2 * STEP), why: WhyUnproven::Retention }]);
     }
@@ -228,7 +276,7 @@ mod tests {
     fn intervals_hashed_before_retention_took_their_beginning_still_prove() {
         let both = checkpoints(&[(1, 2), (2, 3)]);
         let side = Side { start: Offset(STEP + 9), checkpoints: &both };
-        let comparison = compare(side, side, &[], false);
+        let comparison = compare(side, side, &[], false, &[]);
         assert_eq!((comparison.identical, comparison.unproven.len()), (range(STEP + 9, 3 * STEP), 0));
     }
 

@@ -1,7 +1,7 @@
 //! What a source says of its checkpoints, page by page.
 
 use super::limits::{ASKED_MAX, PAGE_MAX};
-use super::{Checkpoint, Checkpoints, Interval, MadeDigest};
+use super::{Checkpoint, Checkpoints, Interval, Judgements, MadeDigest, Soundness};
 use model::{Offset, PartitionId, TopicId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Kept {
     pub checkpoints: Arc<Checkpoints>,
     /// The last digest of its keys, where it is compacted: the owner's own, or a copy's of what it was to be made of.
     pub digest: Option<MadeDigest>,
+    /// What reading intervals of it once more told, where somebody wanted to know.
+    pub judged: Judgements,
 }
 
 /// Asks the leader of source partitions for their checkpoints.
@@ -44,6 +46,9 @@ pub struct CheckpointsSince {
     /// The number of the digest of its keys that is known; 0 for none.
     #[serde(default)]
     pub digest: u64,
+    /// An interval in which both differ: the source is to read its own once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Interval>,
 }
 
 /// A page of one partition's checkpoints.
@@ -66,6 +71,10 @@ pub struct CheckpointsPage {
     /// The digest of its keys, where it is another than the one that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<MadeDigest>,
+    /// What reading the interval that it was to judge told; `None` when it was asked about none, or is of a version that does
+    /// not judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Soundness>,
 }
 
 /// What `kept` has for `ask`, at most `limit` checkpoints.
@@ -83,15 +92,16 @@ pub fn page(kept: &Kept, ask: &CheckpointsSince, limit: usize) -> CheckpointsPag
         more: entries.len() < rest.len(),
         entries,
         digest: kept.digest.filter(|made| made.of.number != ask.digest),
+        judged: ask.judge.map(|interval| kept.judged.of(interval)),
     }
 }
 
 impl AskCheckpoints {
     /// Answers with what `kept` has of each partition; what it has not, or what goes beyond the limits, is left out.
-    pub fn answer(&self, mut kept: impl FnMut(TopicId, PartitionId) -> Option<Kept>) -> Vec<CheckpointsPage> {
+    pub fn answer(&self, mut kept: impl FnMut(&CheckpointsSince) -> Option<Kept>) -> Vec<CheckpointsPage> {
         let (mut pages, mut room) = (Vec::new(), PAGE_MAX);
         for ask in self.partitions.iter().take(ASKED_MAX) {
-            let Some(kept) = kept(ask.topic, ask.partition) else { continue };
+            let Some(kept) = kept(ask) else { continue };
             let page = page(&kept, ask, room);
             room -= page.entries.len();
             pages.push(page);
@@ -114,7 +124,7 @@ mod tests {
 
     fn ask(partition: i32, generation: u64, from: u64) -> CheckpointsSince {
         let (topic, partition) = (TopicId::ZERO, PartitionId(partition));
-        CheckpointsSince { topic, partition, generation, from: Interval(from), digest: 0 }
+        CheckpointsSince { topic, partition, generation, from: Interval(from), digest: 0, judge: None }
     }
 
     #[test]
@@ -130,9 +140,29 @@ mod tests {
     #[test]
     fn an_answer_is_bounded_whatever_is_asked() {
         let partitions = (0..1000).map(|partition| ask(partition, 0, 0)).collect();
-        let pages = AskCheckpoints { partitions }.answer(|_, _| Some(kept(1, 0..100)));
+        let pages = AskCheckpoints { partitions }.answer(|_| Some(kept(1, 0..100)));
         assert_eq!(pages.len(), ASKED_MAX);
         assert_eq!(pages.iter().map(|page| page.entries.len()).sum::<usize>(), PAGE_MAX);
         assert!(pages.last().unwrap().more, "it is asked for again");
+    }
+
+    #[test]
+    fn versions_that_do_not_judge_are_understood() {
+        let of = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let plain = serde_json::to_value(ask(0, 7, 5)).unwrap();
+        assert!(!of(&plain).contains(&"judge".to_owned()), "nothing is new where nothing differs");
+        let asked = CheckpointsSince { judge: Some(Interval(3)), ..ask(0, 7, 5) };
+        let said = serde_json::to_value(asked).unwrap();
+        assert_eq!(serde_json::from_value::<CheckpointsSince>(said).unwrap(), asked);
+        assert_eq!(serde_json::from_value::<CheckpointsSince>(plain).unwrap().judge, None);
+        let mut kept = kept(7, 0..10);
+        kept.judged.want(Interval(3));
+        kept.judged.settle(Interval(3), Soundness::Damaged(Offset(9)));
+        let answered = serde_json::to_value(page(&kept, &asked, 4)).unwrap();
+        let answered: CheckpointsPage = serde_json::from_value(answered).unwrap();
+        assert_eq!(answered.judged, Some(Soundness::Damaged(Offset(9))));
+        let old = serde_json::to_value(page(&kept, &ask(0, 7, 5), 4)).unwrap();
+        assert!(!of(&old).contains(&"judged".to_owned()));
+        assert_eq!(serde_json::from_value::<CheckpointsPage>(old).unwrap().judged, None);
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use env::PortFuture;
 use mirror::{CopyKey, Sink, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
-use mirror_core::verify::{DigestOf, Kept};
+use mirror_core::verify::{DigestOf, Interval, Kept};
 use mirror_core::window::LogState;
 use model::{
     Baseline, Commit, CommitCursor, CopyTerm, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
@@ -113,6 +113,10 @@ impl Sink for Region {
 
     fn want_digest(&self, _: CopyKey, of: DigestOf) {
         self.state().wanted = Some(of);
+    }
+
+    fn want_judgement(&self, _: CopyKey, interval: Interval) {
+        self.state().judge(interval);
     }
 
     fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>> {

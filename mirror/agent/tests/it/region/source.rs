@@ -111,8 +111,11 @@ impl Source for MemorySource {
     }
 
     fn checkpoints(&self, ask: AskCheckpoints) -> PortFuture<'_, Result<Vec<CheckpointsPage>, SourceError>> {
-        let hashed = self.0.state().hashed.clone();
-        done(Ok(ask.answer(|_, _| Some(hashed.clone()))))
+        let mut state = self.0.state();
+        done(Ok(ask.answer(|asked| {
+            asked.judge.iter().for_each(|interval| state.judge(*interval));
+            Some(state.hashed.clone())
+        })))
     }
 
     fn commits(&self, request: CommitsRequest) -> PortFuture<'_, Result<CommitPage, SourceError>> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use env::PortFuture;
 use mirror::{CopyKey, Sink, SinkError, SourceMarks, SyncTerms};
 use mirror_core::gap::Gap;
-use mirror_core::verify::{DigestOf, Kept};
+use mirror_core::verify::{DigestOf, Interval, Kept};
 use mirror_core::window::LogState;
 use model::{
     Baseline, Commit, CommitCursor, CopyTerm, Offset, OffsetRange, OwnershipEpoch, PartitionId, ProtectionGroup,
@@ -109,6 +109,10 @@ impl Sink for WatchedSink {
 
     fn want_digest(&self, key: CopyKey, of: DigestOf) {
         self.inner.want_digest(key, of);
+    }
+
+    fn want_judgement(&self, key: CopyKey, interval: Interval) {
+        self.inner.want_judgement(key, interval);
     }
 
     fn mark_different(&self, key: CopyKey, range: OffsetRange, remade: u32) -> PortFuture<'_, Result<(), SinkError>> {

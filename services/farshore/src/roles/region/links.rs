@@ -6,7 +6,7 @@ use env::real::SystemClock;
 use env::{Clock, PortFuture};
 use mirror::{Agent, Connector, CopyKey, Sink, SinkError, SourceMarks, SyncTerms, WireConnector};
 use mirror_core::gap::Gap;
-use mirror_core::verify::{DigestOf, Kept};
+use mirror_core::verify::{DigestOf, Interval, Kept};
 use mirror_core::window::LogState;
 use mirror_core::{EpochList, EpochStart};
 use model::{
@@ -180,6 +180,10 @@ impl Sink for BrokerSink {
 
     fn want_digest(&self, (topic, partition): CopyKey, of: DigestOf) {
         self.0.want_copy_digest(topic, partition, of);
+    }
+
+    fn want_judgement(&self, (topic, partition): CopyKey, interval: Interval) {
+        self.0.want_copy_judgement(topic, partition, interval);
     }
 
     fn mark_different(
