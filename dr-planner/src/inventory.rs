@@ -2,7 +2,7 @@
 
 use crate::health::Observation;
 use model::{
-    Grant, GrantState, Holding, Incarnation, LeaderEpoch, Line, LinkPartitionStatus, Offset, PartitionId,
+    Grant, GrantState, Holding, Incarnation, LeaderEpoch, Line, LinkPartitionStatus, Offset, OffsetRange, PartitionId,
     ProtectionGroup, RegionName, RegionStatus, Timestamp, TopicId, TopicPartition, TopicSpec,
 };
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct LinkFacts {
     pub holding: usize,
     /// Partitions that are no copies: what they are, and in which state.
     pub unusable: Vec<(TopicPartition, String)>,
+    /// Where the source's disk gives something else than was written to it: the first range of each such partition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_damaged: Vec<(TopicPartition, OffsetRange)>,
     /// Records it lacks.
     pub lag_records: u64,
     /// Bytes it lacks.
@@ -218,6 +221,7 @@ impl LinkFacts {
             never_heard: 0,
             holding: 0,
             unusable: vec![],
+            source_damaged: vec![],
             lag_records: 0,
             lag_bytes: 0,
             lag_seconds: 0.0,
@@ -235,10 +239,10 @@ impl LinkFacts {
         self.lag_seconds = self.lag_seconds.max(status.lag_seconds);
         self.silent_ms = self.silent_ms.min(status.silent_ms);
         self.line = Line::worse(self.line, status.line);
-        if let Some(state) = status.unusable() {
-            let partition = TopicPartition { topic: status.topic.clone(), partition: status.partition };
-            self.unusable.push((partition, state.to_owned()));
-        }
+        let partition = || TopicPartition { topic: status.topic.clone(), partition: status.partition };
+        self.unusable.extend(status.unusable().map(|state| (partition(), state.to_owned())));
+        let damaged = status.proof.as_ref().and_then(|proof| proof.source_damaged.first());
+        self.source_damaged.extend(damaged.map(|range| (partition(), *range)));
     }
 
     /// How long the source has been silent by `now`: what the target said, and the time since it said so.

@@ -81,6 +81,7 @@ fn link(target: &str) -> LinkFacts {
         never_heard: 0,
         holding: 2,
         unusable: vec![],
+        source_damaged: vec![],
         lag_records: 0,
         lag_bytes: 0,
         lag_seconds: 0.0,

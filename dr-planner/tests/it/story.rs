@@ -367,6 +367,7 @@ impl Story {
             lag_bytes: 0,
             lag_seconds: 0.0,
             unusable: vec![],
+            source_damaged: vec![],
             ..template
         };
         self.inventory.links = targets.map(|target| LinkFacts { target, ..fresh.clone() }).collect();

@@ -50,11 +50,15 @@ pub struct Link {
     /// Partitions of which the target does not hold what the source holds; see `gaps`.
     #[serde(default)]
     pub different_partitions: u32,
+    /// Partitions of which the source's disk gives something else than was written to it, where the target's copy is as good as
+    /// it was; see their `proof`.
+    #[serde(default)]
+    pub source_damaged_partitions: u32,
     /// Partitions whose copy is no standby, so that the group is not moved to the target; see their `unusable`.
     #[serde(default)]
     pub unusable_partitions: u32,
-    /// What was found of the target's copies and stored: offsets that were dropped before they were copied, and ranges
-    /// that are not what the source has.
+    /// What was found of the target's copies and stored: offsets that were dropped before they were copied, ranges that are
+    /// not what the source has, and ranges in which the source is damaged.
     #[serde(default)]
     pub gaps: Vec<LinkGap>,
     /// Topics that were deleted and made again: what the target had of the old one is put aside for a while, and the new one
@@ -118,21 +122,35 @@ pub struct LinkPartition {
 pub struct LinkProof {
     /// The first offset that both have.
     pub identical_from_offset: i64,
-    /// Both hold the same batches up to here, but for what is unproven.
+    /// Both hold the same batches up to here, but for what is unproven. It ends before the first range in which the copy or the
+    /// source is damaged.
     #[schema(example = 1_310_720)]
     pub identical_to_offset: i64,
     /// How many ranges of that cannot be compared: retention, compaction or a gap took a part of them on one side.
     pub unproven_ranges: u64,
-    /// Where the first range begins that is not the same on both sides; absent when there is none.
+    /// Where the first range begins in which the copy is not what it was to be; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub different_from_offset: Option<i64>,
     /// Where it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub different_to_offset: Option<i64>,
+    /// Where the source's disk gives something else than was written to it, in order. A copy that is a standby is sound there:
+    /// have the group moved to it, and do not rebuild it from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_damaged: Vec<DamagedRange>,
     /// How far the latest values of all keys are the same; absent before that was compared, and where the topic is not
     /// compacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<LinkKeyProof>,
+}
+
+/// Offsets of which a disk gives something else than was written to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DamagedRange {
+    /// The first offset.
+    pub from_offset: i64,
+    /// The offset behind the last.
+    pub to_offset: i64,
 }
 
 /// How far both sides of a compacted topic have the same latest value of every key: the cleaner takes other records away on
@@ -151,7 +169,8 @@ pub struct LinkKeyProof {
     pub compared_at: String,
 }
 
-/// Offsets that a copy lacks or holds otherwise than its source. A fact: it stays when it is mended.
+/// Offsets that a copy lacks or holds otherwise than its source, whichever of them is damaged. A fact: it stays when it is
+/// mended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LinkGap {
     /// The topic.

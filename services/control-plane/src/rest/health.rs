@@ -149,8 +149,9 @@ fn findings(
             findings.push(finding(HealthStatus::Degraded, name, what));
         }
     }
-    let links = picture.into_iter().flat_map(|picture| &picture.inventory.links);
-    findings.extend(links.filter_map(copy_finding));
+    let links = || picture.into_iter().flat_map(|picture| &picture.inventory.links);
+    findings.extend(links().filter_map(copy_finding));
+    findings.extend(links().filter_map(source_finding));
     let idle = picture.into_iter().flat_map(|picture| &picture.idle);
     findings.extend(idle.map(|(group, why)| {
         finding(HealthStatus::Degraded, group.as_str(), format!("nothing is done automatically: {why}"))
@@ -181,6 +182,26 @@ fn copy_finding(link: &LinkFacts) -> Option<Finding> {
         remedy(state)
     );
     Some(Finding { status: HealthStatus::Degraded, subject: link.group.to_string(), detail })
+}
+
+/// Partitions of a link whose source is damaged, for the first of them.
+fn source_finding(link: &LinkFacts) -> Option<Finding> {
+    let (partition, range) = link.source_damaged.first()?;
+    let LinkFacts { source, target, group, .. } = link;
+    let is_standby = !link.unusable.iter().any(|(unusable, _)| unusable == partition);
+    let remedy = match is_standby {
+        true => format!(
+            "the copy in {target} is sound there: move the group to it (farshore protection switchover --target {target}), and \
+             do not rebuild it from {source}"
+        ),
+        false => "see /v1/links for its copies".to_owned(),
+    };
+    let count = link.source_damaged.len();
+    let detail = format!(
+        "the disk of {source} gives something else than was written to it for {count} partitions; {partition} is damaged there \
+         in offsets {range}: {remedy}"
+    );
+    Some(Finding { status: HealthStatus::Degraded, subject: group.to_string(), detail })
 }
 
 fn group_finding(group: &GroupHealth) -> Option<Finding> {

@@ -5,16 +5,18 @@ use super::asked::{Path, Query, cut};
 use super::refused::{Answered, Refused};
 use super::shapes::{accepted, time};
 use crate::council::{Call, Reply};
-use ::api::links::{Link, LinkGap, LinkKeyProof, LinkPartition, LinkProof, LinkReset};
+use ::api::links::{DamagedRange, Link, LinkGap, LinkKeyProof, LinkPartition, LinkProof, LinkReset};
 use ::api::{ErrorCode, Page, Paging};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use catalog::reader::{RecordedGap, RemadeTopic};
 use dr_planner::assess::remedy;
-use model::{CopyProof, KeyProof, Line, LinkPartitionStatus, ProtectionGroup, RegionName, Timestamp};
+use model::{CopyProof, KeyProof, Line, LinkPartitionStatus, OffsetRange, ProtectionGroup, RegionName, Timestamp};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -54,17 +56,28 @@ async fn find(
     links.pop().map(Json).ok_or_else(|| Refused::unknown("link", name))
 }
 
+/// From what copies are made again.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Rebuilding {
+    /// From a source that is known to be damaged, too: the new copy may end before the damage.
+    #[serde(default)]
+    from_damaged_source: bool,
+}
+
 /// Has the target's copies copied anew that are no standby otherwise: `must_rebuild` or `different`. What they hold is put
 /// aside for a day, unless the disk is nearly full, as whole logs beside those of other topics, called
-/// `<topic>-<partition>.<milliseconds>-kept`; it is no copy any more, so it is refused while the source does not answer, or a
-/// run of the group has not ended.
+/// `<topic>-<partition>.<milliseconds>-kept`; it is no copy any more, so it is refused while the source does not answer, a run
+/// of the group has not ended, or the source is known to be damaged (`source_damaged`): what the target holds of that range may
+/// be all there is.
 #[utoipa::path(post, path = "/v1/links/{source}/{target}/{group}/rebuild", tag = "links",
     params(("source", description = "The source region."), ("target", description = "The target region."),
-        ("group", description = "The protection group.")),
+        ("group", description = "The protection group."), Rebuilding),
     responses((status = 202, description = "It has begun; the link tells how far it is.", body = Link)))]
 async fn rebuild(
     State(api): State<Api>,
     Path((source, target, group)): Path<(String, String, String)>,
+    Query(asked): Query<Rebuilding>,
 ) -> Answered<Response> {
     let (name, region) = (link_name(&source, &target, &group), super::asked::name::<RegionName>(&target)?);
     let group = super::asked::name::<ProtectionGroup>(&group)?;
@@ -77,7 +90,7 @@ async fn rebuild(
         return Err(Refused::unknown("link", name));
     }
     let has_run = api.view().groups.iter().any(|known| known.grant.group == group && known.run.is_some());
-    check_rebuild(&name, &partitions, has_run)?;
+    check_rebuild(&name, &partitions, has_run, &asked)?;
     match api.ask_region(&region, &Call::RebuildCopies(group), REBUILD_TIMEOUT).await? {
         Reply::Rebuilt(_) => {}
         other => return Err(super::brokers::unexpected(&region, &other)),
@@ -89,7 +102,7 @@ async fn rebuild(
 }
 
 /// Whether copies of a link may be dropped to be copied anew.
-fn check_rebuild(name: &str, partitions: &[LinkPartitionStatus], has_run: bool) -> Answered<()> {
+fn check_rebuild(name: &str, partitions: &[LinkPartitionStatus], has_run: bool, asked: &Rebuilding) -> Answered<()> {
     let due: Vec<_> = partitions.iter().filter(|status| status.must_be_rebuilt()).collect();
     let silent_ms = due.iter().map(|status| status.silent_ms).max();
     let reason = match silent_ms {
@@ -98,9 +111,32 @@ fn check_rebuild(name: &str, partitions: &[LinkPartitionStatus], has_run: bool) 
         Some(silent) if silent > SILENT_MAX_MS => format!(
             "the source of {name} does not answer, so that its copies could not be made again; wait until it is back"
         ),
-        Some(_) => return Ok(()),
+        Some(_) => match due.iter().find_map(|status| bad_source(status)) {
+            Some(reason) if !asked.from_damaged_source => reason,
+            _ => return Ok(()),
+        },
     };
     Err(Refused::new(ErrorCode::Conflict, reason))
+}
+
+/// Why a copy is not made again from its source, if that is damaged.
+fn bad_source(status: &LinkPartitionStatus) -> Option<String> {
+    let LinkPartitionStatus { source, target, topic, partition, .. } = status;
+    let proof = status.proof.as_ref()?;
+    let range = *proof.source_damaged.first()?;
+    let overlaps = |other: OffsetRange| other.start < range.end && range.start < other.end;
+    let remedy = if proof.difference.is_some_and(overlaps) {
+        "the copy is not known to be sound there either: restore the topic from a backup".to_owned()
+    } else {
+        format!(
+            "the copy is sound there: fail over to it first (farshore protection failover --target {target} \
+             --accept-unusable-copies)"
+        )
+    };
+    Some(format!(
+        "what {source} stores of {topic}-{partition} is damaged in offsets {range}, so that the copy in {target} could not be \
+         made again as it is; {remedy}; --from-damaged-source has it made again all the same, perhaps only up to the damage"
+    ))
 }
 
 impl Api {
@@ -164,8 +200,13 @@ fn proof(proof: &CopyProof) -> LinkProof {
         unproven_ranges: proof.unproven_ranges,
         different_from_offset: proof.difference.map(|range| range.start.0),
         different_to_offset: proof.difference.map(|range| range.end.0),
+        source_damaged: proof.source_damaged.iter().map(damaged).collect(),
         keys: proof.keys.map(key_proof),
     }
+}
+
+fn damaged(range: &OffsetRange) -> DamagedRange {
+    DamagedRange { from_offset: range.start.0, to_offset: range.end.0 }
 }
 
 fn key_proof(KeyProof { range, keys, compared_at }: KeyProof) -> LinkKeyProof {
@@ -201,6 +242,7 @@ fn links_of(partitions: Vec<LinkPartitionStatus>, at: Timestamp) -> Vec<Link> {
             requests: 0,
             failures: 0,
             different_partitions: 0,
+            source_damaged_partitions: 0,
             unusable_partitions: 0,
             gaps: vec![],
             resets: vec![],
@@ -229,6 +271,8 @@ fn add(link: &mut Link, status: LinkPartitionStatus) {
     (link.requests, link.failures) = (worst.requests, worst.failures);
     let differs = status.proof.as_ref().is_some_and(|proof| proof.difference.is_some());
     link.different_partitions += u32::from(differs);
+    let is_source_damaged = status.proof.as_ref().is_some_and(|proof| !proof.source_damaged.is_empty());
+    link.source_damaged_partitions += u32::from(is_source_damaged);
     let unusable = status.unusable().map(|state| format!("{state}: {}", remedy(state)));
     link.unusable_partitions += u32::from(unusable.is_some());
     link.partitions.push(LinkPartition {
@@ -323,7 +367,8 @@ mod tests {
     #[test]
     fn copies_are_dropped_only_while_they_can_be_made_again() {
         let silent = |state, silent_ms| LinkPartitionStatus { silent_ms, ..partition(0, state, 0) };
-        let refused = |status: LinkPartitionStatus, has_run| check_rebuild("l", &[status], has_run).is_err();
+        let asked = Rebuilding::default();
+        let refused = |status: LinkPartitionStatus, has_run| check_rebuild("l", &[status], has_run, &asked).is_err();
         assert!(!refused(silent("must_rebuild", 10), false));
         assert!(refused(silent("must_rebuild", 10), true), "a run needs what is there");
         assert!(refused(silent("must_rebuild", 60_000), false), "it may be the last copy");
@@ -331,6 +376,46 @@ mod tests {
         let difference = Some(OffsetRange::new(Offset(0), Offset(65_536)));
         let proof = CopyProof { difference, ..CopyProof::default() };
         assert!(!refused(LinkPartitionStatus { proof: Some(proof), ..silent("caught_up", 10) }, false));
+    }
+
+    #[test]
+    fn a_copy_is_not_made_again_from_a_source_that_is_damaged_unless_that_is_asked_for() {
+        let range = |start, end| OffsetRange::new(Offset(start), Offset(end));
+        let proven = |difference| CopyProof {
+            difference,
+            source_damaged: vec![range(65_536, 131_072), range(196_608, 262_144)],
+            ..CopyProof::default()
+        };
+        let status = |state, proof| LinkPartitionStatus { proof: Some(proof), ..partition(0, state, 0) };
+        let refusal = |status: &LinkPartitionStatus, from_damaged_source| {
+            let refused = check_rebuild("l", std::slice::from_ref(status), false, &Rebuilding { from_damaged_source });
+            refused.err().map(|refused| refused.0.detail.clone())
+        };
+        let standby = status("caught_up", proven(None));
+        assert!(refusal(&standby, true).unwrap().contains("no copy of l has to be rebuilt"));
+        let due = status("must_rebuild", proven(None));
+        let told = refusal(&due, false).unwrap();
+        assert!(told.contains("r1 stores of orders-0 is damaged in offsets [65536, 131072)"), "{told}");
+        assert!(told.contains("the copy is sound there: fail over to it first"), "{told}");
+        assert_eq!(refusal(&due, true), None);
+        let both = status("different", proven(Some(range(65_536, 131_072))));
+        assert!(refusal(&both, false).unwrap().contains("not known to be sound there either"));
+        let elsewhere = status("different", proven(Some(range(0, 65_536))));
+        assert!(refusal(&elsewhere, false).unwrap().contains("the copy is sound there"));
+    }
+
+    #[test]
+    fn a_source_that_is_damaged_makes_its_copies_no_less_of_a_standby() {
+        let mut status = partition(0, "caught_up", 0);
+        let bad = OffsetRange::new(Offset(65_536), Offset(131_072));
+        status.proof = Some(CopyProof { source_damaged: vec![bad], ..CopyProof::default() });
+        let [link] = &links_of(vec![status, partition(1, "caught_up", 0)], Timestamp(0))[..] else {
+            panic!("one link")
+        };
+        assert_eq!((link.source_damaged_partitions, link.different_partitions, link.unusable_partitions), (1, 0, 0));
+        let shown = link.partitions[0].proof.clone().unwrap();
+        assert_eq!(shown.source_damaged, [DamagedRange { from_offset: 65_536, to_offset: 131_072 }]);
+        assert_eq!(link.partitions[0].unusable, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(crate) use shelf::Shelf;
 use control_plane::ports::ArchivedTopic;
 use env::Clock;
 use model::{
-    Action, Assignment, BrokerDrain, BrokerSlot, CommitMarks, DivergedTail, Done, Incarnation, LeaderEpoch,
+    Action, Assignment, BrokerDrain, BrokerSlot, CommitMarks, CopyProof, DivergedTail, Done, Incarnation, LeaderEpoch,
     LinkPartitionStatus, Offset, OffsetRange, Order, OrderError, OwnershipEpoch, PartitionEnd, PartitionId,
     ProtectionGroup, RegionName, RunId, SealedPartition, StepId, Timestamp, TopicId, TopicSpec, copy_states,
 };
@@ -58,6 +58,8 @@ pub(crate) struct Pages {
     pub(crate) disk_full: bool,
     /// Whether its copies are no standby until they are made anew.
     pub(crate) must_rebuild: bool,
+    /// How far its copies are proven.
+    pub(crate) proof: Option<CopyProof>,
     /// Brokers that are to be emptied; a region has two.
     drains: BTreeMap<BrokerSlot, BrokerDrain>,
     /// Whether logs nobody wrote to are empty.
@@ -165,7 +167,7 @@ impl Book {
                 fetch_bytes: 0,
                 fetches_under_way: 0,
                 line: None,
-                proof: None,
+                proof: pages.proof.clone(),
             }
         };
         let topics_of = |grant: &model::Grant| {

@@ -2,6 +2,7 @@
 
 mod diverged;
 mod groups;
+mod links;
 
 use crate::platform::{Platform, default_group, eventually};
 use bytes::Bytes;

@@ -28,7 +28,8 @@ enum Order {
     /// Shows them, as without an order.
     List,
     /// Has copies copied anew that are no standby otherwise (must_rebuild, different). What they hold is put aside for a day,
-    /// and it is refused while the source does not answer.
+    /// and it is refused while the source does not answer, or is known to be damaged: then move the group to a copy that is
+    /// sound there.
     Rebuild {
         /// The source region.
         source: String,
@@ -37,14 +38,18 @@ enum Order {
         /// The protection group.
         #[arg(long, default_value = "default")]
         group: String,
+        /// From a source that is known to be damaged, too: the new copy may end before the damage.
+        #[arg(long)]
+        from_damaged_source: bool,
     },
 }
 
 impl Link {
     pub(super) async fn run(self, place: &Place) -> Result<()> {
         let api = place.api();
-        if let Some(Order::Rebuild { source, target, group }) = &self.order {
-            let path = format!("/v1/links/{source}/{target}/{group}/rebuild");
+        if let Some(Order::Rebuild { source, target, group, from_damaged_source }) = &self.order {
+            let asked = if *from_damaged_source { "?from_damaged_source=true" } else { "" };
+            let path = format!("/v1/links/{source}/{target}/{group}/rebuild{asked}");
             let link: Mirror = api.post(&path, &serde_json::json!({})).await?;
             table::print(place.json, &[link], |links| partitions(links))?;
             return Ok(());
@@ -140,6 +145,9 @@ fn proof_of(link: &Mirror) -> String {
     if link.different_partitions > 0 {
         news.push(format!("{} DIFFERENT", link.different_partitions));
     }
+    if link.source_damaged_partitions > 0 {
+        news.push(format!("{} SOURCE DAMAGED", link.source_damaged_partitions));
+    }
     if !link.gaps.is_empty() {
         news.push(format!("{} facts", link.gaps.len()));
     }
@@ -158,6 +166,9 @@ fn identical(proof: Option<&LinkProof>) -> String {
     }
     if let (Some(from), Some(to)) = (proof.different_from_offset, proof.different_to_offset) {
         told += &format!("; DIFFERENT in [{from}, {to})");
+    }
+    for range in &proof.source_damaged {
+        told += &format!("; THE SOURCE IS DAMAGED in [{}, {})", range.from_offset, range.to_offset);
     }
     told
 }
