@@ -77,6 +77,27 @@ pub struct Opening {
     pub common_end: Offset,
     /// Where the new lineage's first batch lies. Equal to `common_end` when nothing can have been left behind.
     pub base: Offset,
+    /// Whether nothing that was acknowledged with acks=all can have been left behind: at the pivot the group was in SYNC,
+    /// with the very copy that takes over. The council says so; what is asked of it is not heard.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proven: bool,
+}
+
+impl Opening {
+    /// Whether writes that producers had acknowledged may be missing where it starts.
+    pub fn may_lack_writes(&self) -> bool {
+        self.base > self.common_end && !self.proven
+    }
+
+    /// Whether both lie at the same place, whatever was proven of them.
+    pub fn is_at_place_of(&self, other: &Self) -> bool {
+        Self { proven: other.proven, ..*self } == *other
+    }
+}
+
+/// For what older versions do not know: it is written only where it is said.
+fn is_false(said: &bool) -> bool {
+    !said
 }
 
 /// Names a set of names.

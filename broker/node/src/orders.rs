@@ -74,7 +74,7 @@ impl Broker {
             Action::Collect { from } => self.collect(&order.group, from).await,
             Action::Seal => self.seal(order).await,
             Action::Unseal => self.change(order, |order| seal(order, false)).await,
-            Action::Open { openings, unplanned } => self.open(order, openings, *unplanned).await,
+            Action::Open { openings, jumps } => self.open(order, openings, *jumps).await,
         }
     }
 
@@ -130,17 +130,17 @@ impl Broker {
         Ok(Done::Sealed { partitions })
     }
 
-    async fn open(&self, order: &Order, openings: &[Opening], unplanned: bool) -> Result<Done, OrderError> {
+    async fn open(&self, order: &Order, openings: &[Opening], jumps: bool) -> Result<Done, OrderError> {
         let group = self.ordered_group(order)?;
         if !group.owned {
             return Err(self.not_ready(format!("it does not own {}", order.group)));
         }
         self.check_openings(openings)?;
         if !group.opened {
-            self.start_leaders(order, unplanned).await.map_err(|error| self.failed(error))?;
+            self.start_leaders(order, jumps).await.map_err(|error| self.failed(error))?;
             // Everything is durable on all brokers before clients are let in on any.
             self.all_begun(&order.group).await?;
-            self.change(order, |order| opened(order, unplanned)).await?;
+            self.change(order, |order| opened(order, jumps)).await?;
         }
         Ok(Done::Opened { ends: self.all_begun(&order.group).await? })
     }
@@ -189,13 +189,13 @@ impl Broker {
     }
 
     /// Has every broker lead under the new grant what it is to lead.
-    async fn start_leaders(&self, order: &Order, unplanned: bool) -> Result<(), ControlError> {
+    async fn start_leaders(&self, order: &Order, jumps: bool) -> Result<(), ControlError> {
         let image = self.image();
         let due = image.brokers().map(|(slot, known)| (slot, known.session, image.opening_starts(slot, &order.group)));
         let due = due.filter(|(_, _, starts)| !starts.is_empty());
         let starts = due.map(|(broker, session, starts)| Command::StartLeaders { broker, session, starts });
         let (group, ownership_epoch) = (order.group.clone(), order.ownership_epoch);
-        let jumps = unplanned.then_some(Command::AllowJumps { group, ownership_epoch });
+        let jumps = jumps.then_some(Command::AllowJumps { group, ownership_epoch });
         check_started(self.control().change(jumps.into_iter().chain(starts).collect()).await?)
     }
 
@@ -243,8 +243,8 @@ fn undone(step: &StepId) -> Option<StepId> {
     step.as_str().strip_suffix(".undo").and_then(|name| StepId::new(name).ok())
 }
 
-fn opened(order: &Order, unplanned: bool) -> Command {
-    Command::Open { group: order.group.clone(), ownership_epoch: order.ownership_epoch, unplanned }
+fn opened(order: &Order, jumps: bool) -> Command {
+    Command::Open { group: order.group.clone(), ownership_epoch: order.ownership_epoch, jumps }
 }
 
 fn stop(order: &Order, stopped: bool) -> Command {

@@ -116,7 +116,8 @@ pub enum Action {
     Open {
         /// The new owner.
         region: RegionName,
-        /// Whether producers may jump forward once.
+        /// Whether writes may have been left behind. Then producers may jump forward once, unless the pivot finds that none
+        /// can have been.
         unplanned: bool,
     },
     /// The council sends the gateways to the new owner.

@@ -54,8 +54,7 @@ impl Machine {
                 openings: self.openings(),
             }),
             Action::Open { region, unplanned } => {
-                let action = model::Action::Open { openings: self.pivoted(), unplanned: *unplanned };
-                self.order(region, token, plan.new_epoch(), action)
+                self.order(region, token, plan.new_epoch(), open(self.pivoted(), *unplanned))
             }
             Action::Redirect { owner } => {
                 council(CouncilAction::Redirect { group, owner: owner.clone(), ownership_epoch: plan.new_epoch() })
@@ -138,6 +137,12 @@ impl Machine {
     }
 }
 
+/// Producers may jump forward over what may have been lost, and not where the pivot found that nothing can have been.
+fn open(openings: Vec<Opening>, unplanned: bool) -> model::Action {
+    let is_proven = !openings.is_empty() && openings.iter().all(|opening| opening.proven);
+    model::Action::Open { openings, jumps: unplanned && !is_proven }
+}
+
 fn undo_token(step: &StepId) -> StepId {
     StepId::new(format!("{step}.undo")).expect("a step's name leaves room, see Machine::from_events")
 }
@@ -174,9 +179,11 @@ fn unopened(asked: &model::Action, have: &[PartitionEnd]) -> Option<String> {
 
 fn misplaced(asked: &CouncilAction, epoch: OwnershipEpoch, had: &[Opening]) -> Option<String> {
     let CouncilAction::Pivot { ownership_epoch, openings, .. } = asked else { return None };
-    // The council leaves out topics that were deleted since they were sealed; it adds and changes nothing.
+    // The council leaves out topics that were deleted since they were sealed, and says what is proven; it adds nothing and
+    // moves nothing.
     let mut asked = openings.iter();
-    let as_asked = *ownership_epoch == epoch && had.iter().all(|opening| asked.any(|asked| asked == opening));
+    let as_asked =
+        *ownership_epoch == epoch && had.iter().all(|opening| asked.any(|asked| asked.is_at_place_of(opening)));
     (!as_asked)
         .then(|| format!("the council pivoted to epoch {epoch}, not to {ownership_epoch} as asked, or otherwise"))
 }

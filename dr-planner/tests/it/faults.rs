@@ -40,6 +40,30 @@ fn an_unplanned_run_leaves_a_hole_and_a_planned_one_none() {
 }
 
 #[test]
+fn producers_may_jump_forward_only_where_the_pivot_could_not_prove_that_nothing_is_missing() {
+    for (kind, proven, expected) in [
+        (Kind::Failover, false, true),
+        (Kind::Failover, true, false),
+        (Kind::Switchover, false, false),
+        (Kind::Failback, true, false),
+    ] {
+        for fault in [None, Some(Fault::DiesAfter), Some(Fault::Unheard)] {
+            let mut failing = [step_ids::pivot(), step_ids::open()].to_vec();
+            let fails = |command: &Command| {
+                let at = failing.iter().position(|step| *step == command.token)?;
+                failing.remove(at);
+                fault
+            };
+            let mut executor = Executor::new(plan(kind), fails);
+            executor.world.proven = proven;
+            assert_eq!(executor.run(), Outcome::Succeeded);
+            assert_eq!(executor.world.jumps, Some(expected), "{kind}, proven: {proven}, {fault:?}");
+            assert_moved(&executor.world, &executor.plan);
+        }
+    }
+}
+
+#[test]
 fn a_drill_changes_nothing() {
     let (executor, outcome) = clean(Kind::Drill);
     assert_eq!(outcome, Outcome::Succeeded);

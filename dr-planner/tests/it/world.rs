@@ -17,6 +17,10 @@ pub(crate) struct World {
     pub(crate) sealed: bool,
     pub(crate) collected: bool,
     pub(crate) open: Option<(RegionName, OwnershipEpoch)>,
+    /// Whether a pivot finds the copy that takes over proven.
+    pub(crate) proven: bool,
+    /// Whether the new owner was told that producers may jump forward.
+    pub(crate) jumps: Option<bool>,
     fenced: bool,
     answers: BTreeMap<StepId, Output>,
     /// Effects in the order in which they happened; a repeated command has none.
@@ -34,6 +38,8 @@ impl World {
             sealed: false,
             collected: false,
             open: Some(owner),
+            proven: false,
+            jumps: None,
             fenced: false,
             answers: BTreeMap::new(),
             effects: vec![],
@@ -90,10 +96,11 @@ impl World {
                 self.fenced = false;
                 Output::Done
             }
-            CouncilAction::Pivot { from, owner, ownership_epoch, openings, .. } => {
+            CouncilAction::Pivot { from, owner, ownership_epoch, mut openings, .. } => {
                 assert_eq!(self.grant.1, from);
                 assert!(self.fenced || self.stopped, "the old owner could still acknowledge writes");
                 self.grant = (owner, ownership_epoch, GrantState::Held);
+                openings.iter_mut().for_each(|opening| opening.proven = self.proven);
                 self.openings.clone_from(&openings);
                 Output::Pivoted { ownership_epoch, openings }
             }
@@ -131,7 +138,8 @@ impl World {
                 self.sealed = false;
                 Output::Done
             }
-            model::Action::Open { openings, .. } => {
+            model::Action::Open { openings, jumps } => {
+                self.jumps = Some(*jumps);
                 assert_eq!(*openings, self.openings);
                 assert_eq!(order.ownership_epoch, self.grant.1);
                 self.open = Some((self.grant.0.clone(), self.grant.1));

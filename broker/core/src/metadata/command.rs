@@ -216,7 +216,8 @@ pub enum Command {
         /// The grant.
         ownership_epoch: OwnershipEpoch,
         /// Whether mirrored producers may jump forward once.
-        unplanned: bool,
+        #[serde(rename = "unplanned")]
+        jumps: bool,
     },
     /// Whether writes and commits are refused under this grant.
     Stop {

@@ -1,5 +1,5 @@
 use super::{Answer, Image, Lineage, Refusal};
-use model::{Grant, GrantState, LeaderEpoch, OwnershipEpoch, ProtectionGroup};
+use model::{Grant, GrantState, LeaderEpoch, Opening, OwnershipEpoch, ProtectionGroup};
 use serde::{Deserialize, Serialize};
 
 /// How the region stands towards one protection group: its highest grant, and what holds under it.
@@ -64,7 +64,7 @@ impl Group {
 
     /// The lowest leader epoch of a lineage that may lack records of the one before.
     fn jumps_below_after(known: Option<LeaderEpoch>, grant: &Grant) -> Option<LeaderEpoch> {
-        let lossy = grant.openings.iter().any(|opening| opening.base > opening.common_end);
+        let lossy = grant.openings.iter().any(Opening::may_lack_writes);
         let first = lossy.then(|| LeaderEpoch::of(grant.ownership_epoch, 0).ok()).flatten();
         known.max(first)
     }
@@ -131,6 +131,7 @@ impl Image {
                     ownership_epoch: grant.ownership_epoch,
                     common_end: opening.common_end,
                     base: opening.base,
+                    proven: opening.proven,
                 });
             }
         }
@@ -161,7 +162,7 @@ impl Image {
         &mut self,
         group: &ProtectionGroup,
         epoch: OwnershipEpoch,
-        unplanned: bool,
+        jumps: bool,
     ) -> Result<Answer, Refusal> {
         let known = self.group_at(group, epoch)?;
         if !known.owned {
@@ -171,7 +172,7 @@ impl Image {
             return Ok(Answer::Unchanged);
         }
         known.opened = true;
-        if unplanned {
+        if jumps {
             known.jumps_below = known.jumps_below.max(LeaderEpoch::of(epoch, 0).ok());
         }
         Ok(Answer::Applied)
@@ -218,9 +219,7 @@ fn same_but_for_index(known: &Group, next: &Group) -> bool {
 mod tests {
     use super::super::samples::{founded, grant, name};
     use super::*;
-    use model::{
-        ActiveActive, ConflictPolicy, GroupId, Offset, Opening, PartitionId, Pattern, TopicId, coordinating_grant,
-    };
+    use model::{ActiveActive, ConflictPolicy, GroupId, Offset, PartitionId, Pattern, TopicId, coordinating_grant};
 
     fn obeying(grants: &[Grant]) -> Image {
         let mut image = founded();
@@ -317,10 +316,32 @@ mod tests {
     fn a_lossy_opening_lets_earlier_producers_jump_in_every_region() {
         let mut lossy = grant("orders", "r2", 2);
         let (topic, partition) = (TopicId::ZERO, PartitionId(0));
-        lossy.openings = vec![Opening { topic, partition, common_end: Offset(5), base: Offset(1 << 40) }];
-        let image = obeying(&[grant("orders", "r1", 1), lossy, grant("orders", "r1", 3)]);
-        let below = image.group(&name("orders")).unwrap().jumps_below;
-        assert_eq!(below, Some(LeaderEpoch::of(OwnershipEpoch(2), 0).unwrap()));
+        lossy.openings =
+            vec![Opening { topic, partition, common_end: Offset(5), base: Offset(1 << 40), proven: false }];
+        let mut image = obeying(&[grant("orders", "r1", 1), lossy, grant("orders", "r1", 3)]);
+        let jumps = |image: &Image| {
+            let group = image.group(&name("orders")).unwrap();
+            (group.jumps_below, group.allows_jumps())
+        };
+        let below = Some(LeaderEpoch::of(OwnershipEpoch(2), 0).unwrap());
+        assert_eq!(jumps(&image), (below, false));
+        let mut proven = grant("orders", "r1", 4);
+        proven.openings =
+            vec![Opening { topic, partition, common_end: Offset(5), base: Offset(2 << 40), proven: true }];
+        image.obey(3, proven).unwrap();
+        image.open(&name("orders"), OwnershipEpoch(4), false).unwrap();
+        assert_eq!(
+            jumps(&image),
+            (below, false),
+            "a proven one lets nobody, and takes nothing from whom an earlier one let"
+        );
+    }
+
+    #[test]
+    fn of_a_lineage_that_an_earlier_version_wrote_nothing_is_proven() {
+        let written = serde_json::json!({ "ownership_epoch": 2, "common_end": 5, "base": 9 });
+        let Lineage { common_end, base, proven, .. } = serde_json::from_value(written).unwrap();
+        assert_eq!((common_end, base, proven), (Offset(5), Offset(9), false));
     }
 
     #[test]

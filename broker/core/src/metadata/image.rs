@@ -112,7 +112,7 @@ impl Image {
             }
             C::ReserveProducerIds { broker, session } => self.reserve_producer_ids(broker, session),
             C::AllowJumps { group, ownership_epoch } => self.allow_jumps(&group, ownership_epoch),
-            C::Open { group, ownership_epoch, unplanned } => self.open(&group, ownership_epoch, unplanned),
+            C::Open { group, ownership_epoch, jumps } => self.open(&group, ownership_epoch, jumps),
             C::Stop { group, ownership_epoch, stopped } => self.stop(&group, ownership_epoch, stopped),
             C::Seal { group, ownership_epoch, sealed } => self.seal(&group, ownership_epoch, sealed),
             C::Reassign { moves } => self.reassign(&moves),

@@ -339,7 +339,7 @@ async fn after_a_failover_members_join_again_and_go_on_from_their_commits() {
     stage.mirror().await;
     stage.mirror_commits().await;
     stage.world.give("r2", 2, vec![]).await;
-    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], unplanned: true })).await;
+    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], jumps: true })).await;
     eventually("the old region lets go", async || one.beat().await == ErrorCode::NOT_COORDINATOR).await;
     one.client = client(&stage.two).await;
     eventually("the new region coordinates", async || one.beat().await == ErrorCode::UNKNOWN_MEMBER_ID).await;

@@ -268,11 +268,12 @@ async fn a_sealed_region_reports_what_all_replicas_hold_and_opens_behind_a_hole_
         assert!(held.iter().filter(|known| known.topic_id == topic).all(|known| known.flushed == Offset(2)));
     }
     let base = Offset(2 + model::limits::PROMOTE_HOLE_OFFSETS);
-    let opening = |partition| Opening { topic, partition: PartitionId(partition), common_end: Offset(2), base };
+    let opening =
+        |partition| Opening { topic, partition: PartitionId(partition), common_end: Offset(2), base, proven: false };
     let openings: Vec<_> = (0..PARTITIONS).map(opening).collect();
     desked.world.give("r2", 2, openings.clone()).await;
     assert_ne!(desked.write(topic, 0, "early").await, ErrorCode::NONE, "it is not opened yet");
-    let open = order("run", "open", 2, Action::Open { openings, unplanned: true });
+    let open = order("run", "open", 2, Action::Open { openings, jumps: true });
     let Done::Opened { ends } = carry_out(&desked.desk, open).await else { panic!("opened") };
     let begun: Vec<_> = ends.iter().map(|end| (end.tail, end.last_epoch.ownership())).collect();
     assert_eq!(begun, [(Offset(base.0 + 1), OwnershipEpoch(2)); PARTITIONS as usize]);

@@ -1,13 +1,13 @@
 //! Grants, leases and orders of a region, as its clients feel them.
 
-use crate::harness::{batch, eventually};
-use crate::two::{apply, ask, client, commit, commit_in_time, every_commit, through_gateway, two};
+use crate::harness::{batch, builder, eventually, produce_request};
+use crate::two::{Two, apply, ask, client, commit, commit_in_time, every_commit, through_gateway, two};
 use crate::world::{World, carry_out, commits, default_group, order};
 use broker::Broker;
 use bytes::Bytes;
 use model::{
     Action, CommitCursor, CommitMarks, CommitPage, CommitPart, Done, Offset, Opening, OrderError, OwnershipEpoch,
-    PartitionId, SyncCommits, methods,
+    PartitionId, ProducerId, SyncCommits, methods,
 };
 use wire::ErrorCode;
 use wire::api::find_coordinator;
@@ -107,7 +107,7 @@ async fn a_switch_loses_nothing_and_leaves_no_hole() {
     stage.world.give("r2", 2, vec![]).await;
     let consumer = client(&stage.two).await;
     assert_ne!(consumer.produce("t", 0, batch(&["early"])).await.error_code, ErrorCode::NONE, "it is not opened yet");
-    let open = Action::Open { openings: vec![], unplanned: false };
+    let open = Action::Open { openings: vec![], jumps: false };
     let Done::Opened { ends } = carry_out(&stage.two, order("run", "open", 2, open)).await else { panic!("opened") };
     assert_eq!((ends[0].tail, ends[0].last_epoch.0), (Offset(3), 2 * 4096));
     let written = consumer.produce("t", 0, batch(&["d"])).await;
@@ -205,11 +205,11 @@ async fn a_failover_goes_on_behind_a_hole() {
     assert!(apply(&stage.two, &page).await.is_err(), "commits are sealed too");
 
     let base = Offset(2 + model::limits::PROMOTE_HOLE_OFFSETS);
-    let opening = Opening { topic: stage.topic, partition: PartitionId(0), common_end: Offset(2), base };
+    let opening = Opening { topic: stage.topic, partition: PartitionId(0), common_end: Offset(2), base, proven: false };
     stage.world.give("r2", 2, vec![opening]).await;
     let still = stage.two.append_copy(stage.topic, PartitionId(0), Offset(2), Bytes::from_static(b"x")).await;
     assert_eq!(still, Err(broker::CopyFailure::Sealed), "from the pivot on until it is open");
-    let open = order("run", "open", 2, Action::Open { openings: vec![opening], unplanned: true });
+    let open = order("run", "open", 2, Action::Open { openings: vec![opening], jumps: true });
     let Done::Opened { ends } = carry_out(&stage.two, open.clone()).await else { panic!("opened") };
     assert_eq!((ends[0].tail, ends[0].last_epoch.0), (Offset(base.0 + 1), 2 * 4096));
     assert_eq!(stage.two.order(open).await, Ok(Done::Opened { ends: ends.clone() }), "once more, and no second hole");
@@ -228,6 +228,50 @@ async fn a_failover_goes_on_behind_a_hole() {
     assert_eq!(commits_of(&stage.two).await, [("t".to_owned(), 0, 1, "one".to_owned())]);
     let holding = &stage.two.holdings()[0];
     assert!(holding.owner && holding.open && holding.leased && !holding.sealed);
+}
+
+/// What a client hears of one record as `sequence` over a connection of its own; `None` when the broker closes it.
+async fn send(broker: &Broker, sequence: i32) -> Option<ErrorCode> {
+    let batch = builder(&["v"]).producer(ProducerId(1 << 47 | 5), 0, sequence).build().into();
+    let request = produce_request("t", 0, batch, -1);
+    let answer = client(broker).await.0.call(&request, 9).await.ok()?;
+    Some(answer.responses[0].partition_responses[0].error_code)
+}
+
+/// Region r2 takes over behind a hole, with the first write of a producer.
+async fn taken_over(proven: bool) -> Two {
+    let stage = two().await;
+    assert_eq!(send(&stage.one, 0).await, Some(ErrorCode::NONE));
+    stage.mirror().await;
+    stage.two.order(order("run", "seal", 1, Action::Seal)).await.unwrap();
+    let base = Offset(1 + model::limits::PROMOTE_HOLE_OFFSETS);
+    let opening = Opening { topic: stage.topic, partition: PartitionId(0), common_end: Offset(1), base, proven };
+    stage.world.give("r2", 2, vec![opening]).await;
+    let open = Action::Open { openings: vec![opening], jumps: !proven };
+    let Done::Opened { ends } = carry_out(&stage.two, order("run", "open", 2, open)).await else { panic!("opened") };
+    assert_eq!(ends[0].tail, Offset(base.0 + 1), "behind a hole in either case");
+    stage
+}
+
+#[tokio::test]
+async fn where_writes_may_be_lost_a_producer_goes_on_behind_them_once() {
+    let stage = taken_over(false).await;
+    assert_eq!(send(&stage.two, 2).await, Some(ErrorCode::NONE));
+    assert_eq!(send(&stage.two, 4).await, Some(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_lost_a_write_that_overtook_another_is_sent_again_behind_it() {
+    let stage = taken_over(true).await;
+    for _ in 0..3 {
+        assert_eq!(send(&stage.two, 2).await, None, "its client sends again in order");
+    }
+    assert_eq!(send(&stage.two, 2).await, Some(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), "or is told, as by Kafka");
+    for sequence in [1, 2] {
+        assert_eq!(send(&stage.two, sequence).await, Some(ErrorCode::NONE));
+    }
+    assert_eq!(send(&stage.two, 4).await, Some(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+    assert_eq!(client(&stage.two).await.values("t", 0, 0).await.len(), 4, "three records and one control record");
 }
 
 #[tokio::test]
@@ -269,7 +313,7 @@ async fn what_a_client_committed_as_the_new_owners_is_not_written_over_by_the_ol
     let page: CommitPage = ask(&stage.one, methods::SYNC_COMMITS, &every_commit()).await.unwrap();
     stage.mirror_commits().await;
     stage.world.give("r2", 2, vec![]).await;
-    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], unplanned: true })).await;
+    carry_out(&stage.two, order("run", "open", 2, Action::Open { openings: vec![], jumps: true })).await;
     commit_in_time(&client(&stage.two).await, "g", 5, "new").await;
     let late = apply(&stage.two, &page).await;
     assert!(late.unwrap_err().contains("out of date"));
@@ -305,7 +349,7 @@ async fn what_is_in_flight_when_the_grant_ends_is_not_acknowledged() {
                 let client = client(&broker).await;
                 let mut acknowledged = 0_i64;
                 loop {
-                    let request = crate::harness::produce_request("t", 0, batch(&["x"]), -1);
+                    let request = produce_request("t", 0, batch(&["x"]), -1);
                     let Ok(response) = client.0.call(&request, 9).await else { return (acknowledged, "closed") };
                     let response = &response.responses[0].partition_responses[0];
                     if !response.error_code.is_ok() {

@@ -1,11 +1,11 @@
-use crate::council::{Council, addresses, group, region, run_id, step};
+use crate::council::{Council, addresses, group, partition, region, run_id, step};
 use catalog::command::{ChangeMode, JoinRegion, NoteExposure, Pivot, Revoke, UpdateGroup};
 use catalog::view::Group;
-use catalog::{Outcome, Refusal};
+use catalog::{Answer, Outcome, Refusal};
 use dr_planner::plan::Kind;
 use dr_planner::policy::Mode;
 use mirror_core::mode::Change;
-use model::{AtRisk, Exposure, ExposureReason, Incarnation, ModeEpoch, ModePhase, OwnershipEpoch};
+use model::{AtRisk, Exposure, ExposureReason, Incarnation, ModeEpoch, ModePhase, Offset, Opening, OwnershipEpoch};
 
 impl Council {
     fn group(&self) -> Group {
@@ -37,6 +37,36 @@ impl Council {
         council.change(converge("r2", 2)).await.unwrap();
         council.change(Change::Enter).await.unwrap();
         council
+    }
+
+    async fn revoke(&mut self) {
+        let (run, group, ownership_epoch) = (run_id("run-1"), group("default"), OwnershipEpoch(1));
+        self.decide(Revoke { run, step: step("revoke"), group, ownership_epoch }).await.unwrap();
+    }
+
+    fn pivot(&self, owner: &str, proven: bool) -> Pivot {
+        let (common_end, base) = (Offset(10), Offset(10 + (1 << 40)));
+        let opening = Opening { topic: self.topic("orders").id, partition: partition(0), common_end, base, proven };
+        Pivot {
+            run: run_id("run-1"),
+            step: step("pivot"),
+            group: group("default"),
+            from: OwnershipEpoch(1),
+            owner: region(owner),
+            ownership_epoch: OwnershipEpoch(2),
+            openings: vec![opening],
+        }
+    }
+
+    /// Fails over to `owner`, asking as if the opposite were proven; says whether the pivot finds it proven, once and again.
+    async fn finds_proven(&mut self, owner: &str) -> bool {
+        self.revoke().await;
+        let [asked, again] = [true, false].map(|proven| self.pivot(owner, proven));
+        let Ok(Answer::Grant { grant }) = self.decide(asked).await else { panic!("refused") };
+        let Ok(Answer::Grant { grant: repeated }) = self.decide(again).await else { panic!("refused") };
+        assert_eq!(repeated, grant, "a repeat is answered as the first was, though the mode is another one by now");
+        assert_eq!(self.group().grant.openings, grant.openings);
+        grant.openings[0].proven
     }
 
     async fn ledger(&self) -> Vec<(ExposureReason, bool)> {
@@ -122,22 +152,12 @@ async fn a_target_that_comes_back_empty_ends_sync() {
 async fn a_revoked_grant_keeps_what_is_proven_until_the_pivot_ends_it() {
     let mut council = Council::synced().await;
     council.start("run-1", Kind::Failover, "r2").await.unwrap();
-    let (default, epoch) = (group("default"), OwnershipEpoch(1));
-    let revoke = Revoke { run: run_id("run-1"), step: step("revoke"), group: default.clone(), ownership_epoch: epoch };
-    council.decide(revoke).await.unwrap();
+    council.revoke().await;
     let slow = council.asked(leave(ExposureReason::TargetSlow));
     assert!(matches!(council.refusal(slow).await, Refusal::Revoked { .. }), "the survivors count on it");
     assert!(council.want(Mode::Async).await.is_err());
     assert!(council.group().grant.mode.proven().is_some());
-    let pivot = Pivot {
-        run: run_id("run-1"),
-        step: step("pivot"),
-        group: default,
-        from: epoch,
-        owner: region("r2"),
-        ownership_epoch: OwnershipEpoch(2),
-        openings: vec![],
-    };
+    let pivot = council.pivot("r2", false);
     council.decide(pivot).await.unwrap();
     let mode = council.group().grant.mode;
     assert_eq!((mode.phase, mode.rule), (ModePhase::Degraded, None));
@@ -160,4 +180,38 @@ async fn a_copy_that_is_far_behind_is_approached_before_it_is_waited_for() {
     let mode = council.group().grant.mode;
     assert_eq!(mode.proven().map(|rule| (rule.target.clone(), rule.waits())), Some((region("r2"), true)));
     assert_eq!(council.ledger().await, [(ExposureReason::Created, false)]);
+}
+
+#[tokio::test]
+async fn a_pivot_in_sync_to_the_very_copy_finds_that_nothing_can_be_missing() {
+    let mut council = Council::synced().await;
+    council.start("run-1", Kind::Failover, "r2").await.unwrap();
+    assert!(council.finds_proven("r2").await);
+    let grant = council.group().grant;
+    assert_eq!((grant.mode.phase, grant.openings[0].proven), (ModePhase::Degraded, true));
+}
+
+#[tokio::test]
+async fn a_pivot_elsewhere_or_out_of_sync_by_then_finds_nothing_proven() {
+    let mut other = Council::synced().await;
+    other.start("run-1", Kind::Failover, "r3").await.unwrap();
+    assert!(!other.finds_proven("r3").await, "the copy of another region");
+
+    let mut left = Council::synced().await;
+    left.start("run-1", Kind::Failover, "r2").await.unwrap();
+    left.change(leave(ExposureReason::TargetSlow)).await.unwrap();
+    assert!(!left.finds_proven("r2").await, "it left SYNC after the plan was made");
+
+    let mut emptied = Council::synced().await;
+    emptied.start("run-1", Kind::Failover, "r2").await.unwrap();
+    let rejoin = JoinRegion { region: region("r2"), index: 1, disk_id: "disk-new".into(), addresses: addresses(1) };
+    emptied.decide(rejoin).await.unwrap();
+    assert!(!emptied.finds_proven("r2").await, "that copy is gone");
+
+    let mut early = Council::formed().await;
+    early.create(&["orders"]).await;
+    early.want(Mode::Sync).await.unwrap();
+    early.change(converge("r2", 2)).await.unwrap();
+    early.start("run-1", Kind::Failover, "r2").await.unwrap();
+    assert!(!early.finds_proven("r2").await, "the copy is only catching up");
 }
