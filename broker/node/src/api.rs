@@ -58,6 +58,7 @@ mod unregister_broker;
 mod update_features;
 
 pub(crate) use cluster::node_id;
+pub(crate) use produce::TurnedAway;
 
 use crate::Broker;
 use crate::listener::{Door, FileRange, Outgoing};
@@ -81,6 +82,8 @@ pub(crate) struct Call {
     pub(crate) listener: SocketAddr,
     /// What it uses of its client's quotas, where something is limited.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// The writes that were turned away on its connection.
+    pub(crate) turned_away: Arc<TurnedAway>,
 }
 
 /// An answer that is still being worked on; `None` closes the connection instead.

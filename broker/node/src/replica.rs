@@ -34,7 +34,7 @@ mod synced;
 
 pub(crate) use acks::{Acks, Lost};
 pub(crate) use active::{Disputed, Part, Selected, SettleError};
-pub(crate) use append::{Refused, Taken};
+pub(crate) use append::{Refusal, Refused, Taken};
 pub(crate) use bell::Ear;
 pub(crate) use cleaning::{CompactError, DeleteError};
 pub(crate) use copying::CopyError;

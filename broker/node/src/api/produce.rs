@@ -3,20 +3,24 @@
 
 mod answer;
 mod refusal;
+mod turned_away;
 mod validate;
+
+pub(crate) use turned_away::TurnedAway;
 
 use super::access::{self, TopicRef};
 use super::{Call, Reply, Started};
 use crate::Broker;
 use crate::listener::Door;
 use crate::partitions::Held;
-use crate::replica::{Acks, Partition, Refused, Standing, Taken};
+use crate::replica::{self, Acks, Partition, Refused, Standing, Taken};
 use answer::{Answer, Outcome, TopicOutcome};
 use broker_core::quota::Limit;
 use bytes::Bytes;
 use env::BootInstant;
 use log::AppendError;
 use model::Timestamp;
+use record::{CheckedBatch, Header};
 use refusal::Refusal;
 use std::sync::Arc;
 use wire::ErrorCode;
@@ -53,6 +57,8 @@ struct Intake<'a> {
     acks: Acks,
     /// What refuses all of it.
     refusal: Option<Refusal>,
+    /// What was turned away before it on the same connection.
+    turned_away: &'a TurnedAway,
     now: Timestamp,
     boot: BootInstant,
 }
@@ -60,8 +66,11 @@ struct Intake<'a> {
 /// The connection has to be closed.
 struct Closes;
 
+/// Topic and partition, as the request names them.
+type Place<'a> = (&'a TopicRef, i32);
+
 impl<'a> Intake<'a> {
-    fn new(broker: &'a Broker, call: &Call, request: &Request) -> Self {
+    fn new(broker: &'a Broker, call: &'a Call, request: &Request) -> Self {
         let refusal = match request {
             Request { acks: -1..=1, transactional_id: None, .. } => None,
             Request { transactional_id: Some(_), .. } => Some(Refusal::transactional()),
@@ -75,6 +84,7 @@ impl<'a> Intake<'a> {
             version: call.header.api_version,
             acks: if request.acks == -1 { Acks::All } else { Acks::One },
             refusal,
+            turned_away: &call.turned_away,
             now: clock.now(),
             boot: clock.boot(),
         }
@@ -90,12 +100,18 @@ impl<'a> Intake<'a> {
     }
 
     fn outcome(&self, topic: &TopicRef, index: i32, records: Bytes) -> Result<(i32, Outcome), Closes> {
+        let place = (topic, index);
         let outcome = match self.find(topic, index) {
-            Ok(partition) => match self.take(partition, records)? {
+            Ok(partition) => match self.take(place, partition, records)? {
                 Ok(taken) => Outcome::Taken(partition.clone(), taken),
                 Err(refusal) => Outcome::Refused(refusal.response(index)),
             },
-            Err(refusal) => Outcome::Refused(refusal.response(index)),
+            Err(refusal) => {
+                if refusal.says_where_to_ask() {
+                    self.turn_away(place, &records);
+                }
+                Outcome::Refused(refusal.response(index))
+            }
         };
         Ok((index, outcome))
     }
@@ -111,9 +127,15 @@ impl<'a> Intake<'a> {
         Ok(access::partition(topic, index)?)
     }
 
-    fn take(&self, partition: &Arc<Partition>, records: Bytes) -> Result<Result<Taken, Refusal>, Closes> {
+    fn take(
+        &self,
+        place: Place<'_>,
+        partition: &Arc<Partition>,
+        records: Bytes,
+    ) -> Result<Result<Taken, Refusal>, Closes> {
         // What another region owns is refused for that, whatever is in the batch.
         if let Standing::Copy { .. } = partition.standing() {
+            self.turn_away(place, &records);
             return Ok(Err(self.refused(partition, &Refused::NotOwner)));
         }
         let settings = partition.settings();
@@ -121,7 +143,7 @@ impl<'a> Intake<'a> {
             Ok(batch) => batch,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        match partition.append(&batch, self.acks, self.now, self.boot) {
+        match self.append(place, partition, &batch) {
             Ok(taken) => Ok(Ok(taken)),
             Err(refusal) if refusal.closes => {
                 tracing::info!(%partition.name, reason = %refusal.reason, "batch refused; connection closed, so that its producer sends again in order");
@@ -133,6 +155,31 @@ impl<'a> Intake<'a> {
                 }
                 Ok(Err(self.refused(partition, &refusal.reason)))
             }
+        }
+    }
+
+    fn append(
+        &self,
+        (topic, index): Place<'_>,
+        partition: &Arc<Partition>,
+        batch: &CheckedBatch,
+    ) -> Result<Taken, replica::Refusal> {
+        let header = batch.header();
+        if self.turned_away.is_overtaken_by(topic, index, header) {
+            return Err(partition.hold_back(header, self.boot));
+        }
+        let taken = partition.append(batch, self.acks, self.now, self.boot);
+        match &taken {
+            Ok(_) => self.turned_away.forget(topic, index, header),
+            Err(refusal) if refusal.reason.is_of_leadership() => self.turned_away.note(topic, index, header),
+            Err(_) => {}
+        }
+        taken
+    }
+
+    fn turn_away(&self, (topic, index): Place<'_>, records: &[u8]) {
+        if let Ok(header) = Header::parse(records) {
+            self.turned_away.note(topic, index, &header);
         }
     }
 

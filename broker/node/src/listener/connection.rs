@@ -2,7 +2,7 @@
 
 use super::Hall;
 use super::pace::Pace;
-use crate::api::{Call, Reply};
+use crate::api::{Call, Reply, TurnedAway};
 use crate::listener::budget::Share;
 use crate::quotas::Mute;
 use bytes::{Bytes, BytesMut};
@@ -63,7 +63,7 @@ type Pending = (Reply, Share);
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, hall: &Arc<Hall>) -> Result<(), Closed> {
     let (read, write) = stream.into_split();
     let (pending, replies) = mpsc::channel(UNANSWERED_MAX);
-    let session = Session { peer, hall: hall.clone(), mute: Arc::default() };
+    let session = Session { peer, hall: hall.clone(), mute: Arc::default(), turned_away: Arc::default() };
     let reading = session.read(read, pending);
     let answering = answer(write.as_ref(), replies);
     tokio::pin!(reading, answering);
@@ -97,10 +97,13 @@ struct Session {
     hall: Arc<Hall>,
     /// While it is over its quota it is not heard.
     mute: Arc<Mute>,
+    /// The writes that were turned away.
+    turned_away: Arc<TurnedAway>,
 }
 
 impl Session {
-    /// Starts requests in the order they come, until the peer closes its side.
+    /// Starts requests in the order they come, until the peer closes its side, or one of them closes the connection: what
+    /// comes behind that one is to be sent again.
     async fn read(&self, mut stream: OwnedReadHalf, pending: mpsc::Sender<Pending>) -> Result<(), Closed> {
         let mut received = BytesMut::with_capacity(READ_AHEAD);
         while let Some((frame, share)) = self.next_frame(&mut stream, &mut received).await? {
@@ -109,8 +112,9 @@ impl Session {
             if matches!(reply, Reply::Nothing) {
                 continue;
             }
+            let closes = matches!(reply, Reply::Close);
             // The answering side is gone when the peer is.
-            if pending.send((reply, share)).await.is_err() {
+            if pending.send((reply, share)).await.is_err() || closes {
                 break;
             }
         }
@@ -121,7 +125,8 @@ impl Session {
         let (header, body) = RequestHeader::decode(frame)?;
         let meter = self.hall.meter(header.client_id.as_deref(), &self.mute);
         let (door, listener) = (self.hall.door, self.hall.address);
-        let call = Call { header, peer: self.peer, door, listener, meter: meter.clone() };
+        let (meter_of_call, turned_away) = (meter.clone(), self.turned_away.clone());
+        let call = Call { header, peer: self.peer, door, listener, meter: meter_of_call, turned_away };
         let start = || self.hall.dispatch.start(call, body);
         Ok(match meter {
             Some(meter) => meter.run(start)?,

@@ -57,11 +57,22 @@ pub(crate) enum Refused {
     /// The log took it not.
     #[error(transparent)]
     Log(#[from] AppendError),
+    /// One before it of the same producer was turned away, while this broker did not lead.
+    #[error("a batch before it was turned away")]
+    Overtakes,
+}
+
+impl Refused {
+    /// Whether this broker does not lead the partition, or may not: a later batch may find that it does.
+    pub(crate) fn is_of_leadership(&self) -> bool {
+        matches!(self, Self::NotOwner | Self::NotLed | Self::Shut(_) | Self::Log(AppendError::StaleEpoch { .. }))
+    }
 }
 
 /// A refusal, and whether the producer's connection has to be closed because of it, so that it sends again in order:
-/// while it may skip forward, a batch behind a refused one would be taken in its place; and one that comes too early
-/// under a new leader would be written twice if its client took it for lost ([`Log::send_back`]).
+/// while it may skip forward, a batch behind a refused one would be taken in its place; one that comes too early under a
+/// new leader would be written twice if its client took it for lost ([`Log::send_back`]); and what was sent behind one
+/// that was turned away does not go before it ([`Partition::hold_back`]).
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// Why.
@@ -146,6 +157,16 @@ impl Partition {
         };
         if due {
             self.storage.flusher.request(self);
+        }
+    }
+
+    /// Takes not, at `boot`, a batch that would overtake one of its producer that was turned away. Where it would be turned
+    /// away, too, its client has only to look elsewhere.
+    pub(crate) fn hold_back(&self, batch: &Header, boot: BootInstant) -> Refusal {
+        let mut held = self.held();
+        match enter(&held.standing, boot) {
+            Ok(_) => Refusal { reason: Refused::Overtakes, closes: true },
+            Err(reason) => Refusal { closes: closes(&mut held, batch, &reason), reason },
         }
     }
 

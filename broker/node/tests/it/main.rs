@@ -37,6 +37,7 @@ mod replication;
 mod restart;
 mod sessions;
 mod transactions;
+mod turned_away;
 mod two;
 mod verify;
 mod waiting;

@@ -57,13 +57,20 @@ impl Refusal {
 
     pub(super) fn of(reason: &Refused) -> Self {
         let code = match reason {
-            Refused::NotOwner | Refused::NotLed | Refused::Shut(_) => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Refused::NotOwner | Refused::NotLed | Refused::Shut(_) | Refused::Overtakes => {
+                ErrorCode::NOT_LEADER_OR_FOLLOWER
+            }
             Refused::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
             Refused::NoRoom | Refused::Failed(_) => ErrorCode::KAFKA_STORAGE_ERROR,
             Refused::Records(_) => ErrorCode::INVALID_RECORD,
             Refused::Log(error) => append_code(error),
         };
         Self::new(code, reason)
+    }
+
+    /// Whether the client is to look for another broker: this one does not know of the partition, not yet perhaps.
+    pub(super) fn says_where_to_ask(&self) -> bool {
+        matches!(self.code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID)
     }
 
     pub(super) fn response(&self, index: i32) -> PartitionResponse {
