@@ -73,33 +73,6 @@ impl Log {
         leader: i32,
         now: Timestamp,
     ) -> Result<Appended, HoleError> {
-        self.cross_hole(common_end, base, epoch, record::leader_change(Offset::ZERO, epoch, leader, now), now)
-    }
-
-    /// The same where nothing that was acknowledged with acks=all can be missing at the common end: no producer may skip
-    /// forward but one that might before, here and in every copy of the log.
-    ///
-    /// # Errors
-    /// [`HoleError`]: the log is unchanged.
-    pub fn open_proven_epoch_across_hole(
-        &mut self,
-        common_end: Offset,
-        base: Offset,
-        epoch: LeaderEpoch,
-        leader: i32,
-        now: Timestamp,
-    ) -> Result<Appended, HoleError> {
-        self.cross_hole(common_end, base, epoch, record::proven_leader_change(Offset::ZERO, epoch, leader, now), now)
-    }
-
-    fn cross_hole(
-        &mut self,
-        common_end: Offset,
-        base: Offset,
-        epoch: LeaderEpoch,
-        first: Vec<u8>,
-        now: Timestamp,
-    ) -> Result<Appended, HoleError> {
         let (tail, latest) = (self.tail(), self.latest_epoch());
         self.shared.check_open().map_err(AppendError::from)?;
         if tail != common_end {
@@ -111,7 +84,8 @@ impl Log {
         if epoch <= latest {
             return Err(AppendError::StaleEpoch { epoch, latest }.into());
         }
-        let batch = CheckedBatch::check(first.into(), &ProduceRules::BROKER).expect("a batch of our own");
+        let bytes = record::leader_change(Offset::ZERO, epoch, leader, now);
+        let batch = CheckedBatch::check(bytes.into(), &ProduceRules::BROKER).expect("a batch of our own");
         let header = self.write_batch(&batch.view(), base, epoch, now)?;
         Ok(self.appended(&header, None))
     }
@@ -255,7 +229,7 @@ impl Log {
         let start = if header.opens_hole_behind(before) { before } else { header.base_offset };
         self.change_epochs(|epochs| epochs.begin(header.leader_epoch, start, header.base_offset));
         if start < header.base_offset {
-            self.producers.cross_hole(control);
+            self.producers.open_jumps();
         }
         if let Some(aborted) = self.producers.note(header, control) {
             self.tail.segment.txns.push(aborted);

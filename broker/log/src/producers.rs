@@ -42,7 +42,7 @@ impl Producers {
         match control {
             Some(ControlRecord::Abort { coordinator_epoch }) => self.end(batch, coordinator_epoch, true),
             Some(ControlRecord::Commit { coordinator_epoch }) => self.end(batch, coordinator_epoch, false),
-            Some(ControlRecord::LeaderChange { .. } | ControlRecord::Other(_)) => None,
+            Some(ControlRecord::LeaderChange | ControlRecord::Other(_)) => None,
             None => {
                 self.note_data(batch);
                 None
@@ -75,13 +75,6 @@ impl Producers {
     /// From here on every producer known so far may skip forward once: what it wrote last may be lost.
     pub(crate) fn open_jumps(&mut self) {
         self.entries.values_mut().for_each(|entry| entry.jump_open = true);
-    }
-
-    /// The lineage goes on behind a hole, with the batch that says `first`.
-    pub(crate) fn cross_hole(&mut self, first: Option<ControlRecord>) {
-        if first != Some(ControlRecord::LeaderChange { proven: true }) {
-            self.open_jumps();
-        }
     }
 
     /// From here on every producer may skip forward as often as it likes.

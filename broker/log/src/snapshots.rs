@@ -34,8 +34,7 @@ impl Log {
     }
 
     /// From here on every producer known so far may skip forward once, as after a restore: what it wrote last may not
-    /// be here. Durable on return. A hole opens the same jumps by itself, unless its first batch says that nothing is
-    /// missing.
+    /// be here. Durable on return. A hole opens the same jumps by itself.
     ///
     /// # Errors
     /// [`FileError`]: the jumps are open, but a restart would forget them; call it again.
@@ -81,10 +80,10 @@ fn replay(segment: &Arc<Segment>, from: Offset, epochs: &Epochs, producers: &mut
     let Some(first) = first_batch(segment, from, segment.size())? else { return Ok(()) };
     for found in segment.walk(first.position, segment.size()) {
         let found = found?;
-        let control = control_record(segment, &found)?;
         if opens_hole(&found, epochs) {
-            producers.cross_hole(control);
+            producers.open_jumps();
         }
+        let control = control_record(segment, &found)?;
         if let Some(aborted) = producers.note(&found.header, control) {
             segment.txns.push(aborted);
         }

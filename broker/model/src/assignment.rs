@@ -75,29 +75,22 @@ pub struct Opening {
     pub partition: PartitionId,
     /// The last offset both lineages share; the new lineage starts here.
     pub common_end: Offset,
-    /// Where the new lineage's first batch lies. Equal to `common_end` when nothing can have been left behind.
+    /// Where the new lineage's first batch lies. Equal to `common_end` when nothing that was acknowledged with acks=all can
+    /// have been left behind: at the pivot the group was in SYNC, with the very copy that takes over.
     pub base: Offset,
-    /// Whether nothing that was acknowledged with acks=all can have been left behind: at the pivot the group was in SYNC,
-    /// with the very copy that takes over. The council says so; what is asked of it is not heard.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub proven: bool,
 }
 
 impl Opening {
-    /// Whether writes that producers had acknowledged may be missing where it starts.
-    pub fn may_lack_writes(&self) -> bool {
-        self.base > self.common_end && !self.proven
+    /// Whether it leaves a hole: then writes that producers had acknowledged may be missing.
+    pub fn leaves_hole(&self) -> bool {
+        self.base > self.common_end
     }
 
-    /// Whether both lie at the same place, whatever was proven of them.
-    pub fn is_at_place_of(&self, other: &Self) -> bool {
-        Self { proven: other.proven, ..*self } == *other
+    /// The same where nothing can be missing.
+    #[must_use]
+    pub const fn without_hole(self) -> Self {
+        Self { base: self.common_end, ..self }
     }
-}
-
-/// For what older versions do not know: it is written only where it is said.
-fn is_false(said: &bool) -> bool {
-    !said
 }
 
 /// Names a set of names.

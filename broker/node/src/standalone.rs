@@ -143,7 +143,7 @@ impl Standalone {
         let epoch = LeaderEpoch::of(OwnershipEpoch(ownership_epoch), 0).map_err(io::Error::other)?;
         for partition in self.broker.0.partitions.held().partitions() {
             let common_end = partition.marks().tail;
-            let crossing = Some(Crossing { common_end, base: common_end.plus(distance), proven: false });
+            let crossing = Some(Crossing { common_end, base: common_end.plus(distance) });
             let leadership = Leadership {
                 epoch,
                 gate: self.gate.clone(),

@@ -8,10 +8,6 @@ use model::{LeaderEpoch, Offset, ProducerId, Timestamp};
 const ABORT: i16 = 0;
 const COMMIT: i16 = 1;
 const LEADER_CHANGE: i16 = 2;
-/// What follows the leader of a LEADER_CHANGE: two empty compact arrays (voters, granting voters) and no tagged field.
-const NO_VOTERS: [u8; 3] = [1, 1, 0];
-/// The same with one tagged field, ours, which is there and empty; Kafka's readers skip it.
-const NO_VOTERS_PROVEN: [u8; 5] = [1, 1, 1, 100, 0];
 
 /// What a control batch says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +23,7 @@ pub enum ControlRecord {
         coordinator_epoch: i32,
     },
     /// A leader begins its epoch with this batch.
-    LeaderChange {
-        /// Whether nothing that was acknowledged with acks=all can be missing before it, see [`proven_leader_change`].
-        proven: bool,
-    },
+    LeaderChange,
     /// Something this code does not know.
     Other(i16),
 }
@@ -52,7 +45,7 @@ impl ControlRecord {
         Some(match kind {
             ABORT => Self::Abort { coordinator_epoch: coordinator_epoch()? },
             COMMIT => Self::Commit { coordinator_epoch: coordinator_epoch()? },
-            LEADER_CHANGE => Self::LeaderChange { proven: value.get(6..) == Some(&NO_VOTERS_PROVEN) },
+            LEADER_CHANGE => Self::LeaderChange,
             other => Self::Other(other),
         })
     }
@@ -66,17 +59,10 @@ fn key(kind: i16) -> [u8; 4] {
 /// The first batch of a leader epoch: one LEADER_CHANGE record that names `leader` (KIP-595's `LeaderChangeMessage`
 /// v0, without voters) and belongs to no producer.
 pub fn leader_change(offset: Offset, epoch: LeaderEpoch, leader: i32, now: Timestamp) -> Vec<u8> {
-    leader_change_with(&NO_VOTERS, offset, epoch, leader, now)
-}
-
-/// The same, which also says that nothing that was acknowledged with acks=all can be missing before it, though a hole
-/// lies there: no producer may skip forward behind it.
-pub fn proven_leader_change(offset: Offset, epoch: LeaderEpoch, leader: i32, now: Timestamp) -> Vec<u8> {
-    leader_change_with(&NO_VOTERS_PROVEN, offset, epoch, leader, now)
-}
-
-fn leader_change_with(rest: &[u8], offset: Offset, epoch: LeaderEpoch, leader: i32, now: Timestamp) -> Vec<u8> {
-    let value = [&[0, 0][..], &leader.to_be_bytes(), rest].concat();
+    let mut value = vec![0, 0];
+    value.extend(leader.to_be_bytes());
+    // Two empty compact arrays (voters, granting voters) and no tagged fields.
+    value.extend([1, 1, 0]);
     let builder = BatchBuilder::new().base_offset(offset).leader_epoch(epoch).control();
     builder.record(now.0, Some(&key(LEADER_CHANGE)), Some(&value), &[]).build()
 }
@@ -104,7 +90,7 @@ mod tests {
         let change = leader_change(Offset(7), LeaderEpoch(3), 1, Timestamp(5));
         let view = BatchView::parse(&change).unwrap();
         view.verify().unwrap();
-        assert_eq!(ControlRecord::of(&view), Some(ControlRecord::LeaderChange { proven: false }));
+        assert_eq!(ControlRecord::of(&view), Some(ControlRecord::LeaderChange));
         assert!(!view.is_idempotent() && view.attributes.is_control() && !view.attributes.is_transactional());
         assert_eq!((view.base_offset, view.count), (Offset(7), 1));
         let (coordinator_epoch, commit) = (7, ControlRecord::Commit { coordinator_epoch: 7 });
@@ -115,21 +101,6 @@ mod tests {
             assert_eq!(ControlRecord::of(&view), Some(expected));
             assert_eq!((view.producer_id, view.producer_epoch, view.base_sequence), (ProducerId(9), 2, -1));
         }
-    }
-
-    #[test]
-    fn a_leader_change_says_whether_something_may_be_missing_before_it() {
-        let change = proven_leader_change(Offset(7), LeaderEpoch(3), 1, Timestamp(5));
-        let view = BatchView::parse(&change).unwrap();
-        view.verify().unwrap();
-        assert_eq!(ControlRecord::of(&view), Some(ControlRecord::LeaderChange { proven: true }));
-        let of_voters = [0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 1, 0];
-        let decoded = ControlRecord::decode(&key(LEADER_CHANGE), &of_voters);
-        assert_eq!(
-            decoded,
-            Some(ControlRecord::LeaderChange { proven: false }),
-            "what Kafka writes says nothing of it"
-        );
     }
 
     #[test]

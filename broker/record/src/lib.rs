@@ -22,7 +22,7 @@ pub use builder::BatchBuilder;
 pub use check::{CheckedBatch, ProduceError, ProduceRules};
 pub use checksum::crc32c;
 pub use compression::{Compression, UnknownCompression};
-pub use control::{ControlRecord, end_txn_marker, leader_change, proven_leader_change};
+pub use control::{ControlRecord, end_txn_marker, leader_change};
 pub use header::{Attributes, BatchError, HEADER_BYTES, Header, PREFIX_BYTES, SIZE_PREFIX_BYTES};
 pub use records::{Record, RecordError, RecordHeader, Records};
 pub use rewrite::{

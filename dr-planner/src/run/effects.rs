@@ -139,8 +139,8 @@ impl Machine {
 
 /// Producers may jump forward over what may have been lost, and not where the pivot found that nothing can have been.
 fn open(openings: Vec<Opening>, unplanned: bool) -> model::Action {
-    let is_proven = !openings.is_empty() && openings.iter().all(|opening| opening.proven);
-    model::Action::Open { openings, jumps: unplanned && !is_proven }
+    let is_lossy = openings.is_empty() || openings.iter().any(Opening::leaves_hole);
+    model::Action::Open { openings, jumps: unplanned && is_lossy }
 }
 
 fn undo_token(step: &StepId) -> StepId {
@@ -171,19 +171,21 @@ fn unopened(asked: &model::Action, have: &[PartitionEnd]) -> Option<String> {
     let model::Action::Open { openings, .. } = asked else { return None };
     let open = |opening: &&Opening| {
         let ours = |end: &&PartitionEnd| end.topic == opening.topic && end.partition == opening.partition;
-        have.iter().find(ours).is_some_and(|end| end.tail > opening.base)
+        // Behind a hole there is a first batch at least.
+        let least = opening.base.plus(i64::from(opening.leaves_hole()));
+        have.iter().find(ours).is_some_and(|end| end.tail >= least)
     };
     let opening = openings.iter().find(|opening| !open(opening))?;
-    Some(format!("{} {} is not open above its base {}", opening.topic, opening.partition, opening.base))
+    Some(format!("{} {} is not open from its base {} on", opening.topic, opening.partition, opening.base))
 }
 
 fn misplaced(asked: &CouncilAction, epoch: OwnershipEpoch, had: &[Opening]) -> Option<String> {
     let CouncilAction::Pivot { ownership_epoch, openings, .. } = asked else { return None };
-    // The council leaves out topics that were deleted since they were sealed, and says what is proven; it adds nothing and
-    // moves nothing.
+    // The council leaves out topics that were deleted since they were sealed, and the hole where nothing can be missing; it
+    // adds and moves nothing.
     let mut asked = openings.iter();
-    let as_asked =
-        *ownership_epoch == epoch && had.iter().all(|opening| asked.any(|asked| asked.is_at_place_of(opening)));
+    let as_asked = *ownership_epoch == epoch
+        && had.iter().all(|opening| asked.any(|asked| [*asked, asked.without_hole()].contains(opening)));
     (!as_asked)
         .then(|| format!("the council pivoted to epoch {epoch}, not to {ownership_epoch} as asked, or otherwise"))
 }

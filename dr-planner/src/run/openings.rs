@@ -19,7 +19,7 @@ pub fn openings(sealed: &[SealedPartition], expected: &[(TopicId, PartitionId)])
 
 fn opening(topic: TopicId, partition: PartitionId, common_end: Offset, source_tail: Option<Offset>) -> Opening {
     let highest = source_tail.map_or(common_end, |tail| tail.max(common_end));
-    Opening { topic, partition, common_end, base: highest.plus(limits::PROMOTE_HOLE_OFFSETS), proven: false }
+    Opening { topic, partition, common_end, base: highest.plus(limits::PROMOTE_HOLE_OFFSETS) }
 }
 
 #[cfg(test)]

@@ -83,13 +83,7 @@ fn the_final_report_declares_what_the_old_log_says() {
 #[test]
 fn holes_count_for_nothing() {
     let mut plan = plan(Kind::Failover);
-    plan.holes = vec![Opening {
-        topic: topic(),
-        partition: PartitionId(0),
-        common_end: Offset(92),
-        base: Offset(97),
-        proven: false,
-    }];
+    plan.holes = vec![Opening { topic: topic(), partition: PartitionId(0), common_end: Offset(92), base: Offset(97) }];
     let mut run = Executor::new(plan, |_| None);
     run.run();
     let report = reported(&run, &[]);

@@ -100,7 +100,9 @@ impl World {
                 assert_eq!(self.grant.1, from);
                 assert!(self.fenced || self.stopped, "the old owner could still acknowledge writes");
                 self.grant = (owner, ownership_epoch, GrantState::Held);
-                openings.iter_mut().for_each(|opening| opening.proven = self.proven);
+                if self.proven {
+                    openings.iter_mut().for_each(|opening| *opening = opening.without_hole());
+                }
                 self.openings.clone_from(&openings);
                 Output::Pivoted { ownership_epoch, openings }
             }

@@ -328,8 +328,7 @@ const BASE: Offset = Offset(1 << 40);
 
 fn behind_hole(common_end: i64) -> (Follower, Log) {
     let epoch = LeaderEpoch::of(OwnershipEpoch(2), 0).unwrap();
-    let lineage =
-        Lineage { ownership_epoch: OwnershipEpoch(2), common_end: Offset(common_end), base: BASE, proven: false };
+    let lineage = Lineage { ownership_epoch: OwnershipEpoch(2), common_end: Offset(common_end), base: BASE };
     let leadership = Leadership { broker: BrokerSlot(1), fence: Fence::Epoch(epoch) };
     let mut leader = Log::of(&[1, 1]);
     leader.batches.push(leader_change(BASE, epoch, 1, Timestamp(1)).into());

@@ -64,7 +64,7 @@ impl Group {
 
     /// The lowest leader epoch of a lineage that may lack records of the one before.
     fn jumps_below_after(known: Option<LeaderEpoch>, grant: &Grant) -> Option<LeaderEpoch> {
-        let lossy = grant.openings.iter().any(Opening::may_lack_writes);
+        let lossy = grant.openings.iter().any(Opening::leaves_hole);
         let first = lossy.then(|| LeaderEpoch::of(grant.ownership_epoch, 0).ok()).flatten();
         known.max(first)
     }
@@ -131,7 +131,6 @@ impl Image {
                     ownership_epoch: grant.ownership_epoch,
                     common_end: opening.common_end,
                     base: opening.base,
-                    proven: opening.proven,
                 });
             }
         }
@@ -316,8 +315,7 @@ mod tests {
     fn a_lossy_opening_lets_earlier_producers_jump_in_every_region() {
         let mut lossy = grant("orders", "r2", 2);
         let (topic, partition) = (TopicId::ZERO, PartitionId(0));
-        lossy.openings =
-            vec![Opening { topic, partition, common_end: Offset(5), base: Offset(1 << 40), proven: false }];
+        lossy.openings = vec![Opening { topic, partition, common_end: Offset(5), base: Offset(1 << 40) }];
         let mut image = obeying(&[grant("orders", "r1", 1), lossy, grant("orders", "r1", 3)]);
         let jumps = |image: &Image| {
             let group = image.group(&name("orders")).unwrap();
@@ -326,8 +324,7 @@ mod tests {
         let below = Some(LeaderEpoch::of(OwnershipEpoch(2), 0).unwrap());
         assert_eq!(jumps(&image), (below, false));
         let mut proven = grant("orders", "r1", 4);
-        proven.openings =
-            vec![Opening { topic, partition, common_end: Offset(5), base: Offset(2 << 40), proven: true }];
+        proven.openings = vec![Opening { topic, partition, common_end: Offset(5), base: Offset(5) }];
         image.obey(3, proven).unwrap();
         image.open(&name("orders"), OwnershipEpoch(4), false).unwrap();
         assert_eq!(
@@ -335,13 +332,6 @@ mod tests {
             (below, false),
             "a proven one lets nobody, and takes nothing from whom an earlier one let"
         );
-    }
-
-    #[test]
-    fn of_a_lineage_that_an_earlier_version_wrote_nothing_is_proven() {
-        let written = serde_json::json!({ "ownership_epoch": 2, "common_end": 5, "base": 9 });
-        let Lineage { common_end, base, proven, .. } = serde_json::from_value(written).unwrap();
-        assert_eq!((common_end, base, proven), (Offset(5), Offset(9), false));
     }
 
     #[test]

@@ -76,9 +76,6 @@ pub struct Lineage {
     pub common_end: Offset,
     /// Where its first batch lies.
     pub base: Offset,
-    /// Whether nothing that was acknowledged with acks=all can be missing at the common end.
-    #[serde(default)]
-    pub proven: bool,
 }
 
 impl Image {

@@ -79,34 +79,6 @@ fn the_jump_behind_a_hole_needs_no_file_but_the_log() {
 }
 
 #[test]
-fn behind_a_proven_hole_nobody_skips_forward_but_who_might_before() {
-    let (a, b) = (dir(), dir());
-    let (mut log, ..) = promoted(a.path());
-    log.append(&produced(2, 8, 0, 0), NEW, NOW).unwrap();
-    let (end, proven) = (log.tail(), LeaderEpoch(3 * 4096));
-    let base = end.plus(limits::PROMOTE_HOLE_OFFSETS);
-    log.open_proven_epoch_across_hole(end, base, proven, 1, NOW).unwrap();
-    let mut copy = open(b.path(), small());
-    copy.append_copy(&contents(&log, Offset(0)), NOW).unwrap();
-    for mut log in [log, copy] {
-        for entry in std::fs::read_dir(log.dir()).unwrap() {
-            let path = entry.unwrap().path();
-            let is_snapshot = path.extension().is_some_and(|extension| extension == "snapshot");
-            let _ = is_snapshot.then(|| std::fs::remove_file(path).unwrap());
-        }
-        for _ in 0..2 {
-            assert_eq!([7, 8].map(|id| log.has_open_jump(ProducerId(id))), [true, false]);
-            assert_eq!((log.tail(), log.latest_epoch()), (base.plus(1), proven));
-            log = kill(log, small()).0;
-        }
-        let gap = log.append(&produced(2, 8, 0, 4), proven, NOW).unwrap_err();
-        assert!(matches!(gap, AppendError::OutOfOrderSequence { expected: 2, found: 4, .. }));
-        assert_eq!(log.append(&produced(2, 8, 0, 2), proven, NOW).unwrap().jump, None);
-        assert!(log.append(&produced(2, 7, 0, 90), proven, NOW).unwrap().jump.is_some(), "from the lossy one before");
-    }
-}
-
-#[test]
 fn an_old_owner_truncates_to_the_common_end_and_crosses_by_the_batch_alone() {
     let (a, b) = (dir(), dir());
     let (log, common_end, base) = promoted(a.path());

@@ -5,7 +5,7 @@ use super::ControlError;
 use crate::Broker;
 use crate::replica::{Crossing, Gate, Leadership, Part, Partition, Replicas};
 use crate::topics::is_usable;
-use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Lineage, Partition as Placed, Role, Topic};
+use broker_core::metadata::{BrokerEpoch, Changes, Due, Group, Image, Partition as Placed, Role, Topic};
 use model::{LeaderEpoch, ModeState, PartitionId, TopicId, TopicState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -172,7 +172,7 @@ impl Stage<'_> {
             return Ok(());
         };
         let lineage = placed.lineage(epoch.ownership());
-        let crossing = lineage.map(|&Lineage { common_end, base, proven, .. }| Crossing { common_end, base, proven });
+        let crossing = lineage.map(|lineage| Crossing { common_end: lineage.common_end, base: lineage.base });
         let replicas = Replicas::of(placed, self.broker.0.config.slot);
         let group = topic.group.as_ref().and_then(|group| self.image.group(group));
         let jumps = group.is_some_and(Group::allows_jumps);

@@ -64,8 +64,6 @@ pub(crate) struct Crossing {
     pub(crate) common_end: Offset,
     /// The new lineage's first batch lies here; the same offset when nothing can have been left behind.
     pub(crate) base: Offset,
-    /// Whether nothing that was acknowledged with acks=all can be missing at the common end.
-    pub(crate) proven: bool,
 }
 
 /// Why a leadership was not started.
@@ -229,11 +227,8 @@ fn begin(log: &mut Log, leadership: &Leadership, node_id: i32, now: Timestamp) -
         log.open_jumps()?;
     }
     match due_crossing(log, leadership) {
-        Some(Crossing { common_end, base, proven: false }) if base > common_end => {
+        Some(Crossing { common_end, base }) if base > common_end => {
             log.open_epoch_across_hole(common_end, base, epoch, node_id, now)?;
-        }
-        Some(Crossing { common_end, base, proven: true }) if base > common_end => {
-            log.open_proven_epoch_across_hole(common_end, base, epoch, node_id, now)?;
         }
         Some(Crossing { common_end, .. }) if log.tail() != common_end => {
             return Err(HoleError::NotAtCommonEnd { tail: log.tail(), common_end }.into());

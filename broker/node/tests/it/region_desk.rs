@@ -268,8 +268,7 @@ async fn a_sealed_region_reports_what_all_replicas_hold_and_opens_behind_a_hole_
         assert!(held.iter().filter(|known| known.topic_id == topic).all(|known| known.flushed == Offset(2)));
     }
     let base = Offset(2 + model::limits::PROMOTE_HOLE_OFFSETS);
-    let opening =
-        |partition| Opening { topic, partition: PartitionId(partition), common_end: Offset(2), base, proven: false };
+    let opening = |partition| Opening { topic, partition: PartitionId(partition), common_end: Offset(2), base };
     let openings: Vec<_> = (0..PARTITIONS).map(opening).collect();
     desked.world.give("r2", 2, openings.clone()).await;
     assert_ne!(desked.write(topic, 0, "early").await, ErrorCode::NONE, "it is not opened yet");

@@ -119,7 +119,6 @@ impl World {
             partition: key.1,
             common_end: hole.start,
             base: hole.end,
-            proven: false,
         };
         self.openings = holes.iter().map(opening).collect();
         self.regions[owner].own(self.epoch, &holes);

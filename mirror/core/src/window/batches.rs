@@ -143,7 +143,7 @@ fn join(log: &CopyLog, batch: &BatchView<'_>, rules: Rules) -> Result<Join, Faul
 
 fn join_behind_hole(batch: &BatchView<'_>, tail: Offset, last: LeaderEpoch, rules: Rules) -> Result<Join, Fault> {
     let base = batch.base_offset;
-    if batch.leader_epoch > last && matches!(ControlRecord::of(batch), Some(ControlRecord::LeaderChange { .. })) {
+    if batch.leader_epoch > last && ControlRecord::of(batch) == Some(ControlRecord::LeaderChange) {
         return Ok(Join::Crosses);
     }
     let cleaned = rules.compacted && base.since(tail) < limits::PROMOTE_HOLE_OFFSETS as u64;

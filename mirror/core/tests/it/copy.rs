@@ -135,7 +135,7 @@ impl Copy {
 
     fn cross(&mut self, record: Bytes, hole: OffsetRange) {
         let batch = Batches::new(&record).next().unwrap().unwrap();
-        assert!(matches!(ControlRecord::of(&batch), Some(ControlRecord::LeaderChange { .. })));
+        assert_eq!(ControlRecord::of(&batch), Some(ControlRecord::LeaderChange));
         assert_eq!(hole, OffsetRange::new(self.tail(), batch.base_offset));
         self.epochs.note(batch.leader_epoch, self.tail(), batch.base_offset);
         self.batches.push(record.clone());

@@ -48,10 +48,11 @@ impl Applying<'_> {
         check_target(&group, &plan, &args.owner)?;
         check_fenced(&group, &plan, &args.openings)?;
         group.owner_incarnation = self.incarnation_of(&args.owner).await?;
-        // As the mode is now: the group may have left SYNC since the plan was made.
-        let proven = group.mode.proven().is_some_and(|rule| rule.is_for(&args.owner, group.owner_incarnation));
         group.openings = self.usable_openings(&group, &args.openings).await?;
-        group.openings.iter_mut().for_each(|opening| opening.proven = proven);
+        // As the mode is now: the group may have left SYNC since the plan was made.
+        if group.mode.proven().is_some_and(|rule| rule.is_for(&args.owner, group.owner_incarnation)) {
+            group.openings.iter_mut().for_each(|opening| *opening = opening.without_hole());
+        }
         group.owner = args.owner.clone();
         group.ownership_epoch = args.ownership_epoch;
         group.state = GrantState::Held;

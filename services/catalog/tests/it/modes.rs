@@ -44,9 +44,9 @@ impl Council {
         self.decide(Revoke { run, step: step("revoke"), group, ownership_epoch }).await.unwrap();
     }
 
-    fn pivot(&self, owner: &str, proven: bool) -> Pivot {
+    fn pivot(&self, owner: &str) -> Pivot {
         let (common_end, base) = (Offset(10), Offset(10 + (1 << 40)));
-        let opening = Opening { topic: self.topic("orders").id, partition: partition(0), common_end, base, proven };
+        let opening = Opening { topic: self.topic("orders").id, partition: partition(0), common_end, base };
         Pivot {
             run: run_id("run-1"),
             step: step("pivot"),
@@ -58,15 +58,15 @@ impl Council {
         }
     }
 
-    /// Fails over to `owner`, asking as if the opposite were proven; says whether the pivot finds it proven, once and again.
+    /// Fails over to `owner` across a hole; whether the pivot finds that none is needed, once and again.
     async fn finds_proven(&mut self, owner: &str) -> bool {
         self.revoke().await;
-        let [asked, again] = [true, false].map(|proven| self.pivot(owner, proven));
-        let Ok(Answer::Grant { grant }) = self.decide(asked).await else { panic!("refused") };
-        let Ok(Answer::Grant { grant: repeated }) = self.decide(again).await else { panic!("refused") };
+        let Ok(Answer::Grant { grant }) = self.decide(self.pivot(owner)).await else { panic!("refused") };
+        let Ok(Answer::Grant { grant: repeated }) = self.decide(self.pivot(owner)).await else { panic!("refused") };
         assert_eq!(repeated, grant, "a repeat is answered as the first was, though the mode is another one by now");
         assert_eq!(self.group().grant.openings, grant.openings);
-        grant.openings[0].proven
+        assert_eq!(grant.openings[0].common_end, Offset(10));
+        !grant.openings[0].leaves_hole()
     }
 
     async fn ledger(&self) -> Vec<(ExposureReason, bool)> {
@@ -157,7 +157,7 @@ async fn a_revoked_grant_keeps_what_is_proven_until_the_pivot_ends_it() {
     assert!(matches!(council.refusal(slow).await, Refusal::Revoked { .. }), "the survivors count on it");
     assert!(council.want(Mode::Async).await.is_err());
     assert!(council.group().grant.mode.proven().is_some());
-    let pivot = council.pivot("r2", false);
+    let pivot = council.pivot("r2");
     council.decide(pivot).await.unwrap();
     let mode = council.group().grant.mode;
     assert_eq!((mode.phase, mode.rule), (ModePhase::Degraded, None));
@@ -188,7 +188,7 @@ async fn a_pivot_in_sync_to_the_very_copy_finds_that_nothing_can_be_missing() {
     council.start("run-1", Kind::Failover, "r2").await.unwrap();
     assert!(council.finds_proven("r2").await);
     let grant = council.group().grant;
-    assert_eq!((grant.mode.phase, grant.openings[0].proven), (ModePhase::Degraded, true));
+    assert_eq!((grant.mode.phase, grant.openings[0].base), (ModePhase::Degraded, Offset(10)));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ fn finished(run: &str, seq: u64, outcome: Outcome) -> AppendRunEvent {
 }
 
 fn opening(topic: model::TopicId, number: i32, common_end: i64, base: i64) -> Opening {
-    Opening { topic, partition: partition(number), common_end: Offset(common_end), base: Offset(base), proven: false }
+    Opening { topic, partition: partition(number), common_end: Offset(common_end), base: Offset(base) }
 }
 
 /// A council with a topic and a failover in progress.

@@ -191,8 +191,7 @@ fn failover() -> Vec<Change> {
     let (run, default) = (run_id("run-1"), group("default"));
     let event = |seq, event| AppendRunEvent { run: run_id("run-1"), seq, event }.into();
     let topic = new_topic("orders", 1).id;
-    let opening =
-        Opening { topic, partition: partition(0), common_end: Offset(10), base: Offset(10 + (1 << 40)), proven: false };
+    let opening = Opening { topic, partition: partition(0), common_end: Offset(10), base: Offset(10 + (1 << 40)) };
     let tail = diverged_tail();
     let gap = Gap {
         topic,

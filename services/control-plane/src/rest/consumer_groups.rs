@@ -166,7 +166,7 @@ mod tests {
             commit_time: Timestamp(0),
             expire_time: None,
         };
-        let hole = Opening { topic, partition, common_end: Offset(100), base: Offset(1000), proven: false };
+        let hole = Opening { topic, partition, common_end: Offset(100), base: Offset(1000) };
         assert_eq!(lag(&commit, 90, 1005, &[hole]), 15);
         assert_eq!(lag(&commit, 90, 95, &[hole]), 5);
         assert_eq!(lag(&commit, 1001, 1005, &[hole]), 4);
