@@ -8,10 +8,13 @@ use crate::faults::{PARTITIONS, PER_SECOND, wait_for_acks};
 use crate::load::{Journal, Load, create, scan, unique};
 use crate::rest::{get, list};
 use crate::setting;
+use api::links::{Link, LinkPartition};
 use api::plans::Plan;
 use api::protection_groups::{Exposure, ExposureReason, ModePhase, ProtectionGroup};
 use chaos::history::Event;
 use chaos::platform::Platform;
+use model::limits::PROMOTE_HOLE_OFFSETS;
+use model::{Offset, PartitionId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -34,6 +37,44 @@ fn an_owner_that_dies_in_sync_takes_no_acknowledged_record_with_it() {
         let ledger = ledger(&platform);
         assert!(ledger.iter().any(|entry| entry.reason == ExposureReason::Moved), "{ledger:?}");
     }
+}
+
+/// Writers of acks=1 leave a tail that only the old owner has, at offsets that are given out again.
+#[test]
+fn after_sync_offsets_go_on_where_they_were_and_the_old_owner_follows() {
+    let mut platform = start();
+    let (journal, topic, load) = load_in_sync(&platform, "block", &[]);
+    let (hasty, gateway) = (Journal::new(), platform.endpoints().gateway.clone());
+    let of_one = [("enable.idempotence", "false"), ("acks", "1"), ("message.timeout.ms", "5000")];
+    let careless = Load::write_from(1 << 40, &gateway, &topic, PARTITIONS, PER_SECOND, &hasty, &of_one);
+    wait_for_acks(&hasty, 1000);
+    platform.kill_region("r1").unwrap();
+    wait_for_acks(&journal, journal.acked() + 1000);
+    careless.finish();
+    load.finish();
+    let target = wait(&platform, "another region is the owner", |group| group.owner != "r1").owner;
+    nothing_is_missing_in(&platform, &target, &journal, &topic);
+    platform.start_region("r1").unwrap();
+    let link = format!("/v1/links/{target}/r1/default");
+    let has_it_all = |partition: &LinkPartition| partition.topic == topic && partition.lag_records == 0;
+    let mut last: Option<Result<Link, String>> = None;
+    let follows = platform.wait_for("the old owner has what the new one has", PATIENCE, || {
+        last = Some(get(&platform.endpoints().api, &link));
+        let link = last.as_ref().and_then(|link| link.as_ref().ok());
+        link.is_some_and(|link| {
+            link.partitions.iter().filter(|&partition| has_it_all(partition)).count() == PARTITIONS as usize
+        })
+    });
+    follows.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
+    let held = |region| {
+        let scanned = Journal::new();
+        scan_survivor(&platform, region, &scanned, &topic);
+        records(&scanned)
+    };
+    let (new, old) = (held(&target), held("r1"));
+    assert!(new == old, "{} records in {target}, {} in r1", new.len(), old.len());
+    let last = new.iter().map(|(_, offset, _)| offset.0).max();
+    assert!(last.is_some_and(|last| last < PROMOTE_HOLE_OFFSETS), "there is a hole: {last:?}");
 }
 
 #[test]
@@ -152,6 +193,16 @@ fn acked(journal: &Journal) -> BTreeSet<u64> {
         _ => None,
     });
     values.collect()
+}
+
+/// What was scanned: partition, offset, value.
+fn records(journal: &Journal) -> Vec<(PartitionId, Offset, u64)> {
+    let entries = journal.entries();
+    let scanned = entries.into_iter().filter_map(|entry| match entry.event {
+        Event::Scanned { partition, records, .. } => Some((partition.partition, records)),
+        _ => None,
+    });
+    scanned.flat_map(|(partition, all)| all.into_iter().map(move |(at, value)| (partition, at, value))).collect()
 }
 
 pub(crate) fn found(journal: &Journal) -> BTreeSet<u64> {
