@@ -8,7 +8,6 @@ use crate::faults::{PARTITIONS, PER_SECOND, wait_for_acks};
 use crate::load::{Journal, Load, create, scan, unique};
 use crate::rest::{get, list};
 use crate::setting;
-use api::links::{Link, LinkPartition};
 use api::plans::Plan;
 use api::protection_groups::{Exposure, ExposureReason, ModePhase, ProtectionGroup};
 use chaos::history::Event;
@@ -55,24 +54,18 @@ fn after_sync_offsets_go_on_where_they_were_and_the_old_owner_follows() {
     let target = wait(&platform, "another region is the owner", |group| group.owner != "r1").owner;
     nothing_is_missing_in(&platform, &target, &journal, &topic);
     platform.start_region("r1").unwrap();
-    let link = format!("/v1/links/{target}/r1/default");
-    let has_it_all = |partition: &LinkPartition| partition.topic == topic && partition.lag_records == 0;
-    let mut last: Option<Result<Link, String>> = None;
-    let follows = platform.wait_for("the old owner has what the new one has", PATIENCE, || {
-        last = Some(get(&platform.endpoints().api, &link));
-        let link = last.as_ref().and_then(|link| link.as_ref().ok());
-        link.is_some_and(|link| {
-            link.partitions.iter().filter(|&partition| has_it_all(partition)).count() == PARTITIONS as usize
-        })
-    });
-    follows.unwrap_or_else(|error| panic!("{error}\n{last:?}\n{}", platform.logs()));
     let held = |region| {
         let scanned = Journal::new();
         scan_survivor(&platform, region, &scanned, &topic);
         records(&scanned)
     };
-    let (new, old) = (held(&target), held("r1"));
-    assert!(new == old, "{} records in {target}, {} in r1", new.len(), old.len());
+    let (new, mut old) = (held(&target), vec![]);
+    let follows = platform.wait_for("the old owner has what the new one has", PATIENCE, || {
+        old = held("r1");
+        old == new
+    });
+    let tell = |error| panic!("{error}: {} records in {target}, {} in r1\n{}", new.len(), old.len(), platform.logs());
+    follows.unwrap_or_else(tell);
     let last = new.iter().map(|(_, offset, _)| offset.0).max();
     assert!(last.is_some_and(|last| last < PROMOTE_HOLE_OFFSETS), "there is a hole: {last:?}");
 }
